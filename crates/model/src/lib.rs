@@ -1,0 +1,37 @@
+//! The vocabulary of a Firezone network.
+//!
+//! Plain data that every other crate speaks: ids, keys, resources, ICE candidates, relays, the
+//! interface a portal assigns, the address ranges everyone agrees on, and the seed all randomness
+//! of the pure cores comes from.
+//!
+//! What it is not: there is no behaviour here beyond parsing, printing and comparing. No type
+//! knows a socket, a clock or a wire message of a particular portal generation.
+//!
+//! ```
+//! use model::{Candidate, CandidateKind};
+//!
+//! let candidate: Candidate = "candidate:77 1 udp 2130706175 203.0.113.30 52625 typ host".parse()?;
+//! assert_eq!(candidate.kind, CandidateKind::Host);
+//! # Ok::<(), model::CandidateFault>(())
+//! ```
+
+mod candidate;
+mod id;
+mod interface;
+mod key;
+mod name;
+pub mod ranges;
+mod relay;
+mod resource;
+mod seed;
+
+pub use candidate::{Candidate, CandidateFault, CandidateKind};
+pub use id::{ClientId, GatewayId, PeerId, RelayId, ResourceId, SiteId};
+pub use interface::Interface;
+pub use key::{IceCredentials, KeyFault, PresharedKey, PublicKey};
+pub use name::{DomainName, NameFault};
+pub use relay::Relay;
+pub use resource::{
+    CidrResource, DnsResource, Filter, InternetResource, IpStack, PortRange, Resource, Site,
+};
+pub use seed::{Seed, SeedTree};
