@@ -27,7 +27,7 @@ mod seed;
 
 pub use candidate::{Candidate, CandidateFault, CandidateKind};
 pub use id::{ClientId, GatewayId, PeerId, RelayId, ResourceId, SiteId};
-pub use interface::Interface;
+pub use interface::{Interface, InterfacePlan};
 pub use key::{IceCredentials, KeyFault, PresharedKey, PublicKey};
 pub use name::{DomainName, NameFault};
 pub use relay::Relay;

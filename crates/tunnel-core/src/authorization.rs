@@ -1,0 +1,186 @@
+//! Requests for access to resources, and what waits for their answers. spec: data-plane 11
+
+use crate::buffer::PacketBuffer;
+use ip_packet::IpPacket;
+use lru::LruCache;
+use model::{GatewayId, ResourceId};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+    time::{Duration, Instant},
+};
+
+/// Shortest time between two requests for a resource.
+const RESEND_AFTER: Duration = Duration::from_secs(2);
+
+/// Packets that wait for one authorization.
+const MAX_PACKETS: usize = 128;
+
+/// Resources that are asked for at a time; bounds the memory of buffered packets.
+const MAX_PENDING: usize = 256;
+
+/// Gateways remembered as recently connected.
+const MAX_RECENT: NonZeroUsize = NonZeroUsize::new(100).expect("100 is not 0");
+
+#[derive(Debug)]
+struct Pending {
+    asked_at: Instant,
+    packets: PacketBuffer,
+}
+
+/// Whether the portal is to be asked now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// Send a request.
+    Now,
+    /// A request is under way.
+    NotYet,
+    /// Too many requests are under way; the packet was dropped.
+    Refuse,
+}
+
+/// Authorizations that were asked for and are not answered yet.
+#[derive(Debug)]
+pub(crate) struct Authorizations {
+    pending: BTreeMap<ResourceId, Pending>,
+    connected: BTreeSet<GatewayId>,
+    recent: LruCache<GatewayId, ()>,
+}
+
+impl Authorizations {
+    pub(crate) fn new() -> Self {
+        Self {
+            pending: BTreeMap::new(),
+            connected: BTreeSet::new(),
+            recent: LruCache::new(MAX_RECENT),
+        }
+    }
+
+    /// A packet needs a resource: it is kept, and the portal asked at most every two seconds.
+    pub(crate) fn want(
+        &mut self,
+        resource: ResourceId,
+        packet: &IpPacket<&[u8]>,
+        now: Instant,
+    ) -> Ask {
+        if let Some(pending) = self.pending.get_mut(&resource) {
+            pending.packets.push(packet);
+            if now.saturating_duration_since(pending.asked_at) < RESEND_AFTER {
+                return Ask::NotYet;
+            }
+            pending.asked_at = now;
+            return Ask::Now;
+        }
+        if self.pending.len() >= MAX_PENDING {
+            return Ask::Refuse;
+        }
+        let mut packets = PacketBuffer::new(MAX_PACKETS);
+        packets.push(packet);
+        self.pending.insert(resource, Pending { asked_at: now, packets });
+        Ask::Now
+    }
+
+    /// An answer arrived: the packets that waited for it; none if nothing was asked.
+    pub(crate) fn grant(&mut self, resource: ResourceId) -> Option<PacketBuffer> {
+        self.pending.remove(&resource).map(|pending| pending.packets)
+    }
+
+    /// Forgets a request and its packets.
+    pub(crate) fn cancel(&mut self, resource: ResourceId) {
+        self.pending.remove(&resource);
+    }
+
+    /// A gateway is in use.
+    pub(crate) fn connected(&mut self, gateway: GatewayId) {
+        self.connected.insert(gateway);
+        self.recent.put(gateway, ());
+    }
+
+    /// A gateway is out of use; it stays among the recent ones.
+    pub(crate) fn disconnected(&mut self, gateway: GatewayId) {
+        self.connected.remove(&gateway);
+    }
+
+    /// Forgets all requests and gateways.
+    pub(crate) fn reset(&mut self) {
+        *self = Self::new();
+    }
+
+    /// What a request tells the portal about gateways.
+    pub(crate) fn connected_gateways(&self) -> BTreeSet<GatewayId> {
+        let recent = self.recent.iter().map(|(gateway, ())| *gateway);
+        self.connected.iter().copied().chain(recent).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::udp;
+
+    const RESOURCE: ResourceId = ResourceId::from_bytes([1; 16]);
+
+    fn want(authorizations: &mut Authorizations, number: u8, now: Instant) -> Ask {
+        let bytes = udp("10.0.0.1:1", "10.0.0.2:2", &[number]);
+        authorizations.want(RESOURCE, &IpPacket::parse(&bytes[..]).unwrap(), now)
+    }
+
+    #[test]
+    fn traffic_repeats_a_request_after_two_seconds() {
+        let start = Instant::now();
+        let mut authorizations = Authorizations::new();
+        let mut at = |ms| want(&mut authorizations, 0, start + Duration::from_millis(ms));
+        assert_eq!(at(0), Ask::Now);
+        assert_eq!(at(1999), Ask::NotYet);
+        assert_eq!(at(2000), Ask::Now);
+        assert_eq!(at(3999), Ask::NotYet);
+    }
+
+    #[test]
+    fn packets_wait_in_order_and_unasked_answers_are_ignored() {
+        let now = Instant::now();
+        let mut authorizations = Authorizations::new();
+        assert!(authorizations.grant(RESOURCE).is_none());
+        for number in 0..=255 {
+            want(&mut authorizations, number, now);
+        }
+        let packets: Vec<_> = authorizations.grant(RESOURCE).unwrap().into_packets().collect();
+        assert_eq!(packets.len(), MAX_PACKETS);
+        assert_eq!(packets[0].last(), Some(&128));
+        assert!(authorizations.grant(RESOURCE).is_none());
+    }
+
+    #[test]
+    fn requests_at_a_time_are_bounded() {
+        let bytes = udp("10.0.0.1:1", "10.0.0.2:2", &[]);
+        let packet = IpPacket::parse(&bytes[..]).unwrap();
+        let now = Instant::now();
+        let mut authorizations = Authorizations::new();
+        let mut ask = |n: u16| {
+            let mut id = [0; 16];
+            id[..2].copy_from_slice(&n.to_be_bytes());
+            authorizations.want(ResourceId::from_bytes(id), &packet, now)
+        };
+        assert!((0..256).all(|n| ask(n) == Ask::Now));
+        assert_eq!(ask(256), Ask::Refuse);
+        assert_eq!(ask(255), Ask::NotYet);
+    }
+
+    #[test]
+    fn recent_gateways_are_named_beside_connected_ones() {
+        let gateway = |n: u8| GatewayId::from_bytes([n; 16]);
+        let mut authorizations = Authorizations::new();
+        for n in 0..=110 {
+            authorizations.connected(gateway(n));
+            if n > 0 {
+                authorizations.disconnected(gateway(n));
+            }
+        }
+        let named = authorizations.connected_gateways();
+        assert_eq!(named.len(), 101);
+        assert!(named.contains(&gateway(0)) && named.contains(&gateway(11)));
+        assert!(!named.contains(&gateway(10)));
+        authorizations.reset();
+        assert!(authorizations.connected_gateways().is_empty());
+    }
+}

@@ -1,0 +1,135 @@
+//! The addresses that stand for names of DNS resources. spec: data-plane 12.6
+
+use model::{DomainName, ranges};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+/// Addresses of each family that a name gets.
+const PER_NAME: usize = 4;
+
+/// Names that get addresses before the pool counts as exhausted; bounds memory.
+const MAX_NAMES: usize = 128 * 1024;
+
+/// A name and what stands for it.
+#[derive(Debug)]
+pub(crate) struct ProxiedName {
+    pub(crate) domain: DomainName,
+    pub(crate) v4: [Ipv4Addr; PER_NAME],
+    pub(crate) v6: [Ipv6Addr; PER_NAME],
+}
+
+/// Names with their addresses; assigned once, never released.
+#[derive(Debug, Default)]
+pub(crate) struct ProxyPool {
+    names: Vec<ProxiedName>,
+    by_domain: HashMap<DomainName, usize>,
+    by_address: HashMap<IpAddr, usize>,
+    next_v4: u32,
+    next_v6: u32,
+}
+
+impl ProxyPool {
+    /// The name's addresses, assigning them at first; none when the pool is exhausted.
+    pub(crate) fn assign(&mut self, domain: &DomainName) -> Option<&ProxiedName> {
+        if let Some(&index) = self.by_domain.get(domain) {
+            return self.names.get(index);
+        }
+        let index = self.names.len();
+        if index >= MAX_NAMES {
+            return None;
+        }
+        let mut v4 = [Ipv4Addr::UNSPECIFIED; PER_NAME];
+        for address in &mut v4 {
+            *address = self.take_v4()?;
+        }
+        let mut v6 = [Ipv6Addr::UNSPECIFIED; PER_NAME];
+        for address in &mut v6 {
+            *address = self.take_v6()?;
+        }
+        for address in v4.into_iter().map(IpAddr::V4).chain(v6.into_iter().map(IpAddr::V6)) {
+            self.by_address.insert(address, index);
+        }
+        self.by_domain.insert(domain.clone(), index);
+        self.names.push(ProxiedName { domain: domain.clone(), v4, v6 });
+        self.names.last()
+    }
+
+    /// The name that an address stands for.
+    pub(crate) fn name_of(&self, address: IpAddr) -> Option<&DomainName> {
+        let index = *self.by_address.get(&address)?;
+        self.names.get(index).map(|name| &name.domain)
+    }
+
+    /// The addresses of a name, if it has any yet.
+    pub(crate) fn get(&self, domain: &DomainName) -> Option<&ProxiedName> {
+        self.by_domain.get(domain).and_then(|&index| self.names.get(index))
+    }
+
+    /// All names so far, in the order of assignment.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &DomainName> {
+        self.names.iter().map(|name| &name.domain)
+    }
+
+    fn take_v4(&mut self) -> Option<Ipv4Addr> {
+        let network = u32::from(ranges::PROXY_V4.network());
+        loop {
+            // The network address itself is left out.
+            self.next_v4 += 1;
+            let address = Ipv4Addr::from(network.checked_add(self.next_v4)?);
+            if !ranges::PROXY_V4.contains(&address) {
+                return None;
+            }
+            if !ranges::SENTINEL_V4.contains(&address) {
+                return Some(address);
+            }
+        }
+    }
+
+    fn take_v6(&mut self) -> Option<Ipv6Addr> {
+        let network = u128::from(ranges::PROXY_V6.network());
+        let address = Ipv6Addr::from(network.checked_add(u128::from(self.next_v6))?);
+        self.next_v6 += 1;
+        ranges::PROXY_V6.contains(&address).then_some(address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> DomainName {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn addresses_are_sequential_and_stable() {
+        let mut pool = ProxyPool::default();
+        let first = pool.assign(&name("a.test")).unwrap();
+        assert_eq!(first.v4.map(|a| a.octets()[3]), [1, 2, 3, 4]);
+        assert_eq!(first.v6[0], ranges::PROXY_V6.network());
+        let (v4, v6) = (first.v4, first.v6);
+        let second = pool.assign(&name("b.test")).unwrap();
+        assert_eq!(second.v4[0].octets()[3], 5);
+        let again = pool.assign(&name("a.test")).unwrap();
+        assert_eq!((again.v4, again.v6), (v4, v6));
+        assert_eq!(pool.name_of(v4[2].into()), Some(&name("a.test")));
+        assert_eq!(pool.name_of(v6[3].into()), Some(&name("a.test")));
+        assert_eq!(pool.name_of("100.96.0.99".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn sentinels_are_never_assigned_and_the_pool_ends() {
+        let mut pool = ProxyPool::default();
+        for n in 0..MAX_NAMES {
+            let addresses = pool.assign(&name(&format!("n{n}.test"))).unwrap();
+            for address in addresses.v4 {
+                assert!(ranges::PROXY_V4.contains(&address) && !ranges::SENTINEL_V4.contains(&address));
+            }
+            assert!(addresses.v6.iter().all(|a| ranges::PROXY_V6.contains(a)));
+        }
+        assert!(pool.assign(&name("one.too.many")).is_none());
+        assert!(pool.assign(&name("n0.test")).is_some());
+    }
+}

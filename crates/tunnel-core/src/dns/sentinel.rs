@@ -1,0 +1,139 @@
+//! The addresses of our stub resolver, one for each upstream server. spec: data-plane 12.1
+
+use model::ranges;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+/// Port of DNS.
+const DNS_PORT: u16 = 53;
+
+/// Which sentinel stands for which upstream.
+#[derive(Debug, Default)]
+pub(crate) struct Sentinels {
+    system: Vec<IpAddr>,
+    portal: Vec<SocketAddr>,
+    by_sentinel: BTreeMap<IpAddr, SocketAddr>,
+}
+
+impl Sentinels {
+    /// The resolvers of the operating system; says whether the mapping changed.
+    pub(crate) fn set_system(&mut self, servers: Vec<IpAddr>) -> bool {
+        self.system = servers;
+        self.update()
+    }
+
+    /// The resolvers that the portal wants; says whether the mapping changed.
+    pub(crate) fn set_portal(&mut self, servers: Vec<SocketAddr>) -> bool {
+        self.portal = servers;
+        self.update()
+    }
+
+    /// The server behind a sentinel.
+    pub(crate) fn upstream(&self, sentinel: IpAddr) -> Option<SocketAddr> {
+        self.by_sentinel.get(&sentinel).copied()
+    }
+
+    /// All sentinels, in the order of their addresses.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.by_sentinel.keys().copied()
+    }
+
+    fn update(&mut self) -> bool {
+        let wanted = self.effective();
+        let current: BTreeSet<SocketAddr> = self.by_sentinel.values().copied().collect();
+        if wanted.iter().copied().collect::<BTreeSet<_>>() == current {
+            return false;
+        }
+        // New addresses, so that resolvers which remember answers by server notice the change.
+        let used: BTreeSet<IpAddr> = self.by_sentinel.keys().copied().collect();
+        let mut v4 = free_v4(&used);
+        let mut v6 = free_v6(&used);
+        self.by_sentinel = wanted
+            .into_iter()
+            .filter_map(|server| {
+                let sentinel = match server {
+                    SocketAddr::V4(_) => v4.next()?,
+                    SocketAddr::V6(_) => v6.next()?,
+                };
+                Some((sentinel, server))
+            })
+            .collect();
+        true
+    }
+
+    /// The portal's servers if there are any, else the system's; no sentinels, no duplicates.
+    fn effective(&self) -> Vec<SocketAddr> {
+        let system = || self.system.iter().map(|ip| SocketAddr::new(*ip, DNS_PORT)).collect();
+        let servers: Vec<SocketAddr> =
+            if self.portal.is_empty() { system() } else { self.portal.clone() };
+        let mut seen = BTreeSet::new();
+        servers
+            .into_iter()
+            .filter(|server| !ranges::is_sentinel(server.ip()) && seen.insert(*server))
+            .collect()
+    }
+}
+
+fn free_v4(used: &BTreeSet<IpAddr>) -> impl Iterator<Item = IpAddr> {
+    let network = u32::from(ranges::SENTINEL_V4.network());
+    let all = (1..=254).map(move |n| IpAddr::V4(Ipv4Addr::from(network + n)));
+    all.filter(|address| !used.contains(address))
+}
+
+fn free_v6(used: &BTreeSet<IpAddr>) -> impl Iterator<Item = IpAddr> {
+    let network = u128::from(ranges::SENTINEL_V6.network());
+    let all = (0..=255).map(move |n| IpAddr::V6(Ipv6Addr::from(network + n)));
+    all.filter(|address| !used.contains(address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn addresses(sentinels: &Sentinels) -> Vec<String> {
+        sentinels.addresses().map(|a| a.to_string()).collect()
+    }
+
+    #[test]
+    fn every_server_gets_a_sentinel_of_its_family() {
+        let mut sentinels = Sentinels::default();
+        assert!(sentinels.set_system(vec![ip("192.0.2.53"), ip("2001:db8::53"), ip("192.0.2.53")]));
+        assert_eq!(addresses(&sentinels), ["100.100.111.1", "fd00:2021:1111:8000:100:100:111:0"]);
+        let server = sentinels.upstream(ip("100.100.111.1")).unwrap();
+        assert_eq!(server.to_string(), "192.0.2.53:53");
+        assert_eq!(sentinels.upstream(ip("100.100.111.2")), None);
+    }
+
+    #[test]
+    fn an_equal_set_keeps_the_mapping_and_another_gets_new_addresses() {
+        let mut sentinels = Sentinels::default();
+        sentinels.set_system(vec![ip("192.0.2.53"), ip("192.0.2.54")]);
+        assert!(!sentinels.set_system(vec![ip("192.0.2.54"), ip("192.0.2.53")]));
+        assert!(sentinels.set_system(vec![ip("192.0.2.55")]));
+        assert_eq!(addresses(&sentinels), ["100.100.111.3"]);
+    }
+
+    #[test]
+    fn servers_of_the_portal_replace_those_of_the_system() {
+        let mut sentinels = Sentinels::default();
+        sentinels.set_system(vec![ip("192.0.2.53")]);
+        assert!(sentinels.set_portal(vec!["203.0.113.1:5353".parse().unwrap()]));
+        assert_eq!(sentinels.upstream(ip("100.100.111.2")).unwrap().port(), 5353);
+        assert!(!sentinels.set_system(vec![ip("192.0.2.99")]));
+        assert!(sentinels.set_portal(vec![]));
+        assert_eq!(sentinels.upstream(ip("100.100.111.1")).unwrap().ip(), ip("192.0.2.99"));
+    }
+
+    #[test]
+    fn our_own_sentinels_are_no_servers() {
+        let mut sentinels = Sentinels::default();
+        assert!(!sentinels.set_system(vec![ip("100.100.111.7")]));
+        assert_eq!(sentinels.addresses().count(), 0);
+    }
+}

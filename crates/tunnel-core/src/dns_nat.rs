@@ -1,0 +1,268 @@
+//! The gate in front of a gateway's translation of names. spec: data-plane 14
+
+use crate::buffer::PacketBuffer;
+use ip_packet::{DomainStatus, IpPacket};
+use model::{DomainName, GatewayId, ResourceId};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// Shortest time between two messages about one name.
+const RESEND_AFTER: Duration = Duration::from_secs(2);
+
+/// Packets that wait for one name.
+const MAX_PACKETS: usize = 32;
+
+/// What a translation belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NatKey {
+    pub(crate) gateway: GatewayId,
+    pub(crate) resource: ResourceId,
+    pub(crate) domain: DomainName,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The gateway was told and has not answered; packets wait if there is a buffer.
+    Pending { told_at: Instant, buffer: Option<PacketBuffer> },
+    /// The name was asked for again: the gateway is to be told anew.
+    Recreating { hold: bool },
+    /// The gateway translates.
+    Confirmed,
+    /// The gateway refused.
+    Failed,
+}
+
+/// What to do with a packet or after an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// Send it.
+    Pass {
+        /// Whether this stays so until the next event, so that it may be remembered.
+        settled: bool,
+    },
+    /// It waits in the buffer.
+    Held,
+}
+
+/// Whether the gateway is to be told about a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tell {
+    /// Send an AssignedIps message.
+    Now,
+    /// It knows, or was told a moment ago.
+    No,
+}
+
+/// All translations, by gateway, resource and name.
+#[derive(Debug, Default)]
+pub(crate) struct DnsNat {
+    states: BTreeMap<NatKey, State>,
+}
+
+impl DnsNat {
+    /// The resource of a name was authorized or its name asked for: the gateway has to know.
+    pub(crate) fn update(&mut self, key: &NatKey, now: Instant) -> Tell {
+        let held = || Some(PacketBuffer::new(MAX_PACKETS));
+        match self.states.get_mut(key) {
+            None => {
+                self.states.insert(key.clone(), State::Pending { told_at: now, buffer: held() });
+                Tell::Now
+            }
+            Some(State::Pending { told_at, .. }) => repeat(told_at, now),
+            Some(state @ State::Recreating { hold: true }) => {
+                *state = State::Pending { told_at: now, buffer: held() };
+                Tell::Now
+            }
+            Some(state @ State::Recreating { hold: false }) => {
+                *state = State::Pending { told_at: now, buffer: None };
+                Tell::Now
+            }
+            Some(State::Confirmed | State::Failed) => Tell::No,
+        }
+    }
+
+    /// The name was asked for: its addresses may have changed.
+    pub(crate) fn recreate(&mut self, key: &NatKey) {
+        match self.states.get_mut(key) {
+            Some(state @ State::Confirmed) => *state = State::Recreating { hold: false },
+            Some(state @ State::Failed) => *state = State::Recreating { hold: true },
+            _ => {}
+        }
+    }
+
+    /// A packet to one of the name's addresses.
+    pub(crate) fn handle_packet(
+        &mut self,
+        key: &NatKey,
+        packet: &IpPacket<&[u8]>,
+        now: Instant,
+    ) -> (Gate, Tell) {
+        match self.states.get_mut(key) {
+            Some(State::Pending { told_at, buffer }) => {
+                let tell = repeat(told_at, now);
+                match buffer {
+                    Some(buffer) => {
+                        buffer.push(packet);
+                        (Gate::Held, tell)
+                    }
+                    None => (Gate::Pass { settled: false }, tell),
+                }
+            }
+            Some(State::Recreating { .. }) => (Gate::Pass { settled: false }, Tell::No),
+            None | Some(State::Confirmed | State::Failed) => {
+                (Gate::Pass { settled: true }, Tell::No)
+            }
+        }
+    }
+
+    /// The gateway's answer; returns the packets that waited for it.
+    pub(crate) fn handle_status(
+        &mut self,
+        key: &NatKey,
+        status: DomainStatus,
+    ) -> impl Iterator<Item = Box<[u8]>> + use<> {
+        let mut flushed = None;
+        if let Some(state) = self.states.get_mut(key) {
+            let next = match status {
+                DomainStatus::Active => State::Confirmed,
+                DomainStatus::Inactive => State::Failed,
+            };
+            if let State::Pending { buffer, .. } = std::mem::replace(state, next)
+                && status == DomainStatus::Active
+            {
+                flushed = buffer;
+            }
+        }
+        flushed.into_iter().flat_map(PacketBuffer::into_packets)
+    }
+
+    pub(crate) fn remove_gateway(&mut self, gateway: GatewayId) {
+        self.states.retain(|key, _| key.gateway != gateway);
+    }
+
+    pub(crate) fn remove_resource(&mut self, resource: ResourceId) {
+        self.states.retain(|key, _| key.resource != resource);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.states.clear();
+    }
+}
+
+fn repeat(told_at: &mut Instant, now: Instant) -> Tell {
+    if now.saturating_duration_since(*told_at) < RESEND_AFTER {
+        return Tell::No;
+    }
+    *told_at = now;
+    Tell::Now
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::udp;
+
+    fn key() -> NatKey {
+        NatKey {
+            gateway: GatewayId::from_bytes([1; 16]),
+            resource: ResourceId::from_bytes([2; 16]),
+            domain: "app.test".parse().unwrap(),
+        }
+    }
+
+    struct Fixture {
+        nat: DnsNat,
+        start: Instant,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            Self { nat: DnsNat::default(), start: Instant::now() }
+        }
+
+        fn update(&mut self, ms: u64) -> Tell {
+            self.nat.update(&key(), self.start + Duration::from_millis(ms))
+        }
+
+        fn packet(&mut self, ms: u64, number: u8) -> (Gate, Tell) {
+            let bytes = udp("10.0.0.1:1", "100.96.0.1:2", &[number]);
+            let packet = IpPacket::parse(&bytes[..]).unwrap();
+            self.nat.handle_packet(&key(), &packet, self.start + Duration::from_millis(ms))
+        }
+
+        fn status(&mut self, status: DomainStatus) -> Vec<u8> {
+            let packets = self.nat.handle_status(&key(), status);
+            packets.map(|packet| *packet.last().unwrap()).collect()
+        }
+    }
+
+    const SETTLED: Gate = Gate::Pass { settled: true };
+    const UNSETTLED: Gate = Gate::Pass { settled: false };
+
+    #[test]
+    fn packets_wait_until_the_gateway_confirms() {
+        let mut gate = Fixture::new();
+        assert_eq!(gate.packet(0, 0), (SETTLED, Tell::No), "unknown names pass");
+        assert_eq!(gate.update(0), Tell::Now);
+        assert_eq!(gate.update(1), Tell::No);
+        assert_eq!(gate.packet(2, 1), (Gate::Held, Tell::No));
+        assert_eq!(gate.packet(1999, 2), (Gate::Held, Tell::No));
+        assert_eq!(gate.packet(2000, 3), (Gate::Held, Tell::Now));
+        assert_eq!(gate.status(DomainStatus::Active), [1, 2, 3]);
+        assert_eq!(gate.packet(2001, 4), (SETTLED, Tell::No));
+        assert_eq!(gate.update(9000), Tell::No);
+    }
+
+    #[test]
+    fn the_buffer_keeps_the_newest_packets() {
+        let mut gate = Fixture::new();
+        gate.update(0);
+        for number in 0..40 {
+            gate.packet(0, number);
+        }
+        assert_eq!(gate.status(DomainStatus::Active), (8..40).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn a_refusal_discards_and_later_packets_pass() {
+        let mut gate = Fixture::new();
+        gate.update(0);
+        gate.packet(0, 1);
+        assert_eq!(gate.status(DomainStatus::Inactive), []);
+        assert_eq!(gate.packet(1, 2), (SETTLED, Tell::No));
+        assert_eq!(gate.update(1), Tell::No);
+    }
+
+    #[test]
+    fn asking_for_a_name_again_tells_the_gateway_again() {
+        for (status, held) in [(DomainStatus::Active, UNSETTLED), (DomainStatus::Inactive, Gate::Held)]
+        {
+            let mut gate = Fixture::new();
+            gate.update(0);
+            gate.status(status);
+            gate.nat.recreate(&key());
+            assert_eq!(gate.packet(1, 1), (UNSETTLED, Tell::No));
+            assert_eq!(gate.update(1), Tell::Now, "even before two seconds passed");
+            assert_eq!(gate.packet(2, 2), (held, Tell::No));
+        }
+    }
+
+    #[test]
+    fn unknown_names_and_lost_gateways_are_ignored() {
+        let mut gate = Fixture::new();
+        assert_eq!(gate.status(DomainStatus::Active), []);
+        gate.update(0);
+        gate.packet(0, 1);
+        gate.nat.remove_gateway(key().gateway);
+        assert_eq!(gate.status(DomainStatus::Active), []);
+        assert_eq!(gate.packet(0, 1), (SETTLED, Tell::No));
+        gate.update(0);
+        gate.nat.remove_resource(key().resource);
+        assert_eq!(gate.packet(0, 1), (SETTLED, Tell::No));
+        gate.update(0);
+        gate.nat.clear();
+        assert_eq!(gate.packet(0, 1), (SETTLED, Tell::No));
+    }
+}

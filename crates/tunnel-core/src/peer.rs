@@ -1,0 +1,146 @@
+//! What gateways may send us. spec: data-plane 9.2
+
+use ipnet::IpNet;
+use model::{GatewayId, ResourceId, SiteId};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+/// One gateway that we have a connection to.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    site: SiteId,
+    ipv4: Ipv4Addr,
+    ipv6: Ipv6Addr,
+    /// Networks it may send from, each with the resources that allow it.
+    allowed: BTreeMap<IpNet, BTreeSet<ResourceId>>,
+    /// The network that allowed the latest packet: flows are long, tables are not small.
+    latest: Option<IpNet>,
+}
+
+impl Gateway {
+    pub(crate) fn allow(&mut self, network: IpNet, resource: ResourceId) {
+        self.allowed.entry(network).or_default().insert(resource);
+    }
+
+    /// Whether a packet with this source is acceptable.
+    pub(crate) fn may_send_from(&mut self, source: IpAddr) -> bool {
+        if self.latest.is_some_and(|network| network.contains(&source)) {
+            return true;
+        }
+        if source == IpAddr::V4(self.ipv4) || source == IpAddr::V6(self.ipv6) {
+            return true;
+        }
+        self.latest = self.allowed.keys().find(|network| network.contains(&source)).copied();
+        self.latest.is_some()
+    }
+
+    fn forbid(&mut self, resource: ResourceId) {
+        self.latest = None;
+        self.allowed.retain(|_, resources| {
+            resources.remove(&resource);
+            !resources.is_empty()
+        });
+    }
+}
+
+/// All gateways that we have a connection to.
+#[derive(Debug, Default)]
+pub(crate) struct Gateways {
+    by_id: BTreeMap<GatewayId, Gateway>,
+}
+
+impl Gateways {
+    /// The gateway with these addresses inside the tunnel, known from now on.
+    pub(crate) fn upsert(
+        &mut self,
+        id: GatewayId,
+        site: SiteId,
+        (ipv4, ipv6): (Ipv4Addr, Ipv6Addr),
+    ) -> &mut Gateway {
+        let (allowed, latest) = (BTreeMap::new(), None);
+        let new = Gateway { site, ipv4, ipv6, allowed, latest };
+        let gateway = self.by_id.entry(id).or_insert(new);
+        (gateway.site, gateway.ipv4, gateway.ipv6) = (site, ipv4, ipv6);
+        gateway
+    }
+
+    pub(crate) fn get_mut(&mut self, id: GatewayId) -> Option<&mut Gateway> {
+        self.by_id.get_mut(&id)
+    }
+
+    /// Forgets a gateway; returns the site it was in.
+    pub(crate) fn remove(&mut self, id: GatewayId) -> Option<SiteId> {
+        self.by_id.remove(&id).map(|gateway| gateway.site)
+    }
+
+    /// The site that a gateway is in.
+    pub(crate) fn site_of(&self, id: GatewayId) -> Option<SiteId> {
+        self.by_id.get(&id).map(|gateway| gateway.site)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.by_id.clear();
+    }
+
+    /// Withdraws what a resource allowed, from all gateways.
+    pub(crate) fn forbid(&mut self, resource: ResourceId) {
+        for gateway in self.by_id.values_mut() {
+            gateway.forbid(resource);
+        }
+    }
+
+    /// The gateway with this address inside the tunnel.
+    pub(crate) fn by_tunnel_address(&self, address: IpAddr) -> Option<GatewayId> {
+        let matches = |gateway: &Gateway| {
+            address == IpAddr::V4(gateway.ipv4) || address == IpAddr::V6(gateway.ipv6)
+        };
+        self.by_id.iter().find(|(_, gateway)| matches(gateway)).map(|(id, _)| *id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn resource(n: u8) -> ResourceId {
+        ResourceId::from_bytes([n; 16])
+    }
+
+    #[test]
+    fn a_gateway_sends_from_its_own_address_and_from_what_was_allowed() {
+        let id = GatewayId::from_bytes([1; 16]);
+        let mut gateways = Gateways::default();
+        let ipv6 = "fd00:2021:1111::9".parse().unwrap();
+        let site = SiteId::from_bytes([2; 16]);
+        let gateway = gateways.upsert(id, site, (Ipv4Addr::new(100, 64, 0, 9), ipv6));
+        gateway.allow("10.0.0.0/8".parse().unwrap(), resource(1));
+        gateway.allow("10.0.0.0/8".parse().unwrap(), resource(2));
+        for (source, allowed) in [
+            ("100.64.0.9", true),
+            ("fd00:2021:1111::9", true),
+            ("100.64.0.8", false),
+            ("10.1.2.3", true),
+            ("10.1.2.4", true),
+            ("11.0.0.1", false),
+            ("2001:db8::1", false),
+        ] {
+            assert_eq!(gateway.may_send_from(ip(source)), allowed, "{source}");
+        }
+        assert_eq!(gateways.by_tunnel_address(ip("100.64.0.9")), Some(id));
+        assert_eq!(gateways.by_tunnel_address(ip("100.64.0.8")), None);
+
+        gateways.forbid(resource(1));
+        assert!(gateways.get_mut(id).unwrap().may_send_from(ip("10.1.2.3")));
+        gateways.forbid(resource(2));
+        assert!(!gateways.get_mut(id).unwrap().may_send_from(ip("10.1.2.3")));
+        assert_eq!(gateways.site_of(id), Some(site));
+        assert_eq!(gateways.remove(id), Some(site));
+        assert_eq!(gateways.remove(id), None);
+    }
+}

@@ -1,0 +1,236 @@
+//! What may be reached, and which resource an address belongs to. spec: data-plane 10
+
+mod prefix;
+
+use crate::{
+    dns::{Pattern, PatternFault},
+    event::{ResourceStatus, SiteState},
+};
+use ipnet::IpNet;
+use model::{DomainName, GatewayId, IpStack, Resource, ResourceId, SiteId, ranges};
+use prefix::PrefixMap;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::IpAddr,
+};
+
+/// All resources, indexed for the questions that packets and queries ask.
+#[derive(Debug, Default)]
+pub(crate) struct ResourceTable {
+    by_id: BTreeMap<ResourceId, Resource>,
+    networks: PrefixMap<BTreeSet<ResourceId>>,
+    /// Patterns without a wildcard.
+    exact: HashMap<String, BTreeSet<ResourceId>>,
+    /// Patterns with a wildcard, the most specific first.
+    wildcards: Vec<(Pattern, ResourceId)>,
+    internet_enabled: bool,
+    sites: BTreeMap<SiteId, SiteState>,
+    /// The gateway that carries a resource's traffic.
+    bound: BTreeMap<ResourceId, GatewayId>,
+}
+
+/// What became of a resource that the portal sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Insertion {
+    /// It was unknown.
+    Added,
+    /// It is reached differently: what was known about the old form is void.
+    Replaced,
+    /// Only texts changed, or nothing.
+    Updated,
+}
+
+impl ResourceTable {
+    pub(crate) fn new(internet_enabled: bool) -> Self {
+        Self { internet_enabled, ..Self::default() }
+    }
+
+    /// Adds or replaces one resource.
+    ///
+    /// # Errors
+    ///
+    /// The pattern of a DNS resource is invalid; the resource is kept for display only.
+    pub(crate) fn insert(&mut self, resource: Resource) -> Result<Insertion, PatternFault> {
+        let id = resource.id();
+        let insertion = match self.by_id.get(&id) {
+            None => Insertion::Added,
+            Some(old) if old.same_addressability(&resource) => {
+                self.by_id.insert(id, resource);
+                return Ok(Insertion::Updated);
+            }
+            Some(_) => Insertion::Replaced,
+        };
+        self.remove(id);
+        match &resource {
+            Resource::Cidr(cidr) => {
+                self.networks.entry(cidr.address).insert(id);
+            }
+            Resource::Dns(dns) => {
+                let pattern = Pattern::parse(&dns.address);
+                self.by_id.insert(id, resource.clone());
+                self.insert_pattern(pattern?, id);
+                return Ok(insertion);
+            }
+            Resource::Internet(_) => {}
+        }
+        self.by_id.insert(id, resource);
+        Ok(insertion)
+    }
+
+    /// Removes one resource; says whether it was known.
+    pub(crate) fn remove(&mut self, id: ResourceId) -> bool {
+        self.bound.remove(&id);
+        match self.by_id.remove(&id) {
+            None => return false,
+            Some(Resource::Cidr(cidr)) => {
+                if let Some(ids) = self.networks.get_mut(cidr.address) {
+                    ids.remove(&id);
+                    if ids.is_empty() {
+                        self.networks.remove(cidr.address);
+                    }
+                }
+            }
+            Some(Resource::Dns(_)) => {
+                self.wildcards.retain(|(_, other)| *other != id);
+                self.exact.retain(|_, ids| {
+                    ids.remove(&id);
+                    !ids.is_empty()
+                });
+            }
+            Some(Resource::Internet(_)) => {}
+        }
+        true
+    }
+
+    /// Ids that are known and not among the given ones.
+    pub(crate) fn missing_from(&self, listed: &BTreeSet<ResourceId>) -> Vec<ResourceId> {
+        self.by_id.keys().filter(|id| !listed.contains(id)).copied().collect()
+    }
+
+    pub(crate) fn get(&self, id: ResourceId) -> Option<&Resource> {
+        self.by_id.get(&id)
+    }
+
+    /// Switches Internet Resources; says whether that changed anything.
+    pub(crate) fn set_internet(&mut self, enabled: bool) -> bool {
+        std::mem::replace(&mut self.internet_enabled, enabled) != enabled
+    }
+
+    /// Ids of Internet Resources.
+    pub(crate) fn internet(&self) -> impl Iterator<Item = ResourceId> {
+        let internet = |(id, resource): (&ResourceId, &Resource)| {
+            matches!(resource, Resource::Internet(_)).then_some(*id)
+        };
+        self.by_id.iter().filter_map(internet)
+    }
+
+    /// The resource that covers an address: longest prefix first, the Internet Resource last.
+    /// spec: data-plane 10.3
+    pub(crate) fn by_address(&self, address: IpAddr) -> Option<ResourceId> {
+        if let Some(ids) = self.networks.longest_match(address) {
+            // Of equal ranges the one in use stays, else the highest id is taken.
+            let in_use = ids.iter().find(|id| self.bound.contains_key(id));
+            return in_use.or_else(|| ids.last()).copied();
+        }
+        if !self.internet_enabled || ranges::is_tunnel(address) || ranges::is_proxy(address) {
+            return None;
+        }
+        self.internet().last()
+    }
+
+    /// The resource that covers a name: the most specific pattern that matches.
+    pub(crate) fn by_name(&self, domain: &DomainName) -> Option<(ResourceId, IpStack)> {
+        let exact = self.exact.get(domain.as_str()).and_then(BTreeSet::last).copied();
+        let id = exact.or_else(|| {
+            let covers = |(pattern, _): &&(Pattern, ResourceId)| pattern.matches(domain.as_str());
+            self.wildcards.iter().find(covers).map(|(_, id)| *id)
+        })?;
+        match self.by_id.get(&id)? {
+            Resource::Dns(dns) => Some((id, dns.ip_stack)),
+            Resource::Cidr(_) | Resource::Internet(_) => None,
+        }
+    }
+
+    /// Everything that belongs into the tunnel, beside the fixed ranges.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = IpNet> {
+        let networks = self.by_id.values().filter_map(|resource| match resource {
+            Resource::Cidr(cidr) => Some(cidr.address),
+            Resource::Dns(_) | Resource::Internet(_) => None,
+        });
+        let everything = self.internet_enabled && self.internet().next().is_some();
+        let everything = everything.then(default_routes).into_iter().flatten();
+        networks.chain(everything)
+    }
+
+    /// The gateway that carries a resource's traffic.
+    pub(crate) fn gateway_of(&self, id: ResourceId) -> Option<GatewayId> {
+        self.bound.get(&id).copied()
+    }
+
+    /// Lets a gateway carry a resource's traffic.
+    pub(crate) fn bind(&mut self, id: ResourceId, gateway: GatewayId) {
+        self.bound.insert(id, gateway);
+    }
+
+    /// Takes all resources off a gateway.
+    pub(crate) fn unbind(&mut self, gateway: GatewayId) {
+        self.bound.retain(|_, bound| *bound != gateway);
+    }
+
+    /// Takes a resource off its gateway.
+    pub(crate) fn unbind_resource(&mut self, id: ResourceId) {
+        self.bound.remove(&id);
+    }
+
+    /// Takes all resources off all gateways.
+    pub(crate) fn unbind_all(&mut self) {
+        self.bound.clear();
+        self.sites.clear();
+    }
+
+    /// What is known of a site; says whether that is news.
+    pub(crate) fn set_site(&mut self, site: SiteId, state: SiteState) -> bool {
+        self.sites.insert(site, state).unwrap_or_default() != state
+    }
+
+    /// Marks all sites of a resource.
+    pub(crate) fn set_sites_of(&mut self, id: ResourceId, state: SiteState) -> bool {
+        let sites: Vec<SiteId> =
+            self.by_id.get(&id).map_or(&[][..], Resource::sites).iter().map(|s| s.id).collect();
+        sites.into_iter().fold(false, |changed, site| self.set_site(site, state) | changed)
+    }
+
+    /// All resources as an application shows them.
+    pub(crate) fn statuses(&self) -> Vec<ResourceStatus> {
+        let status = |resource: &Resource| {
+            let states = resource.sites().iter().map(|s| self.sites.get(&s.id).copied());
+            ResourceStatus {
+                resource: resource.clone(),
+                state: states.flatten().max().unwrap_or_default(),
+                gateway: self.gateway_of(resource.id()),
+            }
+        };
+        self.by_id.values().map(status).collect()
+    }
+
+    fn insert_pattern(&mut self, pattern: Pattern, id: ResourceId) {
+        if !pattern.has_wildcard() {
+            self.exact.entry(pattern.as_str().to_owned()).or_default().insert(id);
+            return;
+        }
+        // Of equal patterns the higher id is first.
+        let before = |(other, other_id): &(Pattern, ResourceId)| {
+            other.by_specificity(&pattern).then(id.cmp(other_id)).is_lt()
+        };
+        let at = self.wildcards.partition_point(before);
+        self.wildcards.insert(at, (pattern, id));
+    }
+}
+
+/// Everything, in both families.
+pub(crate) fn default_routes() -> [IpNet; 2] {
+    [IpNet::V4(ipnet::Ipv4Net::default()), IpNet::V6(ipnet::Ipv6Net::default())]
+}
+
+#[cfg(test)]
+mod tests;

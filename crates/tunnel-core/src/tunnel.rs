@@ -1,0 +1,174 @@
+//! The coordinator: routes inputs to the machines that own the state, and drains their outputs.
+
+mod control;
+mod downlink;
+mod output;
+mod uplink;
+
+use crate::{
+    authorization::Authorizations,
+    dns::Dns,
+    dns_nat::DnsNat,
+    drop_reason::{DropCounters, DropReason},
+    event::{DnsFailure, Output, QueryId, ResourceStatus},
+    hop::HopCache,
+    peer::Gateways,
+    resource::ResourceTable,
+};
+use connectivity::{Connectivity, PeerStatus, Role, Transmit};
+use model::{GatewayId, Interface, InterfacePlan, PublicKey, Seed, SeedTree};
+use std::{
+    collections::VecDeque,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+/// Settings of a tunnel.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// Whether Internet Resources are used.
+    pub internet_resource: bool,
+    /// The operating system's own resolvers.
+    pub system_resolvers: Vec<IpAddr>,
+}
+
+/// What became of a packet from the TUN device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was sent, answered, or waits for something.
+    Consumed,
+    /// It went no further.
+    Dropped(DropReason),
+}
+
+/// What became of a datagram from the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// The buffer holds a packet of this many bytes for the TUN device.
+    Deliver(usize),
+    /// It was for the tunnel itself.
+    Consumed,
+    /// It went no further.
+    Dropped(DropReason),
+}
+
+/// The client's data plane.
+pub struct Tunnel {
+    connectivity: Connectivity,
+    interface: Option<Interface>,
+    plan: Option<InterfacePlan>,
+    resources: ResourceTable,
+    gateways: Gateways,
+    authorizations: Authorizations,
+    dns: Dns,
+    nat: DnsNat,
+    hops: HopCache,
+    outputs: VecDeque<Output>,
+    drops: DropCounters,
+}
+
+impl Tunnel {
+    /// A tunnel that waits for its portal. `unix_time` is the wall clock at `now`.
+    pub fn new(config: Config, seed: Seed, unix_time: Duration, now: Instant) -> Self {
+        let seeds = SeedTree::new(seed.clone());
+        let mut dns = Dns::new(&seeds, now);
+        dns.set_system_resolvers(config.system_resolvers);
+        Self {
+            connectivity: Connectivity::new(Role::Client, seed, unix_time, now),
+            interface: None,
+            plan: None,
+            resources: ResourceTable::new(config.internet_resource),
+            gateways: Gateways::default(),
+            authorizations: Authorizations::new(),
+            dns,
+            nat: DnsNat::default(),
+            hops: HopCache::new(),
+            outputs: VecDeque::new(),
+            drops: DropCounters::default(),
+        }
+    }
+
+    /// Moves to another network: new key, new connections; resources, names and DNS stay.
+    ///
+    /// The shell binds new sockets and connects to the portal with the new [`Self::public_key`].
+    /// spec: data-plane 2.17
+    pub fn reset(&mut self, seed: Seed, now: Instant) {
+        self.connectivity.reset(seed, now);
+        self.gateways.clear();
+        self.authorizations.reset();
+        self.nat.clear();
+        self.hops.clear();
+        self.resources.unbind_all();
+        self.dns.reset(now);
+        self.outputs.push_back(Output::Event(crate::Event::ResourcesChanged));
+    }
+
+    /// Switches Internet Resources on or off.
+    pub fn set_internet_resource(&mut self, enabled: bool) {
+        if self.resources.set_internet(enabled) {
+            let internet: Vec<_> = self.resources.internet().collect();
+            for id in internet {
+                self.revoke(id);
+            }
+            self.update_plan();
+        }
+    }
+
+    /// The operating system's resolvers changed.
+    pub fn set_system_resolvers(&mut self, servers: Vec<IpAddr>) {
+        if self.dns.set_system_resolvers(servers) {
+            self.update_plan();
+        }
+    }
+
+    /// A DNS server outside the tunnel answered a [`crate::DnsQuery`], or did not.
+    pub fn handle_dns_answer(
+        &mut self,
+        id: QueryId,
+        answer: Result<&[u8], DnsFailure>,
+        now: Instant,
+    ) {
+        self.dns.handle_answer(id, answer, now);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.connectivity.handle_timeout(now);
+        self.dns.handle_timeout(&self.resources, now);
+        self.refresh_intercepted(now);
+    }
+
+    /// Gives the buffer of a sent batch back.
+    pub fn recycle(&mut self, transmit: Transmit) {
+        self.connectivity.recycle(transmit);
+    }
+
+    /// Our WireGuard key, for the portal.
+    pub fn public_key(&self) -> PublicKey {
+        self.connectivity.public_key()
+    }
+
+    /// All resources as an application shows them.
+    pub fn resources(&self) -> Vec<ResourceStatus> {
+        self.resources.statuses()
+    }
+
+    /// The connections to gateways.
+    pub fn connections(&self) -> impl Iterator<Item = (GatewayId, PeerStatus)> {
+        self.connectivity.peers().map(|status| (status.peer.into(), status))
+    }
+
+    /// How many packets were dropped, by reason.
+    pub fn drops(&self) -> &DropCounters {
+        &self.drops
+    }
+
+    /// Counts a dropped packet.
+    fn dropped(&mut self, reason: DropReason) -> DropReason {
+        self.drops.count(reason);
+        reason
+    }
+}
+
+#[cfg(test)]
+mod tests;

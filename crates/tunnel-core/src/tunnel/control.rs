@@ -1,0 +1,180 @@
+//! What the portal tells. spec: portal 6.1
+
+use super::Tunnel;
+use crate::{
+    event::{Authorized, Event, Output, PortalRequest, PortalUpdate, SiteState},
+    resource::Insertion,
+};
+use connectivity::{Authorization, Upsert};
+use model::{GatewayId, Interface, InterfacePlan, Resource, ResourceId, ranges};
+use std::{collections::BTreeSet, time::Instant};
+
+impl Tunnel {
+    /// News from the portal.
+    pub fn handle_portal(&mut self, update: PortalUpdate, now: Instant) {
+        match update {
+            PortalUpdate::Init { interface, resources, relays } => {
+                self.set_interface(interface);
+                self.replace_resources(resources);
+                self.connectivity.update_relays(&[], relays, now);
+                self.update_plan();
+            }
+            PortalUpdate::Interface(interface) => {
+                self.set_interface(interface);
+                self.update_plan();
+            }
+            PortalUpdate::Resource(resource) => {
+                self.insert(resource);
+                self.resources_changed();
+            }
+            PortalUpdate::ResourceRemoved(id) => {
+                self.revoke(id);
+                self.resources.remove(id);
+                self.resources_changed();
+            }
+            PortalUpdate::Relays { disconnected, connected } => {
+                self.connectivity.update_relays(&disconnected, connected, now);
+            }
+            PortalUpdate::Authorized(authorized) => self.authorize(*authorized, now),
+            PortalUpdate::Refused { resource, offline } => {
+                if offline && self.resources.set_sites_of(resource, SiteState::Offline) {
+                    self.outputs.push_back(Output::Event(Event::ResourcesChanged));
+                }
+            }
+            PortalUpdate::CandidatesAdded { gateway, candidates } => {
+                for candidate in &candidates {
+                    self.connectivity.add_remote_candidate(gateway.into(), candidate, now);
+                }
+            }
+            PortalUpdate::CandidatesRemoved { gateway, candidates } => {
+                for candidate in &candidates {
+                    self.connectivity.remove_remote_candidate(gateway.into(), candidate, now);
+                }
+            }
+        }
+    }
+
+    fn set_interface(&mut self, interface: Interface) {
+        self.dns.set_portal_resolvers(interface.upstream_dns.clone());
+        self.interface = Some(interface);
+    }
+
+    /// The list after a join: what is missing is gone. spec: data-plane 10.2
+    fn replace_resources(&mut self, resources: Vec<Resource>) {
+        let listed: BTreeSet<ResourceId> = resources.iter().map(Resource::id).collect();
+        for id in self.resources.missing_from(&listed) {
+            self.revoke(id);
+            self.resources.remove(id);
+        }
+        for resource in resources {
+            self.insert(resource);
+        }
+        self.resources_changed();
+    }
+
+    fn insert(&mut self, resource: Resource) {
+        let id = resource.id();
+        match self.resources.insert(resource) {
+            Ok(Insertion::Replaced) => self.revoke(id),
+            Ok(Insertion::Added | Insertion::Updated) => {}
+            Err(fault) => tracing::warn!(resource = %id, %fault, "Ignoring a resource's pattern"),
+        }
+    }
+
+    /// Voids what was known of a resource: authorization, translation, allowed addresses.
+    pub(super) fn revoke(&mut self, id: ResourceId) {
+        self.authorizations.cancel(id);
+        self.nat.remove_resource(id);
+        self.gateways.forbid(id);
+        self.resources.unbind_resource(id);
+        self.hops.clear();
+    }
+
+    fn resources_changed(&mut self) {
+        self.hops.clear();
+        self.outputs.push_back(Output::Event(Event::ResourcesChanged));
+        self.update_plan();
+    }
+
+    /// A gateway accepted a request. spec: data-plane 11
+    fn authorize(&mut self, authorized: Authorized, now: Instant) {
+        let Authorized { resource, gateway, .. } = authorized;
+        let Some(waiting) = self.authorizations.grant(resource) else {
+            tracing::debug!(%resource, "Nobody asked for this authorization");
+            return;
+        };
+        if self.resources.get(resource).is_none() {
+            return;
+        }
+        let authorization = Authorization {
+            public_key: authorized.public_key,
+            preshared_key: authorized.preshared_key,
+            local_ice: authorized.client_ice,
+            remote_ice: authorized.gateway_ice,
+        };
+        match self.connectivity.upsert(gateway.into(), authorization, now) {
+            Ok(Upsert::Reused) => {}
+            // Whatever the gateway knew of us went with the old connection.
+            Ok(Upsert::Created) => {
+                self.forget_gateway(gateway);
+            }
+            Err(no_relay) => {
+                tracing::info!(%gateway, "No relay is usable, asking the portal for others");
+                let connectivity::NoRelay = no_relay;
+                self.outputs.push_back(Output::Request(PortalRequest::Reconnect));
+                return;
+            }
+        }
+        self.authorizations.connected(gateway);
+        self.gateways.upsert(gateway, authorized.site, (authorized.ipv4, authorized.ipv6));
+        self.resources.bind(resource, gateway);
+        self.allow(gateway, resource);
+        self.hops.clear();
+        self.announce_names(gateway, resource, now);
+        self.replay(waiting.into_packets(), now);
+    }
+
+    /// Lets a gateway send from the networks of a resource. spec: data-plane 9.2
+    fn allow(&mut self, gateway: GatewayId, id: ResourceId) {
+        let Some(gateway) = self.gateways.get_mut(gateway) else { return };
+        match self.resources.get(id) {
+            Some(Resource::Cidr(cidr)) => gateway.allow(cidr.address, id),
+            Some(Resource::Internet(_)) => {
+                for network in crate::resource::default_routes() {
+                    gateway.allow(network, id);
+                }
+            }
+            // Proxy addresses follow with each name.
+            Some(Resource::Dns(_)) | None => {}
+        }
+    }
+
+    /// Drops what belonged to a connection. spec: data-plane 2.16
+    pub(super) fn forget_gateway(&mut self, gateway: GatewayId) {
+        self.authorizations.disconnected(gateway);
+        self.nat.remove_gateway(gateway);
+        self.resources.unbind(gateway);
+        self.hops.clear();
+        if let Some(site) = self.gateways.remove(gateway)
+            && self.resources.set_site(site, SiteState::Unknown)
+        {
+            self.outputs.push_back(Output::Event(Event::ResourcesChanged));
+        }
+    }
+
+    /// Tells the shell how to configure the interface, if that changed. spec: data-plane 8
+    pub(super) fn update_plan(&mut self) {
+        let Some(interface) = &self.interface else { return };
+        let plan = InterfacePlan {
+            ipv4: interface.ipv4,
+            ipv6: interface.ipv6,
+            routes: ranges::client_routes().into_iter().chain(self.resources.routes()).collect(),
+            dns_servers: self.dns.sentinels().collect(),
+            search_domain: interface.search_domain.clone(),
+        };
+        if self.plan.as_ref() != Some(&plan) {
+            self.plan = Some(plan.clone());
+            self.outputs.push_back(Output::Plan(plan));
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! From the network to the TUN device. spec: data-plane 9.2
+
+use super::{Received, Tunnel};
+use crate::{dns_nat::NatKey, drop_reason::DropReason};
+use connectivity::Datagram;
+use ip_packet::{Control, IpPacket};
+use model::GatewayId;
+use std::time::Instant;
+
+impl Tunnel {
+    /// A datagram from the network; what is for the TUN device is written into `plain`, which has
+    /// room for at least [`model::ranges::MTU`] bytes.
+    pub fn handle_udp(
+        &mut self,
+        datagram: Datagram<'_>,
+        plain: &mut [u8],
+        now: Instant,
+    ) -> Received {
+        match self.connectivity.handle_datagram(datagram, plain, now) {
+            connectivity::Received::Packet { peer, len } => {
+                match self.receive(peer.into(), &plain[..len], now) {
+                    Ok(received) => received,
+                    Err(reason) => Received::Dropped(self.dropped(reason)),
+                }
+            }
+            connectivity::Received::Consumed => Received::Consumed,
+            connectivity::Received::Dropped(reason) => {
+                Received::Dropped(self.dropped(DropReason::Connectivity(reason)))
+            }
+        }
+    }
+
+    /// A packet that a gateway sent.
+    fn receive(
+        &mut self,
+        id: GatewayId,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<Received, DropReason> {
+        let packet = IpPacket::parse(bytes).map_err(DropReason::Malformed)?;
+        if Control::recognize(&packet) {
+            let control = Control::parse(&packet).ok_or(DropReason::MalformedControl)?;
+            self.handle_control(id, control, now);
+            return Ok(Received::Consumed);
+        }
+        let gateway = self.gateways.get_mut(id).ok_or(DropReason::UnexpectedSource)?;
+        if !gateway.may_send_from(packet.source()) {
+            return Err(DropReason::UnexpectedSource);
+        }
+        Ok(Received::Deliver(bytes.len()))
+    }
+
+    fn handle_control(&mut self, gateway: GatewayId, control: Control, now: Instant) {
+        match control {
+            Control::DomainStatus { resource, domain, status } => {
+                let key = NatKey { gateway, resource, domain };
+                let held = self.nat.handle_status(&key, status);
+                for packet in held {
+                    if let Err(reason) = self.encrypt(gateway.into(), &packet, now) {
+                        self.dropped(reason);
+                    }
+                }
+            }
+            Control::Goodbye => {
+                self.connectivity.remove(gateway.into(), now);
+                self.forget_gateway(gateway);
+            }
+            // Meant for gateways.
+            Control::AssignedIps { .. } => {
+                self.dropped(DropReason::MalformedControl);
+            }
+        }
+    }
+}

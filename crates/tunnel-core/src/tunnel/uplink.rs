@@ -1,0 +1,216 @@
+//! From the TUN device to the network. spec: data-plane 9.1
+
+use super::{Tunnel, Verdict};
+use crate::{
+    authorization::Ask,
+    dns_nat::{Gate, NatKey, Tell},
+    drop_reason::DropReason,
+    event::{Output, PortalRequest},
+};
+use ip_packet::{Control, IpPacket, MAX_CONTROL};
+use ipnet::IpNet;
+use model::{DomainName, GatewayId, IpStack, PeerId, Resource, ResourceId, ranges};
+use std::{collections::BTreeSet, net::IpAddr, time::Instant};
+
+impl Tunnel {
+    /// A packet that a program on this host sends into the tunnel.
+    pub fn handle_tun(&mut self, packet: &[u8], now: Instant) -> Verdict {
+        match self.send_up(packet, now) {
+            Ok(()) => Verdict::Consumed,
+            Err(reason) => Verdict::Dropped(self.dropped(reason)),
+        }
+    }
+
+    fn send_up(&mut self, bytes: &[u8], now: Instant) -> Result<(), DropReason> {
+        if bytes.len() > ranges::MTU {
+            return Err(DropReason::Oversize);
+        }
+        let packet = IpPacket::parse(bytes).map_err(DropReason::Malformed)?;
+        self.check_source(&packet)?;
+        let destination = packet.destination();
+        if let Some(peer) = self.hops.get(destination) {
+            return self.encrypt(peer, bytes, now);
+        }
+        if destination.is_multicast() {
+            return Err(DropReason::Multicast);
+        }
+        if ranges::is_sentinel(destination) {
+            self.dns.handle_packet(&packet, &self.resources, now)?;
+            self.refresh_intercepted(now);
+            return Ok(());
+        }
+        if ranges::is_tunnel(destination) {
+            return self.send_to_gateway(destination, bytes, now);
+        }
+        self.send_to_resource(&packet, now)
+    }
+
+    /// The source must be an address of our interface, and the destination must not.
+    fn check_source(&self, packet: &IpPacket<&[u8]>) -> Result<(), DropReason> {
+        let interface = self.interface.as_ref().ok_or(DropReason::NotReady)?;
+        let ours = |address: IpAddr| match address {
+            IpAddr::V4(address) => address == interface.ipv4,
+            IpAddr::V6(address) => address == interface.ipv6,
+        };
+        if !ours(packet.source()) {
+            return Err(DropReason::ForeignSource);
+        }
+        if ours(packet.destination()) {
+            return Err(DropReason::ToSelf);
+        }
+        Ok(())
+    }
+
+    fn send_to_gateway(
+        &mut self,
+        destination: IpAddr,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let gateway = self.gateways.by_tunnel_address(destination);
+        let peer = gateway.ok_or(DropReason::UnknownPeer)?.into();
+        self.hops.insert(destination, peer);
+        self.encrypt(peer, bytes, now)
+    }
+
+    fn send_to_resource(
+        &mut self,
+        packet: &IpPacket<&[u8]>,
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let destination = packet.destination();
+        let (resource, domain) = if ranges::is_proxy(destination) {
+            let domain = self.dns.name_of(destination).ok_or(DropReason::UnknownProxy)?;
+            let resource = self.resources.by_name(domain).ok_or(DropReason::NoResource)?;
+            (resource.0, Some(domain.clone()))
+        } else {
+            let resource = self.resources.by_address(destination);
+            (resource.ok_or(DropReason::NoResource)?, None)
+        };
+        let Some(gateway) = self.resources.gateway_of(resource) else {
+            return self.request(resource, packet, now);
+        };
+        if let Some(domain) = domain {
+            let key = NatKey { gateway, resource, domain };
+            let (gate, tell) = self.nat.handle_packet(&key, packet, now);
+            if tell == Tell::Now {
+                self.tell(&key, now);
+            }
+            match gate {
+                Gate::Held => return Ok(()),
+                Gate::Pass { settled: false } => {
+                    return self.encrypt(gateway.into(), packet.bytes(), now);
+                }
+                Gate::Pass { settled: true } => {}
+            }
+        }
+        self.hops.insert(destination, gateway.into());
+        self.encrypt(gateway.into(), packet.bytes(), now)
+    }
+
+    /// Keeps the packet and asks the portal for access, if that is due.
+    fn request(
+        &mut self,
+        resource: ResourceId,
+        packet: &IpPacket<&[u8]>,
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        match self.authorizations.want(resource, packet, now) {
+            Ask::Now => {
+                let connected_gateways = self.authorizations.connected_gateways();
+                let request = PortalRequest::CreateFlow { resource, connected_gateways };
+                self.outputs.push_back(Output::Request(request));
+                Ok(())
+            }
+            Ask::NotYet => Ok(()),
+            Ask::Refuse => Err(DropReason::TooManyRequests),
+        }
+    }
+
+    /// Replays packets that waited for an authorization.
+    pub(super) fn replay(&mut self, packets: impl Iterator<Item = Box<[u8]>>, now: Instant) {
+        for packet in packets {
+            let _verdict = self.handle_tun(&packet, now);
+        }
+    }
+
+    pub(super) fn encrypt(
+        &mut self,
+        peer: PeerId,
+        packet: &[u8],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        match self.connectivity.send(peer, packet, now) {
+            connectivity::Verdict::Sent | connectivity::Verdict::Buffered => Ok(()),
+            connectivity::Verdict::Dropped(reason) => Err(DropReason::Connectivity(reason)),
+        }
+    }
+
+    /// Names of resources were asked for: their gateways resolve them anew.
+    pub(super) fn refresh_intercepted(&mut self, now: Instant) {
+        while let Some((resource, domain)) = self.dns.poll_intercepted() {
+            let Some(gateway) = self.resources.gateway_of(resource) else { continue };
+            if let Some(name) = self.dns.proxied(&domain) {
+                let v4 = name.v4.into_iter().map(IpAddr::V4);
+                for address in v4.chain(name.v6.into_iter().map(IpAddr::V6)) {
+                    self.hops.forget(address);
+                }
+            }
+            let key = NatKey { gateway, resource, domain };
+            self.nat.recreate(&key);
+            if self.nat.update(&key, now) == Tell::Now {
+                self.tell(&key, now);
+            }
+        }
+    }
+
+    /// Prepares a gateway for all names of a resource that were asked for so far.
+    pub(super) fn announce_names(
+        &mut self,
+        gateway: GatewayId,
+        resource: ResourceId,
+        now: Instant,
+    ) {
+        let covered = |name: &&DomainName| {
+            self.resources.by_name(name).is_some_and(|(id, _)| id == resource)
+        };
+        let names: Vec<DomainName> = self.dns.names().filter(covered).cloned().collect();
+        for domain in names {
+            let key = NatKey { gateway, resource, domain };
+            if self.nat.update(&key, now) == Tell::Now {
+                self.tell(&key, now);
+            }
+        }
+    }
+
+    /// Tells a gateway which addresses stand for a name, and lets it send from them.
+    /// spec: data-plane 13.2
+    fn tell(&mut self, key: &NatKey, now: Instant) {
+        let Some(Resource::Dns(resource)) = self.resources.get(key.resource) else { return };
+        let Some(proxy_ips) = self.proxy_ips(&key.domain, resource.ip_stack) else { return };
+        if let Some(gateway) = self.gateways.get_mut(key.gateway) {
+            for &address in &proxy_ips {
+                gateway.allow(IpNet::from(address), key.resource);
+            }
+        }
+        let domain = key.domain.clone();
+        let control = Control::AssignedIps { resource: key.resource, domain, proxy_ips };
+        let mut packet = [0; MAX_CONTROL];
+        match control.emit(&mut packet) {
+            Ok(length) => {
+                if let Err(reason) = self.encrypt(key.gateway.into(), &packet[..length], now) {
+                    self.dropped(reason);
+                }
+            }
+            Err(fault) => tracing::debug!(%fault, "Cannot announce a name"),
+        }
+    }
+
+    fn proxy_ips(&self, domain: &DomainName, stack: IpStack) -> Option<BTreeSet<IpAddr>> {
+        let name = self.dns.proxied(domain)?;
+        debug_assert_eq!(name.domain, *domain);
+        let v4 = name.v4.iter().filter(|_| stack.has_v4()).copied().map(IpAddr::V4);
+        let v6 = name.v6.iter().filter(|_| stack.has_v6()).copied().map(IpAddr::V6);
+        Some(v4.chain(v6).collect())
+    }
+}
