@@ -1,1 +1,63 @@
-//! client
+//! A Firezone client to embed.
+//!
+//! One [`Session`] drives [`tunnel_core`] with sockets, a TUN device, the portal and the operating
+//! system. It is what the headless client and the tunnel service use, and any other program may.
+//!
+//! What it is not: it reads no file, no environment and no command line, handles no signal, sets
+//! up no logging and chooses no platform. All of that is the embedding program's.
+//!
+//! # Contract
+//!
+//! [`Session::connect`] starts a session, [`EventStream::next`] tells what happens, until
+//! [`Event::Disconnected`] or [`Session::disconnect`]. Everything that was changed on the host is
+//! undone at the end, and whatever a crashed run left behind at the next start.
+//!
+//! ```no_run
+//! use client::{Event, Session, Settings};
+//!
+//! # async fn run<P: platform::Platform>(platform: P) -> Result<(), Box<dyn std::error::Error>> {
+//! let os = portal_client::OsInfo::default();
+//! let settings = Settings::new(
+//!     "wss://api.example.test/".parse()?,
+//!     std::fs::read_to_string("token")?.trim().to_owned().into(),
+//!     portal_client::external_id("my-box"),
+//!     portal_client::user_agent("connlib", "1.0.0", &os),
+//! );
+//! let (session, mut events) = Session::connect(settings, platform)?;
+//! while let Some(event) = events.next().await {
+//!     match event {
+//!         Event::Ready(after) => println!("ready after {after:?}"),
+//!         Event::Disconnected(reason) => return Err(reason.into()),
+//!         _ => {}
+//!     }
+//! }
+//! session.disconnect().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Design
+//!
+//! * One thread owns TUN device, UDP sockets and tunnel; packets never change threads.
+//! * Portal, DNS forwarding and the operating system are handled by one task on the embedding
+//!   program's runtime. The two talk by bounded queues.
+//! * The portal's name is resolved at the system's own resolvers over sockets that stay outside
+//!   the tunnel, at every attempt.
+
+mod control;
+mod data_plane;
+mod entropy;
+mod error;
+mod event;
+mod forward;
+mod portal;
+mod resolve;
+mod session;
+mod settings;
+mod status;
+
+pub use error::{ConnectFault, Disconnected};
+pub use event::{Event, EventStream};
+pub use session::Session;
+pub use settings::Settings;
+pub use status::{PortalState, Status};

@@ -1,0 +1,202 @@
+//! The task that joins the portal, the operating system and the data plane. Off the packet path.
+
+use crate::{
+    data_plane::{Input, Report},
+    error::Disconnected,
+    event::{Event, EventSink},
+    forward::forward,
+    portal,
+    resolve::Resolvers,
+    status::PortalState,
+};
+use model::{InterfacePlan, PublicKey};
+use parking_lot::Mutex;
+use platform::{NetworkEvent, NetworkWatch, Platform};
+use portal_client::{Channel, ChannelEvent, v1};
+use std::{net::IpAddr, sync::Arc, time::Instant};
+use tokio::{sync::mpsc, task::JoinSet};
+use tunnel_core::{DnsFailure, DnsQuery, PortalRequest, QueryId};
+
+/// What a session is asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Reset(&'static str),
+    SetInternetResource(bool),
+    SetResolvers(Vec<IpAddr>),
+    Stop,
+}
+
+pub(crate) struct Control<P> {
+    pub(crate) platform: P,
+    pub(crate) watch: NetworkWatch,
+    pub(crate) portal: Channel<v1::Client>,
+    pub(crate) resolvers: Resolvers,
+    pub(crate) to_data: mpsc::Sender<Input>,
+    pub(crate) from_data: mpsc::Receiver<Report>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) events: EventSink,
+    pub(crate) state: Arc<Mutex<PortalState>>,
+    pub(crate) session: SessionState,
+}
+
+/// What the task itself remembers.
+pub(crate) struct SessionState {
+    pub(crate) started_at: Instant,
+    pub(crate) key: PublicKey,
+    pub(crate) ready: bool,
+    pub(crate) lookups: JoinSet<(QueryId, Result<Vec<u8>, DnsFailure>)>,
+}
+
+impl<P: Platform> Control<P> {
+    /// Works until the session is over, then puts the host back as it was.
+    pub(crate) async fn run(mut self) {
+        let result = self.work().await;
+        if let Err(fault) = self.platform.revert() {
+            tracing::warn!(%fault, "The host is not as it was before");
+        }
+        *self.state.lock() = PortalState::Disconnected;
+        if let Err(reason) = result {
+            self.events.send(Event::Disconnected(reason));
+        }
+        self.events.finish();
+    }
+
+    async fn work(&mut self) -> Result<(), Disconnected> {
+        self.portal.connect(Some(self.session.key));
+        loop {
+            tokio::select! {
+                event = self.portal.next() => self.handle_portal(event?).await?,
+                report = self.from_data.recv() => match report {
+                    Some(report) => self.handle_report(report).await?,
+                    None => return Err(Disconnected::DataPlane("it stopped".into())),
+                },
+                event = self.watch.next() => self.handle_network(event).await?,
+                command = self.commands.recv() => match command {
+                    Some(Command::Stop) | None => return Ok(()),
+                    Some(command) => self.handle_command(command).await?,
+                },
+                Some(answer) = self.session.lookups.join_next() => {
+                    if let Ok((id, answer)) = answer {
+                        self.tell(Input::DnsAnswer(id, answer)).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn handle_portal(
+        &mut self,
+        event: ChannelEvent<v1::client::FromPortal>,
+    ) -> Result<(), Disconnected> {
+        match event {
+            ChannelEvent::Joined => {
+                tracing::info!("Connected to the portal");
+                *self.state.lock() = PortalState::Connected;
+                Ok(())
+            }
+            ChannelEvent::Message(message) => self.tell(Input::Portal(portal::update(message))).await,
+            ChannelEvent::Hiccup { error, retry_in } => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    ?retry_in,
+                    "No connection to the portal"
+                );
+                *self.state.lock() = PortalState::Connecting;
+                Ok(())
+            }
+        }
+    }
+
+    async fn handle_report(&mut self, report: Report) -> Result<(), Disconnected> {
+        match report {
+            Report::Event(tunnel_core::Event::ResourcesChanged) => {
+                self.platform.flush_dns_cache();
+                self.events.send(Event::ResourcesChanged);
+            }
+            Report::Event(event) => {
+                tracing::info!(?event, "A gateway changed");
+                self.events.send(Event::Gateway(event));
+            }
+            Report::Plan(plan) => self.apply(plan).await?,
+            Report::Query(query) => self.forward(query),
+            Report::Request(PortalRequest::Reconnect) => {
+                self.portal.connect(Some(self.session.key));
+            }
+            Report::Request(request) => {
+                if let Some(message) = portal::message(request) {
+                    let sent = self.portal.send(message);
+                    tracing::debug!(?sent, "Told the portal");
+                }
+            }
+            Report::Reset(key) => {
+                self.session.key = key;
+                self.portal.connect(Some(key));
+            }
+        }
+        Ok(())
+    }
+
+    async fn apply(&mut self, plan: InterfacePlan) -> Result<(), Disconnected> {
+        self.platform.apply(&plan).await?;
+        self.events.send(Event::InterfaceChanged(plan));
+        if !self.session.ready {
+            self.session.ready = true;
+            let after = self.session.started_at.elapsed();
+            tracing::info!(?after, "Tunnel ready");
+            self.events.send(Event::Ready(after));
+        }
+        Ok(())
+    }
+
+    fn forward(&mut self, query: DnsQuery) {
+        let sockets = self.platform.sockets();
+        let _abort = self.session.lookups.spawn(forward(sockets, query));
+    }
+
+    async fn handle_network(&mut self, event: NetworkEvent) -> Result<(), Disconnected> {
+        match event {
+            NetworkEvent::NetworkChanged => {
+                tracing::info!("The network changed");
+                self.refresh_resolvers().await?;
+                self.tell(Input::Reset).await
+            }
+            NetworkEvent::ResolversChanged => self.refresh_resolvers().await,
+        }
+    }
+
+    async fn handle_command(&mut self, command: Command) -> Result<(), Disconnected> {
+        match command {
+            Command::Reset(reason) => {
+                tracing::info!(reason, "Reset");
+                self.tell(Input::Reset).await
+            }
+            Command::SetInternetResource(enabled) => {
+                self.tell(Input::SetInternetResource(enabled)).await
+            }
+            Command::SetResolvers(servers) => self.use_resolvers(servers).await,
+            Command::Stop => Ok(()),
+        }
+    }
+
+    async fn refresh_resolvers(&mut self) -> Result<(), Disconnected> {
+        match self.platform.system_resolvers() {
+            Ok(servers) => self.use_resolvers(servers).await,
+            Err(fault) => {
+                tracing::warn!(%fault, "The system's resolvers are unknown");
+                Ok(())
+            }
+        }
+    }
+
+    async fn use_resolvers(&mut self, servers: Vec<IpAddr>) -> Result<(), Disconnected> {
+        let outside = |server: &IpAddr| !model::ranges::is_sentinel(*server);
+        let servers: Vec<IpAddr> = servers.into_iter().filter(outside).collect();
+        self.resolvers.lock().clone_from(&servers);
+        self.tell(Input::SetResolvers(servers)).await
+    }
+
+    async fn tell(&mut self, input: Input) -> Result<(), Disconnected> {
+        let gone = |_| Disconnected::DataPlane("it stopped".into());
+        self.to_data.send(input).await.map_err(gone)
+    }
+}

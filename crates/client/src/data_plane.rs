@@ -1,0 +1,279 @@
+//! The thread that owns the TUN device, the UDP sockets and the tunnel.
+//!
+//! Nothing is handed to another thread per packet, nothing is allocated per packet, and nothing
+//! is locked. Everything else talks to it by messages.
+
+mod sockets;
+
+use crate::entropy;
+use model::{InterfacePlan, PublicKey, Seed};
+use platform::{PacketBatch, Tun};
+use socket_factory::RecvBatch;
+use sockets::Sockets;
+use std::{
+    io,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+use tokio::sync::{mpsc, oneshot};
+use tunnel_core::{
+    Datagram, DnsFailure, DnsQuery, DropCounters, Ecn, Event, Output, PeerStatus, PortalRequest,
+    PortalUpdate, QueryId, Received, ResourceStatus, Tunnel,
+};
+
+/// Packets that are read from or written to the TUN device at a time.
+const BATCH: usize = 128;
+
+/// Rounds over all sources before others on the runtime get their turn.
+const ROUNDS: usize = 64;
+
+/// Longest sleep, so that a clock that stood still while suspended is noticed.
+const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+
+/// What the thread is told.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// A DNS server outside the tunnel answered, or did not.
+    DnsAnswer(QueryId, Result<Vec<u8>, DnsFailure>),
+    /// The portal said something.
+    Portal(PortalUpdate),
+    /// The network changed.
+    Reset,
+    /// Internet Resources are switched.
+    SetInternetResource(bool),
+    /// The system's resolvers changed.
+    SetResolvers(Vec<IpAddr>),
+    /// Somebody wants to know how things are.
+    Snapshot(oneshot::Sender<Snapshot>),
+}
+
+/// What the thread tells.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// News for the application.
+    Event(Event),
+    /// The interface is to be configured.
+    Plan(InterfacePlan),
+    /// A DNS server outside the tunnel is to be asked.
+    Query(DnsQuery),
+    /// The portal is to be told.
+    Request(PortalRequest),
+    /// The tunnel has a new key after a reset; the portal has to know.
+    Reset(PublicKey),
+}
+
+/// How things are.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    pub(crate) connections: Vec<(model::GatewayId, PeerStatus)>,
+    pub(crate) drops: DropCounters,
+    pub(crate) resources: Vec<ResourceStatus>,
+}
+
+/// Why the thread ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DataPlaneFault {
+    /// The TUN device is gone.
+    #[error("the TUN device is gone")]
+    Tun(#[source] io::Error),
+    /// No socket could be bound.
+    #[error("no UDP socket can be bound")]
+    Bind(#[source] io::Error),
+}
+
+pub(crate) struct DataPlane<T> {
+    tunnel: Tunnel,
+    tun: T,
+    sockets: Sockets,
+    inbox: mpsc::Receiver<Input>,
+    outbox: mpsc::Sender<Report>,
+    up: PacketBatch,
+    down: PacketBatch,
+    received: RecvBatch,
+}
+
+enum Woken {
+    Input(Input),
+    Io,
+    Closed,
+}
+
+impl<T: Tun> DataPlane<T> {
+    /// Binds the sockets. Must be called in the runtime of the thread.
+    pub(crate) fn new(
+        tunnel: Tunnel,
+        tun: T,
+        (factory, preferred_port): (platform::Sockets, u16),
+        (inbox, outbox): (mpsc::Receiver<Input>, mpsc::Sender<Report>),
+    ) -> Result<Self, DataPlaneFault> {
+        let sockets = Sockets::bind(factory, preferred_port).map_err(DataPlaneFault::Bind)?;
+        let (up, down) = (PacketBatch::new(BATCH), PacketBatch::new(BATCH));
+        let received = RecvBatch::new();
+        Ok(Self { tunnel, tun, sockets, inbox, outbox, up, down, received })
+    }
+
+    /// Works until nobody listens any more.
+    pub(crate) async fn run(mut self) -> Result<(), DataPlaneFault> {
+        let timer = tokio::time::sleep(Duration::ZERO);
+        let mut timer = std::pin::pin!(timer);
+        loop {
+            let wakeup = self.drain().map_err(DataPlaneFault::Tun)?;
+            timer.as_mut().reset(wakeup.into());
+            let woken = tokio::select! {
+                input = self.inbox.recv() => input.map_or(Woken::Closed, Woken::Input),
+                result = self.tun.readable(), if self.sockets.is_clear() => {
+                    result.map(|()| Woken::Io).map_err(DataPlaneFault::Tun)?
+                }
+                () = self.sockets.ready() => Woken::Io,
+                () = &mut timer => Woken::Io,
+            };
+            match woken {
+                Woken::Closed => return Ok(()),
+                Woken::Input(input) => self.handle(input)?,
+                Woken::Io => {}
+            }
+            self.work().map_err(DataPlaneFault::Tun)?;
+        }
+    }
+
+    /// Moves packets until there are none, or until others should have their turn.
+    fn work(&mut self) -> io::Result<()> {
+        for _ in 0..ROUNDS {
+            let now = Instant::now();
+            self.tunnel.handle_timeout(now);
+            self.sockets.flush(&mut self.tunnel);
+            let moved = self.read_tun(now)? | self.read_sockets(now)?;
+            self.drain()?;
+            if !moved {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One batch up. While datagrams wait for the network no more packets are read.
+    fn read_tun(&mut self, now: Instant) -> io::Result<bool> {
+        if !self.sockets.is_clear() {
+            return Ok(false);
+        }
+        self.up.clear();
+        match self.tun.try_read(&mut self.up) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        for packet in self.up.iter() {
+            // Dropped packets are counted by the tunnel.
+            let _verdict = self.tunnel.handle_tun(packet, now);
+        }
+        Ok(true)
+    }
+
+    /// One batch down from each socket.
+    fn read_sockets(&mut self, now: Instant) -> io::Result<bool> {
+        let mut moved = false;
+        for family in sockets::FAMILIES {
+            if !self.sockets.receive(family, &mut self.received) {
+                continue;
+            }
+            moved = true;
+            for datagram in self.received.datagrams() {
+                if self.down.is_full() {
+                    write(&mut self.tun, &mut self.down)?;
+                }
+                let datagram = Datagram {
+                    local: datagram.local,
+                    remote: datagram.remote,
+                    ecn: Ecn::from_bits(datagram.ecn),
+                    payload: datagram.payload,
+                };
+                match self.tunnel.handle_udp(datagram, self.down.spare(), now) {
+                    Received::Deliver(length) => self.down.commit(length),
+                    Received::Consumed | Received::Dropped(_) => {}
+                }
+            }
+            write(&mut self.tun, &mut self.down)?;
+        }
+        Ok(moved)
+    }
+
+    /// Does what the tunnel wants done; returns when to call it again.
+    fn drain(&mut self) -> io::Result<Instant> {
+        loop {
+            match self.tunnel.poll() {
+                Output::Send(transmit) => self.sockets.send(transmit, &mut self.tunnel),
+                Output::Deliver(packet) => {
+                    if !self.down.push(&packet) {
+                        write(&mut self.tun, &mut self.down)?;
+                        self.down.push(&packet);
+                    }
+                }
+                Output::Request(request) => self.report(Report::Request(request)),
+                Output::Plan(plan) => self.report(Report::Plan(plan)),
+                Output::Query(query) => self.report(Report::Query(query)),
+                Output::Event(event) => self.report(Report::Event(event)),
+                Output::Idle(wakeup) => {
+                    write(&mut self.tun, &mut self.down)?;
+                    let latest = Instant::now() + LONGEST_SLEEP;
+                    return Ok(wakeup.map_or(latest, |wakeup| wakeup.at.min(latest)));
+                }
+            }
+        }
+    }
+
+    /// Tells the control task; it drains its queue faster than the tunnel can fill it, so that a
+    /// full one means that it is stuck.
+    fn report(&mut self, report: Report) {
+        if let Err(mpsc::error::TrySendError::Full(report)) = self.outbox.try_send(report) {
+            tracing::warn!("The control task is busy");
+            if let Report::Query(query) = report {
+                let failed = Err(DnsFailure::Failed);
+                self.tunnel.handle_dns_answer(query.id, failed, Instant::now());
+            }
+        }
+    }
+
+    fn handle(&mut self, input: Input) -> Result<(), DataPlaneFault> {
+        let now = Instant::now();
+        match input {
+            Input::DnsAnswer(id, answer) => {
+                self.tunnel.handle_dns_answer(id, answer.as_deref().map_err(|&fault| fault), now);
+            }
+            Input::Portal(update) => self.tunnel.handle_portal(update, now),
+            Input::Reset => self.reset(entropy::seed().map_err(DataPlaneFault::Bind)?, now)?,
+            Input::SetInternetResource(enabled) => self.tunnel.set_internet_resource(enabled),
+            Input::SetResolvers(servers) => self.tunnel.set_system_resolvers(servers),
+            Input::Snapshot(reply) => {
+                // Nobody waits any more: fine.
+                let _unwanted = reply.send(Snapshot {
+                    connections: self.tunnel.connections().collect(),
+                    drops: self.tunnel.drops().clone(),
+                    resources: self.tunnel.resources(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// spec: client-app 11.2
+    fn reset(&mut self, seed: Seed, now: Instant) -> Result<(), DataPlaneFault> {
+        self.tunnel.reset(seed, now);
+        self.sockets.rebind().map_err(DataPlaneFault::Bind)?;
+        self.report(Report::Reset(self.tunnel.public_key()));
+        Ok(())
+    }
+}
+
+/// Hands the batch to the device; a full device loses packets like any network interface.
+fn write<T: Tun>(tun: &mut T, batch: &mut PacketBatch) -> io::Result<()> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    match tun.try_write(batch) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            tracing::debug!(%error, "Packets for the TUN device are lost");
+            Ok(())
+        }
+    }
+}

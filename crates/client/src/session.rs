@@ -1,0 +1,197 @@
+//! One login and one tunnel.
+
+use crate::{
+    control::{Command, Control, SessionState},
+    data_plane::{DataPlane, DataPlaneFault, Input, Report},
+    entropy,
+    error::ConnectFault,
+    event::{EventStream, channel},
+    resolve::{OutsideDialer, Resolvers},
+    settings::Settings,
+    status::{PortalState, Status},
+};
+use parking_lot::Mutex;
+use platform::{Platform, Tun};
+use portal_client::{Channel, Login, Party, RetryPolicy};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use tokio::{
+    runtime,
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+use tunnel_core::{Config, Tunnel};
+
+/// Messages that wait between the data plane and the control task, per direction.
+const QUEUE: usize = 4096;
+
+/// Commands that wait.
+const COMMANDS: usize = 16;
+
+/// A running session. Dropping it ends it without waiting; [`Session::disconnect`] waits until
+/// the host is as it was before.
+#[derive(Debug)]
+pub struct Session {
+    commands: mpsc::Sender<Command>,
+    to_data: mpsc::Sender<Input>,
+    state: Arc<Mutex<PortalState>>,
+    control: JoinHandle<()>,
+    data_plane: thread::JoinHandle<()>,
+}
+
+impl Session {
+    /// Starts a session: creates the TUN device, binds the sockets, connects to the portal.
+    ///
+    /// What a crashed run left behind is removed first. Must be called within a tokio runtime,
+    /// which will drive the control task; packets are moved by a thread of their own.
+    ///
+    /// # Errors
+    ///
+    /// Settings that cannot work, no TUN device, no socket. Everything later is an event.
+    pub fn connect<P: Platform>(
+        settings: Settings,
+        mut platform: P,
+    ) -> Result<(Self, EventStream), ConnectFault> {
+        let started_at = Instant::now();
+        let login = login(&settings)?;
+        let resolvers = system_resolvers(&platform);
+        let os = |action| move |source| ConnectFault::Os { action, source };
+        let tunnel = tunnel(&settings, &resolvers).map_err(os("draw entropy"))?;
+        let key = tunnel.public_key();
+        let resolvers: Resolvers = Arc::new(Mutex::new(resolvers));
+
+        let (to_data, inbox) = mpsc::channel(QUEUE);
+        let (outbox, from_data) = mpsc::channel(QUEUE);
+        let sockets = (platform.sockets(), settings.preferred_port);
+        let data_plane = spawn_data_plane(tunnel, &mut platform, sockets, (inbox, outbox))?;
+
+        let dialer = OutsideDialer {
+            sockets: platform.sockets(),
+            resolvers: Arc::clone(&resolvers),
+            hosts: platform.host_table(),
+        };
+        let policy = RetryPolicy { budget: settings.max_partition_time, ..RetryPolicy::default() };
+        let seed = entropy::seed().map_err(os("draw entropy"))?;
+        let (events, stream) = channel();
+        let (commands, command_inbox) = mpsc::channel(COMMANDS);
+        let state = Arc::new(Mutex::new(PortalState::default()));
+        let control = Control {
+            watch: platform.watch(),
+            portal: Channel::new(login, Arc::new(dialer), policy, seed),
+            platform,
+            resolvers,
+            to_data: to_data.clone(),
+            from_data,
+            commands: command_inbox,
+            events,
+            state: Arc::clone(&state),
+            session: SessionState { started_at, key, ready: false, lookups: Default::default() },
+        };
+        let control = tokio::spawn(control.run());
+        Ok((Self { commands, to_data, state, control, data_plane }, stream))
+    }
+
+    /// Drops all connections and makes new ones, as after a change of network.
+    pub async fn reset(&self, reason: &'static str) {
+        self.command(Command::Reset(reason)).await;
+    }
+
+    /// Switches Internet Resources on or off.
+    pub async fn set_internet_resource(&self, enabled: bool) {
+        self.command(Command::SetInternetResource(enabled)).await;
+    }
+
+    /// Replaces what the platform reported as the system's resolvers.
+    pub async fn set_dns(&self, servers: Vec<IpAddr>) {
+        self.command(Command::SetResolvers(servers)).await;
+    }
+
+    /// How the session is doing; none when it is over.
+    pub async fn status(&self) -> Option<Status> {
+        let (reply, answer) = oneshot::channel();
+        self.to_data.send(Input::Snapshot(reply)).await.ok()?;
+        let snapshot = answer.await.ok()?;
+        Some(Status {
+            portal: *self.state.lock(),
+            resources: snapshot.resources,
+            connections: snapshot.connections,
+            drops: snapshot.drops,
+        })
+    }
+
+    /// Ends the session and waits until the host is as it was before.
+    pub async fn disconnect(self) {
+        self.command(Command::Stop).await;
+        drop((self.commands, self.to_data));
+        if let Err(error) = self.control.await {
+            tracing::error!(%error, "The control task failed");
+        }
+        let data_plane = self.data_plane;
+        let joined = tokio::task::spawn_blocking(move || data_plane.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("The data plane failed");
+        }
+    }
+
+    /// A session that is over needs no command.
+    async fn command(&self, command: Command) {
+        if self.commands.send(command).await.is_err() {
+            tracing::debug!("The session is over");
+        }
+    }
+}
+
+fn login(settings: &Settings) -> Result<Login, ConnectFault> {
+    let Settings { api_url, token, external_id, user_agent, .. } = settings;
+    let login = Login::new(api_url, Party::Client, token, external_id, user_agent)?;
+    Ok(login.named(&settings.name)?.device(&settings.device)?)
+}
+
+fn system_resolvers<P: Platform>(platform: &P) -> Vec<IpAddr> {
+    platform.system_resolvers().unwrap_or_else(|fault| {
+        tracing::warn!(%fault, "The system's resolvers are unknown");
+        vec![]
+    })
+}
+
+fn tunnel(settings: &Settings, resolvers: &[IpAddr]) -> std::io::Result<Tunnel> {
+    let config = Config {
+        internet_resource: settings.internet_resource,
+        system_resolvers: resolvers.to_vec(),
+    };
+    let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    Ok(Tunnel::new(config, entropy::seed()?, unix_time, Instant::now()))
+}
+
+/// Starts the thread that moves packets; device and sockets belong to its own runtime.
+fn spawn_data_plane<P: Platform>(
+    tunnel: Tunnel,
+    platform: &mut P,
+    sockets: (platform::Sockets, u16),
+    channels: (mpsc::Receiver<Input>, mpsc::Sender<Report>),
+) -> Result<thread::JoinHandle<()>, ConnectFault> {
+    let os = |action| move |source| ConnectFault::Os { action, source };
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(os("start the data plane"))?;
+    let guard = runtime.enter();
+    let tun = platform.create_tun()?;
+    tracing::debug!(interface = tun.name(), "Created the TUN device");
+    let data_plane = DataPlane::new(tunnel, tun, sockets, channels).map_err(|fault| match fault {
+        DataPlaneFault::Bind(source) => os("bind a UDP socket")(source),
+        DataPlaneFault::Tun(source) => os("use the TUN device")(source),
+    })?;
+    drop(guard);
+    let run = move || {
+        if let Err(fault) = runtime.block_on(data_plane.run()) {
+            tracing::error!(error = &fault as &dyn std::error::Error, "The data plane ended");
+        }
+    };
+    let builder = thread::Builder::new().name("data plane".into());
+    builder.spawn(run).map_err(os("start the data plane"))
+}

@@ -1,0 +1,48 @@
+//! What a session needs to know before it starts.
+
+use secrecy::SecretString;
+use std::time::Duration;
+use url::Url;
+
+/// Preferred local UDP port. spec: data-plane 2.2
+const PREFERRED_PORT: u16 = 52625;
+
+/// Settings of one session; none of them changes while it runs, unless a command says so.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Base URL of the portal.
+    pub api_url: Url,
+    /// The token that names the actor.
+    pub token: SecretString,
+    /// The identity of this device, see [`portal_client::external_id`].
+    pub external_id: String,
+    /// What the portal shows for this device; empty lets the portal choose.
+    pub name: String,
+    /// How this program introduces itself, see [`portal_client::user_agent`].
+    pub user_agent: String,
+    /// What the firmware calls the machine; may be left out.
+    pub device: portal_client::DeviceInfo,
+    /// Whether Internet Resources are used from the start.
+    pub internet_resource: bool,
+    /// How long the portal may stay away in all before the session ends; none means for ever.
+    pub max_partition_time: Option<Duration>,
+    /// Local UDP port that is tried first; when it is taken any other will do.
+    pub preferred_port: u16,
+}
+
+impl Settings {
+    /// Settings with the defaults for everything that has one.
+    pub fn new(api_url: Url, token: SecretString, external_id: String, user_agent: String) -> Self {
+        Self {
+            api_url,
+            token,
+            external_id,
+            name: String::new(),
+            user_agent,
+            device: portal_client::DeviceInfo::default(),
+            internet_resource: false,
+            max_partition_time: None,
+            preferred_port: PREFERRED_PORT,
+        }
+    }
+}
