@@ -1,1 +1,176 @@
+//! The contract between a client and the operating system.
+//!
+//! A [`Platform`] makes the TUN device, gives it addresses and routes, points the system's resolver
+//! at the client, tells when the network changes, and hands out sockets that stay outside of the
+//! tunnel. One crate per operating system implements it; the binary chooses one.
+//!
+//! What it is not: no operating system is named in here, and no packet is looked at.
+//!
+//! # Contract
+//!
+//! * **Whole desired state in.** [`Platform::apply`] takes all of it and replaces what was applied
+//!   before. Applying the same plan twice changes nothing, except that it repairs what the system
+//!   or another program took away meanwhile.
+//! * **[`Platform::revert`] always works.** It may be called at any time and any number of times,
+//!   also before anything was applied: then it removes what a crashed run left behind. Dropping the
+//!   platform reverts.
+//! * **[`Tun`] calls never wait**, they move whole batches, and they allocate nothing once warm.
+//!   The device disappears when its value is dropped.
+//! * **[`NetworkWatch`] collapses bursts** and never ends by failing: a watch without a source of
+//!   events is silent.
+//!
+//! ```
+//! use platform::{InterfacePlan, PacketBatch, Platform as _, Tun as _, memory::MemoryPlatform};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let (mut platform, control) = MemoryPlatform::new();
+//! platform.revert()?;
+//! let mut tun = platform.create_tun()?;
 //! platform
+//!     .apply(&InterfacePlan {
+//!         ipv4: "100.64.0.1".parse()?,
+//!         ipv6: "fd00:2021:1111::1".parse()?,
+//!         routes: ["100.64.0.0/11".parse()?].into(),
+//!         dns_servers: vec!["100.100.111.1".parse()?],
+//!         search_domain: None,
+//!     })
+//!     .await?;
+//!
+//! control.send(b"a packet of an application");
+//! let mut batch = PacketBatch::new(64);
+//! tun.readable().await?;
+//! tun.try_read(&mut batch)?;
+//! assert_eq!(batch.iter().next(), Some(&b"a packet of an application"[..]));
+//! # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Decisions
+//!
+//! * `revert` is synchronous because it also runs while dropping.
+//! * Batches hold separate slots with head room instead of one long buffer, because devices put a
+//!   header in front of each packet and merge packets on the way in.
+//! * Every implementation passes the same [`conformance`] suite, the [`memory`] twin included, so
+//!   what tests see of the twin is what programs see of a system.
+
+mod batch;
+pub mod conformance;
+mod fault;
+mod host;
+pub mod memory;
+mod plan;
+mod watch;
+
+pub use batch::{HEADROOM, PacketBatch, ROOM};
+pub use fault::{PlatformFault, TunFault};
+pub use host::{DeviceIds, OsInfo};
+pub use plan::InterfacePlan;
+pub use watch::{NetworkEvent, NetworkWatch, WatchSender};
+
+use socket_factory::{TcpSocketFactory, UdpSocketFactory};
+use std::{fmt, io, net::IpAddr, sync::Arc};
+
+/// What a client needs of the operating system.
+pub trait Platform: Send + 'static {
+    /// The TUN device of this system.
+    type Tun: Tun;
+
+    /// Creates the TUN device, without addresses and routes.
+    ///
+    /// Must be called inside of the runtime that will wait for the device.
+    ///
+    /// # Errors
+    ///
+    /// [`TunFault::Held`] while the previous device, ours or another process's, still exists.
+    fn create_tun(&mut self) -> Result<Self::Tun, TunFault>;
+
+    /// Makes the interface and the resolver look as planned, and removes what is not planned.
+    ///
+    /// Routes of a family that the system does not support are left out silently.
+    ///
+    /// # Errors
+    ///
+    /// [`PlatformFault::NoTun`] without a device. After any error the state is somewhere between
+    /// the old plan and the new one; applying again or reverting is safe.
+    fn apply(
+        &mut self,
+        plan: &InterfacePlan,
+    ) -> impl Future<Output = Result<(), PlatformFault>> + Send;
+
+    /// Removes all that was applied, now or by a run that crashed. Does nothing if there is nothing.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that could not be removed; the rest is removed nevertheless.
+    fn revert(&mut self) -> Result<(), PlatformFault>;
+
+    /// Starts watching the network. Each call returns an independent watch.
+    fn watch(&mut self) -> NetworkWatch;
+
+    /// The resolvers that the system would use without us, in order, possibly with duplicates.
+    ///
+    /// Addresses of the client's own stub resolver may be among them.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be found out.
+    fn system_resolvers(&self) -> Result<Vec<IpAddr>, PlatformFault>;
+
+    /// Factories whose sockets stay outside of the tunnel. All calls return the same ones.
+    fn sockets(&self) -> Sockets;
+
+    /// Makes the system forget cached DNS answers, if it keeps any. Best effort.
+    fn flush_dns_cache(&mut self);
+}
+
+/// A TUN device: IP packets of the system's network stack.
+pub trait Tun: Send + 'static {
+    /// Name of the interface.
+    fn name(&self) -> &str;
+
+    /// Waits until there may be a packet to read. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Replaces the content of the batch by packets that wait, at most [`model::ranges::MTU`] bytes
+    /// each; a larger one that the stack handed down in one piece is split.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] if there is none. Other errors mean that the device is gone.
+    fn try_read(&mut self, batch: &mut PacketBatch) -> io::Result<()>;
+
+    /// Hands all packets of the batch to the stack, merged where the device can. The batch is empty
+    /// afterwards, whatever the outcome.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system; packets not handed over are lost.
+    fn try_write(&mut self, batch: &mut PacketBatch) -> io::Result<()>;
+}
+
+/// Socket factories outside of the tunnel.
+#[derive(Clone)]
+pub struct Sockets {
+    /// For UDP.
+    pub udp: Arc<dyn UdpSocketFactory>,
+    /// For TCP.
+    pub tcp: Arc<dyn TcpSocketFactory>,
+}
+
+impl Sockets {
+    /// Forgets what was learnt about the network: TCP first, then UDP. spec: client-app 11.2
+    pub fn reset(&self) {
+        self.tcp.reset();
+        self.udp.reset();
+    }
+}
+
+impl fmt::Debug for Sockets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sockets").finish_non_exhaustive()
+    }
+}

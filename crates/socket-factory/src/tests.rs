@@ -1,0 +1,392 @@
+//! Sockets against each other on the loopback interface.
+
+use crate::{
+    Family, Options, Outgoing, RecvBatch, SendFault, SourceResolver, SystemSockets,
+    TcpSocketFactory as _, UdpSocket, UdpSocketFactory, bind_preferred, exchange,
+};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+const LOOPBACKS: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::LOCALHOST),
+    IpAddr::V6(Ipv6Addr::LOCALHOST),
+];
+
+/// An address of TEST-NET-1 that this machine does not own.
+const FOREIGN: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 99));
+
+type Seen = (SocketAddr, SocketAddr, u8, Vec<u8>);
+
+fn plain() -> SystemSockets {
+    SystemSockets::new(Options::default())
+}
+
+fn any_port(address: IpAddr) -> SocketAddr {
+    SocketAddr::new(address, 0)
+}
+
+/// A factory that counts how often its resolver is asked and hands out the given answers in turn.
+fn resolving(
+    answers: impl Fn(usize) -> io::Result<Option<IpAddr>> + Send + Sync + 'static,
+) -> (SystemSockets, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&calls);
+    let resolver: SourceResolver =
+        Arc::new(move |_| answers(counter.fetch_add(1, Ordering::SeqCst)));
+    let factory = SystemSockets::new(Options {
+        source_resolver: Some(resolver),
+        ..Options::default()
+    });
+    (factory, calls)
+}
+
+fn datagrams(destination: SocketAddr, segment_size: usize, payload: &[u8]) -> Outgoing<'_> {
+    Outgoing {
+        source: None,
+        destination,
+        ecn: 0,
+        segment_size,
+        payload,
+    }
+}
+
+async fn receive(socket: &UdpSocket, count: usize) -> Vec<Seen> {
+    let mut batch = RecvBatch::new();
+    let mut seen = Vec::new();
+    while seen.len() < count {
+        socket.readable().await.unwrap();
+        if socket.try_recv(&mut batch).is_ok() {
+            let owned = |d: crate::Incoming<'_>| (d.local, d.remote, d.ecn, d.payload.to_vec());
+            seen.extend(batch.datagrams().map(owned));
+        }
+    }
+    seen
+}
+
+#[tokio::test]
+async fn batch_arrives_datagram_by_datagram() {
+    for address in LOOPBACKS {
+        let receiver = plain().bind(any_port(address)).unwrap();
+        let sender = plain().bind(any_port(address)).unwrap();
+        // Nine full segments and a short one, each filled with its number.
+        let payload: Vec<u8> = (0..9500_usize)
+            .map(|i| u8::try_from(i / 1000).unwrap())
+            .collect();
+        let mut outgoing = datagrams(receiver.local_addr(), 1000, &payload);
+        outgoing.ecn = 0b01;
+        sender.try_send(&outgoing).unwrap();
+
+        let seen = receive(&receiver, 10).await;
+        assert_eq!(seen.len(), 10);
+        for (i, (local, remote, ecn, payload)) in seen.into_iter().enumerate() {
+            assert_eq!(
+                (local, remote),
+                (receiver.local_addr(), sender.local_addr())
+            );
+            assert_eq!(ecn, 0b01, "{address} {i}");
+            assert_eq!(payload.len(), if i == 9 { 500 } else { 1000 });
+            assert!(
+                payload.iter().all(|b| usize::from(*b) == i),
+                "{address} {i}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn ecn_bits_survive_in_both_families() {
+    for address in LOOPBACKS {
+        let receiver = plain().bind(any_port(address)).unwrap();
+        let sender = plain().bind(any_port(address)).unwrap();
+        for ecn in 0..4 {
+            let mut outgoing = datagrams(receiver.local_addr(), 0, b"x");
+            outgoing.ecn = ecn;
+            sender.try_send(&outgoing).unwrap();
+            assert_eq!(receive(&receiver, 1).await[0].2, ecn, "{address}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn batch_above_the_segment_limit_is_split() {
+    for address in LOOPBACKS {
+        let receiver = plain().bind(any_port(address)).unwrap();
+        let sender = plain().bind(any_port(address)).unwrap();
+        // More than 64 datagrams, then more than 64 KiB.
+        for (count, size) in [(150_usize, 20_usize), (60, 1316)] {
+            let payload: Vec<u8> = (0..count)
+                .flat_map(|i| vec![u8::try_from(i).unwrap(); size])
+                .collect();
+            sender
+                .try_send(&datagrams(receiver.local_addr(), size, &payload))
+                .unwrap();
+            let seen = receive(&receiver, count).await;
+            let numbers: Vec<_> = seen.iter().map(|s| usize::from(s.3[0])).collect();
+            assert_eq!(numbers, (0..count).collect::<Vec<_>>(), "{address}");
+            assert!(seen.iter().all(|s| s.3.len() == size));
+        }
+    }
+}
+
+#[tokio::test]
+async fn interrupted_batch_goes_on_where_it_stopped() {
+    let receiver = plain().bind(any_port(LOOPBACKS[0])).unwrap();
+    let sender = plain().bind(any_port(LOOPBACKS[0])).unwrap();
+    let mut sent = 6;
+    let outgoing = datagrams(receiver.local_addr(), 3, b"onetwosix");
+    sender.try_send_from(&outgoing, &mut sent).unwrap();
+    assert_eq!(sent, 9);
+    assert_eq!(receive(&receiver, 1).await[0].3, b"six");
+}
+
+#[tokio::test]
+async fn explicit_source_is_honoured_and_told_to_the_receiver() {
+    let receiver = plain()
+        .bind(any_port(Ipv4Addr::UNSPECIFIED.into()))
+        .unwrap();
+    let sender = plain()
+        .bind(any_port(Ipv4Addr::UNSPECIFIED.into()))
+        .unwrap();
+    let source = IpAddr::from([127, 0, 0, 2]);
+    let destination = SocketAddr::from(([127, 0, 0, 3], receiver.local_port()));
+    let mut outgoing = datagrams(destination, 0, b"hello");
+    outgoing.source = Some(source);
+    sender.try_send(&outgoing).unwrap();
+    let (local, remote, ..) = receive(&receiver, 1).await.remove(0);
+    assert_eq!(local, destination);
+    assert_eq!(remote, SocketAddr::new(source, sender.local_port()));
+}
+
+#[tokio::test]
+async fn socket_survives_destinations_it_cannot_reach() {
+    let receiver = plain().bind(any_port(LOOPBACKS[0])).unwrap();
+    let sender = plain().bind(any_port(LOOPBACKS[0])).unwrap();
+    // A socket bound to loopback cannot reach the world, nor the other family.
+    for bad in ["198.51.100.1:9", "[2001:db8::1]:9"] {
+        let error = sender
+            .try_send(&datagrams(bad.parse().unwrap(), 4, b"lostlost"))
+            .unwrap_err();
+        assert_ne!(SendFault::of(&error), SendFault::WouldBlock, "{bad}");
+    }
+    sender
+        .try_send(&datagrams(receiver.local_addr(), 0, b"fine"))
+        .unwrap();
+    assert_eq!(receive(&receiver, 1).await[0].3, b"fine");
+}
+
+#[tokio::test]
+async fn oversized_datagram_is_named_so() {
+    let sender = plain().bind(any_port(LOOPBACKS[0])).unwrap();
+    let payload = vec![0; 70_000];
+    let error = sender
+        .try_send(&datagrams(sender.local_addr(), 0, &payload))
+        .unwrap_err();
+    assert_eq!(SendFault::of(&error), SendFault::TooBig);
+}
+
+#[test]
+fn send_faults_are_sorted_by_what_one_does_about_them() {
+    let cases = [
+        (libc::ENETUNREACH, SendFault::Unreachable),
+        (libc::EHOSTUNREACH, SendFault::Unreachable),
+        (libc::EHOSTDOWN, SendFault::Unreachable),
+        (libc::EADDRNOTAVAIL, SendFault::Unreachable),
+        (libc::EAFNOSUPPORT, SendFault::Unreachable),
+        (libc::ENETDOWN, SendFault::Unreachable),
+        (libc::EPERM, SendFault::Denied),
+        (libc::EACCES, SendFault::Denied),
+        (libc::EAGAIN, SendFault::WouldBlock),
+        (libc::EMSGSIZE, SendFault::TooBig),
+        (libc::ENOBUFS, SendFault::Other),
+        (libc::EINVAL, SendFault::Other),
+    ];
+    for (number, fault) in cases {
+        let error = io::Error::from_raw_os_error(number);
+        assert_eq!(SendFault::of(&error), fault, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn sockets_of_one_factory_share_one_computation() {
+    let (factory, calls) = resolving(|_| Ok(Some(IpAddr::from([127, 0, 0, 5]))));
+    let receiver = plain().bind(any_port(LOOPBACKS[0])).unwrap();
+    for _ in 0..10 {
+        let socket = factory
+            .bind(any_port(Ipv4Addr::UNSPECIFIED.into()))
+            .unwrap();
+        socket
+            .try_send(&datagrams(receiver.local_addr(), 0, b"x"))
+            .unwrap();
+        let (_, remote, ..) = receive(&receiver, 1).await.remove(0);
+        assert_eq!(remote.ip(), IpAddr::from([127, 0, 0, 5]));
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+
+    UdpSocketFactory::reset(&factory);
+    let socket = factory
+        .bind(any_port(Ipv4Addr::UNSPECIFIED.into()))
+        .unwrap();
+    socket
+        .try_send(&datagrams(receiver.local_addr(), 0, b"x"))
+        .unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn two_factories_share_nothing() {
+    let (first, first_calls) = resolving(|_| Ok(None));
+    let (second, second_calls) = resolving(|_| Ok(None));
+    for factory in [&first, &second] {
+        let socket = factory.bind(any_port(LOOPBACKS[0])).unwrap();
+        socket
+            .try_send(&datagrams(socket.local_addr(), 0, b"x"))
+            .unwrap();
+    }
+    assert_eq!(first_calls.load(Ordering::SeqCst), 1);
+    assert_eq!(second_calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn explicit_source_asks_no_resolver() {
+    let (factory, calls) = resolving(|_| Err(io::ErrorKind::HostUnreachable.into()));
+    let socket = factory.bind(any_port(LOOPBACKS[0])).unwrap();
+    let mut outgoing = datagrams(socket.local_addr(), 0, b"x");
+    outgoing.source = Some(LOOPBACKS[0]);
+    socket.try_send(&outgoing).unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn failed_computation_is_reported_and_repeated() {
+    let (factory, calls) = resolving(|call| match call {
+        0 => Err(io::ErrorKind::HostUnreachable.into()),
+        _ => Ok(Some(LOOPBACKS[0])),
+    });
+    let socket = factory.bind(any_port(LOOPBACKS[0])).unwrap();
+    let outgoing = datagrams(socket.local_addr(), 0, b"x");
+    let error = socket.try_send(&outgoing).unwrap_err();
+    assert_eq!(SendFault::of(&error), SendFault::Unreachable);
+    socket.try_send(&outgoing).unwrap();
+    socket.try_send(&outgoing).unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn stale_source_is_corrected_once_for_all_sockets() {
+    let (factory, calls) = resolving(|call| match call {
+        0 => Ok(Some(FOREIGN)),
+        _ => Ok(Some(LOOPBACKS[0])),
+    });
+    let receiver = plain().bind(any_port(LOOPBACKS[0])).unwrap();
+    for _ in 0..3 {
+        let socket = factory
+            .bind(any_port(Ipv4Addr::UNSPECIFIED.into()))
+            .unwrap();
+        socket
+            .try_send(&datagrams(receiver.local_addr(), 2, b"abcd"))
+            .unwrap();
+        assert_eq!(receive(&receiver, 2).await.len(), 2);
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn source_that_stays_wrong_is_an_error_after_one_more_question() {
+    let (factory, calls) = resolving(|_| Ok(Some(FOREIGN)));
+    let socket = factory
+        .bind(any_port(Ipv4Addr::UNSPECIFIED.into()))
+        .unwrap();
+    let destination = SocketAddr::from(([127, 0, 0, 1], socket.local_port()));
+    assert!(socket.try_send(&datagrams(destination, 0, b"x")).is_err());
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn taken_port_falls_back_to_any() {
+    for family in [Family::V4, Family::V6] {
+        let first = bind_preferred(&plain(), family, 0).unwrap();
+        let second = bind_preferred(&plain(), family, first.local_port()).unwrap();
+        assert_ne!(second.local_port(), 0);
+        assert_ne!(second.local_port(), first.local_port());
+    }
+}
+
+#[tokio::test]
+async fn both_families_share_a_port() {
+    let v4 = bind_preferred(&plain(), Family::V4, 0).unwrap();
+    let v6 = plain()
+        .bind(SocketAddr::new(Family::V6.unspecified(), v4.local_port()))
+        .unwrap();
+    assert_eq!(v4.local_port(), v6.local_port());
+}
+
+#[tokio::test]
+async fn exchange_ignores_strangers() {
+    for address in LOOPBACKS {
+        let server = plain().bind(any_port(address)).unwrap();
+        let stranger = plain().bind(any_port(address)).unwrap();
+        let factory = plain();
+        let (answer, ()) = tokio::join!(
+            exchange(
+                &factory,
+                server.local_addr(),
+                b"question",
+                Duration::from_secs(5)
+            ),
+            async {
+                let (_, client, _, query) = receive(&server, 1).await.remove(0);
+                assert_eq!(query, b"question");
+                stranger.try_send(&datagrams(client, 0, b"lie")).unwrap();
+                server.try_send(&datagrams(client, 0, b"answer")).unwrap();
+            }
+        );
+        assert_eq!(answer.unwrap(), b"answer", "{address}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn exchange_without_an_answer_times_out() {
+    let silent = plain().bind(any_port(LOOPBACKS[0])).unwrap();
+    let error = exchange(&plain(), silent.local_addr(), b"?", Duration::from_secs(5))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+}
+
+#[tokio::test]
+async fn tcp_connects_without_delay_and_from_the_resolved_source() {
+    let (factory, calls) = resolving(|call| match call {
+        0 => Ok(Some(FOREIGN)),
+        _ => Ok(Some(IpAddr::from([127, 0, 0, 6]))),
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let remote = listener.local_addr().unwrap();
+    for _ in 0..2 {
+        let stream = factory.connect(remote).await.unwrap();
+        assert!(stream.nodelay().unwrap());
+        let (_, peer) = listener.accept().await.unwrap();
+        assert_eq!(peer.ip(), IpAddr::from([127, 0, 0, 6]));
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn tcp_without_a_resolver_just_connects() {
+    for address in LOOPBACKS {
+        let listener = tokio::net::TcpListener::bind(any_port(address))
+            .await
+            .unwrap();
+        let stream = plain()
+            .connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), listener.local_addr().unwrap());
+    }
+}
