@@ -8,8 +8,8 @@ use hickory_proto::{
 };
 use parking_lot::Mutex;
 use platform::HostTable;
-use portal_client::{BoxFuture, Dialer, Stream};
-use socket_factory::exchange;
+use portal_client::{Dialer, Stream};
+use socket_factory::{BoxFuture, exchange};
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -107,7 +107,7 @@ async fn ask(
     }
     match answer.metadata.response_code {
         ResponseCode::NoError | ResponseCode::NXDomain => Ok(addresses(&answer)),
-        code => Err(io::Error::other(code)),
+        code => Err(io::Error::other(code.to_str())),
     }
 }
 

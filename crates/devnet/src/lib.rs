@@ -1,1 +1,3 @@
 //! devnet
+mod dialer;
+pub mod relay;

@@ -34,3 +34,10 @@ pub struct InterfacePlan {
     /// Domain in which the system resolver looks up single-label names.
     pub search_domain: Option<DomainName>,
 }
+
+impl InterfacePlan {
+    /// The routes without host bits, which is how a system reports them.
+    pub fn networks(&self) -> BTreeSet<IpNet> {
+        self.routes.iter().map(IpNet::trunc).collect()
+    }
+}

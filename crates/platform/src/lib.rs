@@ -58,13 +58,12 @@ pub mod conformance;
 mod fault;
 mod host;
 pub mod memory;
-mod plan;
 mod watch;
 
 pub use batch::{HEADROOM, PacketBatch, ROOM};
 pub use fault::{PlatformFault, TunFault};
 pub use host::{DeviceIds, OsInfo};
-pub use plan::InterfacePlan;
+pub use model::InterfacePlan;
 pub use watch::{NetworkEvent, NetworkWatch, WatchSender};
 
 use socket_factory::{TcpSocketFactory, UdpSocketFactory};
@@ -119,9 +118,15 @@ pub trait Platform: Send + 'static {
     /// Factories whose sockets stay outside of the tunnel. All calls return the same ones.
     fn sockets(&self) -> Sockets;
 
+    /// What the system's own table of hosts knows, without asking any server.
+    fn host_table(&self) -> HostTable;
+
     /// Makes the system forget cached DNS answers, if it keeps any. Best effort.
     fn flush_dns_cache(&mut self);
 }
+
+/// Looks a name up in the system's own table of hosts; empty means that it is not in there.
+pub type HostTable = Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>;
 
 /// A TUN device: IP packets of the system's network stack.
 pub trait Tun: Send + 'static {

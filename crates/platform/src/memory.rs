@@ -4,7 +4,7 @@
 //! send events, and make any call fail. Sockets are the system's, meant for loopback.
 
 use crate::{
-    InterfacePlan, NetworkEvent, NetworkWatch, PacketBatch, Platform, PlatformFault, Sockets, Tun,
+    HostTable, InterfacePlan, NetworkEvent, NetworkWatch, PacketBatch, Platform, PlatformFault, Sockets, Tun,
     TunFault, WatchSender,
 };
 use ipnet::IpNet;
@@ -154,6 +154,10 @@ impl Platform for MemoryPlatform {
 
     fn sockets(&self) -> Sockets {
         self.shared.sockets.clone()
+    }
+
+    fn host_table(&self) -> HostTable {
+        Arc::new(|_| vec![])
     }
 
     fn flush_dns_cache(&mut self) {
