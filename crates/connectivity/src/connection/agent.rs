@@ -1,0 +1,218 @@
+//! The ICE agent of one connection: our timing, our HMAC, our candidate types. spec: data-plane 2.4, 2.10
+
+use crate::{Authorization, Role};
+use is::{
+    Candidate, IceAgent, IceAgentEvent, IceConnectionState, IceCreds, Protocol, Sha1HmacProvider,
+    default_local_preference,
+    stun::{StunMessage, StunPacket},
+};
+use ring::hmac;
+use secrecy::ExposeSecret as _;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+/// Most pairs that are checked. spec: data-plane 2.4
+const MAX_PAIRS: usize = 100;
+/// Bound on the work of one turn: every pair may send a check and, once nominated, another one.
+const MAX_STEPS: usize = 4 * MAX_PAIRS;
+/// Longest user fragment we put into a message; the portal's have four characters.
+const MAX_UFRAG: usize = 256;
+
+/// How often checks are repeated. spec: data-plane 2.4
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pace {
+    retransmits: usize,
+    first: Duration,
+    most: Duration,
+}
+
+impl Pace {
+    /// While packets flow.
+    pub(crate) const DEFAULT: Self = Self {
+        retransmits: 12,
+        first: Duration::from_millis(250),
+        most: Duration::from_millis(1500),
+    };
+    /// After 20 s without a packet.
+    pub(crate) const IDLE: Self = Self {
+        retransmits: 4,
+        first: Duration::from_secs(25),
+        most: Duration::from_secs(25),
+    };
+}
+
+/// What the agent found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// This pair is the one to send on.
+    Nominated {
+        source: SocketAddr,
+        destination: SocketAddr,
+    },
+    /// No pair works, and there is none left to try.
+    Disconnected,
+    /// There is something to try again, or something works.
+    Viable,
+}
+
+/// HMAC-SHA1 by `ring`.
+#[derive(Debug)]
+struct RingHmac;
+
+impl Sha1HmacProvider for RingHmac {
+    fn sha1_hmac(&self, key: &[u8], payloads: &[&[u8]]) -> [u8; 20] {
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
+        let mut context = hmac::Context::with_key(&key);
+        for payload in payloads {
+            context.update(payload);
+        }
+        let mut digest = [0; 20];
+        digest.copy_from_slice(context.sign().as_ref());
+        digest
+    }
+}
+
+/// A full ICE agent with one component over UDP.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    ice: IceAgent,
+    pace: Pace,
+}
+
+impl Agent {
+    pub(crate) fn new(role: Role, authorization: &Authorization, tie_breaker: u64) -> Self {
+        let mut ice = IceAgent::with_hmac(credentials(&authorization.local_ice), &RingHmac);
+        ice.set_remote_credentials(credentials(&authorization.remote_ice));
+        ice.set_controlling(role == Role::Client);
+        ice.set_control_tie_breaker(tie_breaker);
+        ice.set_timing_advance(Duration::ZERO);
+        ice.set_max_candidate_pairs(MAX_PAIRS);
+        // The preference sinks with every candidate there ever was, but never below zero.
+        ice.set_local_preference(|candidate: &Candidate, same_kind: usize| {
+            default_local_preference(candidate, same_kind.min(7000))
+        });
+        let mut agent = Self {
+            ice,
+            pace: Pace::IDLE,
+        };
+        agent.set_pace(Pace::DEFAULT);
+        agent
+    }
+
+    /// Changes how often checks are repeated.
+    pub(crate) fn set_pace(&mut self, pace: Pace) {
+        if self.pace != pace {
+            self.pace = pace;
+            self.ice.set_max_stun_retransmits(pace.retransmits);
+            self.ice.set_initial_stun_rto(pace.first);
+            self.ice.set_max_stun_rto(pace.most);
+        }
+    }
+
+    /// Adds an address of ours; returns it as it is to be signalled if it is new.
+    pub(crate) fn add_local(&mut self, candidate: Candidate) -> Option<model::Candidate> {
+        let added = self.ice.add_local_candidate(candidate)?;
+        added.to_sdp_string().parse().ok()
+    }
+
+    /// Adds an address of the peer.
+    pub(crate) fn add_remote(&mut self, candidate: Candidate) {
+        self.ice.add_remote_candidate(candidate);
+    }
+
+    /// Drops an address of either side, and all pairs with it.
+    pub(crate) fn invalidate(&mut self, candidate: &Candidate) -> bool {
+        self.ice.invalidate_candidate(candidate)
+    }
+
+    /// Handles a connectivity check or the answer to one; whether it was for this agent.
+    pub(crate) fn handle_check(
+        &mut self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        message: StunMessage<'_>,
+        now: Instant,
+    ) -> bool {
+        let packet = StunPacket {
+            proto: Protocol::Udp,
+            source,
+            destination,
+            message,
+        };
+        self.ice.handle_packet(now, packet)
+    }
+
+    /// Does all that is due; `send` gets source, destination and message of every datagram.
+    pub(crate) fn advance(
+        &mut self,
+        now: Instant,
+        mut send: impl FnMut(SocketAddr, SocketAddr, &[u8]),
+    ) {
+        for _ in 0..MAX_STEPS {
+            self.ice.handle_timeout(now);
+            while let Some(transmit) = self.ice.poll_transmit() {
+                send(transmit.source, transmit.destination, &transmit.contents);
+            }
+            if self.ice.poll_timeout().is_none_or(|at| at > now) {
+                break;
+            }
+        }
+    }
+
+    /// The next finding.
+    pub(crate) fn poll(&mut self) -> Option<Finding> {
+        loop {
+            match self.ice.poll_event()? {
+                IceAgentEvent::NominatedSend {
+                    source,
+                    destination,
+                    ..
+                } => {
+                    return Some(Finding::Nominated {
+                        source,
+                        destination,
+                    });
+                }
+                IceAgentEvent::IceConnectionStateChange(IceConnectionState::Disconnected) => {
+                    return Some(Finding::Disconnected);
+                }
+                IceAgentEvent::IceConnectionStateChange(_) => return Some(Finding::Viable),
+                IceAgentEvent::IceRestart(_) | IceAgentEvent::DiscoveredRecv { .. } => {}
+            }
+        }
+    }
+
+    /// When something is due.
+    pub(crate) fn deadline(&mut self) -> Option<Instant> {
+        self.ice.poll_timeout()
+    }
+
+    /// Whether an address is one of ours.
+    pub(crate) fn has_local(&self, address: SocketAddr) -> bool {
+        self.ice
+            .local_candidates()
+            .any(|candidate| candidate.addr() == address)
+    }
+
+    /// Whether a relay's address of the peer is this one.
+    pub(crate) fn is_remote_relay(&self, address: SocketAddr) -> bool {
+        self.ice.remote_candidates().any(|candidate| {
+            candidate.addr() == address && candidate.kind() == is::CandidateKind::Relayed
+        })
+    }
+
+    /// The last round trip on the nominated pair.
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        self.ice.nominated_pair_rtt()
+    }
+}
+
+fn credentials(of: &model::IceCredentials) -> IceCreds {
+    let ufrag = of.username.chars().take(MAX_UFRAG).collect();
+    IceCreds {
+        ufrag,
+        pass: of.password.expose_secret().to_owned(),
+    }
+}

@@ -1,0 +1,208 @@
+//! Addresses of both ends that come and go while a connection lives. spec: data-plane 2.6, 2.9, 2.18
+
+use super::{Connection, Io, path};
+use crate::{Event, candidate, relay::Allocation};
+use model::{Candidate, CandidateKind, RelayId};
+use std::net::SocketAddr;
+
+impl Connection {
+    /// An address of this host.
+    pub(crate) fn add_host(&mut self, address: SocketAddr) {
+        let added = candidate::host(address).and_then(|host| self.agent.add_local(host));
+        if let Some(added) = added {
+            self.signals.add(added);
+            self.is_dirty = true;
+        }
+    }
+
+    /// An address of this host that is not used any more.
+    pub(crate) fn remove_host(&mut self, address: SocketAddr, io: &Io<'_>) {
+        let Some(host) = candidate::host(address) else {
+            return;
+        };
+        if self.agent.invalidate(&host) {
+            if let Ok(removed) = host.to_sdp_string().parse() {
+                self.signals.remove(&removed);
+            }
+            self.leave_end(address, io);
+        }
+    }
+
+    /// An address a relay sees us at. The agent sends from the host address behind it anyway.
+    pub(crate) fn add_reflexive(&mut self, candidate: Candidate) {
+        self.signals.add(candidate);
+    }
+
+    /// An address no relay sees us at any more.
+    pub(crate) fn remove_reflexive(&mut self, candidate: &Candidate) {
+        self.signals.remove(candidate);
+    }
+
+    /// The relay this connection uses.
+    pub(crate) fn relay(&self) -> Option<RelayId> {
+        self.relay
+    }
+
+    /// Chooses a relay if there is none yet.
+    pub(crate) fn join_relay(&mut self, io: &mut Io<'_>) {
+        if self.relay.is_some() {
+            return;
+        }
+        self.relay = io.relays.choose();
+        let granted: Vec<_> = self
+            .relay
+            .and_then(|id| io.relays.get(id))
+            .into_iter()
+            .flat_map(Allocation::granted)
+            .collect();
+        for (address, local) in granted {
+            self.add_relayed(address, local);
+        }
+        self.open_channels(io);
+    }
+
+    /// The relay is gone, or of no use: all that rested on it goes.
+    pub(crate) fn leave_relay(&mut self, io: &Io<'_>) {
+        for (own, signalled) in std::mem::take(&mut self.relayed) {
+            self.agent.invalidate(&own);
+            self.signals.remove(&signalled);
+            self.leave_end(signalled.address, io);
+        }
+        self.relay = None;
+        self.is_dirty = true;
+    }
+
+    /// Our relay opened an address for us.
+    pub(crate) fn grant(&mut self, address: SocketAddr, local: SocketAddr, io: &mut Io<'_>) {
+        self.add_relayed(address, local);
+        self.open_channels(io);
+    }
+
+    /// Our relay closed an address.
+    pub(crate) fn revoke(&mut self, address: SocketAddr, io: &Io<'_>) {
+        let (revoked, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.relayed)
+            .into_iter()
+            .partition(|(_, signalled)| signalled.address == address);
+        self.relayed = kept;
+        for (own, signalled) in revoked {
+            self.agent.invalidate(&own);
+            self.signals.remove(&signalled);
+        }
+        self.leave_end(address, io);
+    }
+
+    /// Our relay forwards between us and this address from now on.
+    pub(crate) fn channel_bound(&mut self, address: SocketAddr, io: &mut Io<'_>) {
+        for (source, destination, message) in self.checks.opened(address, io.now) {
+            if path::owner(self.relay, source, io.relays).is_some() {
+                path::send_between(self.relay, source, destination, &message, io);
+            }
+        }
+    }
+
+    /// The peer signalled an address. spec: data-plane 2.9
+    pub(crate) fn add_remote(&mut self, candidate: &Candidate, io: &mut Io<'_>) {
+        let Some(remote) = candidate::remote(candidate).filter(|_| self.is_current(candidate))
+        else {
+            return;
+        };
+        let Some(guesses) = self.remote.add(candidate) else {
+            return;
+        };
+        self.waiting.heard = true;
+        self.agent.add_remote(remote);
+        if candidate.kind != CandidateKind::Host {
+            self.open_channel(candidate.address, io);
+        }
+        for guess in guesses.iter().filter_map(candidate::remote) {
+            self.agent.add_remote(guess);
+        }
+        if self.path.is_none() {
+            self.checks.plan_bursts(io.now);
+        }
+        self.wake(io.now);
+        self.is_dirty = true;
+    }
+
+    /// The peer is no longer at this address.
+    pub(crate) fn remove_remote(&mut self, candidate: &Candidate, io: &Io<'_>) {
+        let Some(guesses) = self.remote.remove(candidate) else {
+            return;
+        };
+        let guesses = guesses.into_iter().map(|address| Candidate {
+            address,
+            ..candidate.clone()
+        });
+        for gone in std::iter::once(candidate.clone()).chain(guesses) {
+            // The agent looks among our own addresses first, and two networks may share some.
+            if self.agent.has_local(gone.address) {
+                continue;
+            }
+            if let Some(remote) = candidate::remote(&gone) {
+                self.agent.invalidate(&remote);
+            }
+            self.leave_end(gone.address, io);
+        }
+        self.wake(io.now);
+        self.is_dirty = true;
+    }
+
+    /// Whether there is anything to tell the peer.
+    pub(crate) fn has_signals(&self) -> bool {
+        !self.signals.is_empty()
+    }
+
+    /// The next thing to tell the peer.
+    pub(crate) fn poll_signal(&mut self) -> Option<Event> {
+        let peer = self.peer();
+        if let Some(candidates) = self.signals.take_removed() {
+            return Some(Event::CandidatesRemoved { peer, candidates });
+        }
+        let candidates = self.signals.take_added()?;
+        Some(Event::CandidatesAdded { peer, candidates })
+    }
+
+    fn add_relayed(&mut self, address: SocketAddr, local: SocketAddr) {
+        let Some(own) = candidate::relayed(address, local) else {
+            return;
+        };
+        if let Some(signalled) = self.agent.add_local(own.clone()) {
+            self.signals.add(signalled.clone());
+            self.relayed.push((own, signalled));
+            self.is_dirty = true;
+        }
+    }
+
+    /// Has our relay let through everything that comes from where the peer may be.
+    fn open_channels(&mut self, io: &mut Io<'_>) {
+        let addresses: Vec<_> = self.remote.behind_something().collect();
+        for address in addresses {
+            self.open_channel(address, io);
+        }
+    }
+
+    fn open_channel(&self, address: SocketAddr, io: &mut Io<'_>) {
+        if let Some(allocation) = self.relay.and_then(|id| io.relays.get_mut(id)) {
+            allocation.bind(address, io.now);
+        }
+    }
+
+    /// Gives up the path if it starts or ends at this address; the agent finds another one.
+    fn leave_end(&mut self, address: SocketAddr, io: &Io<'_>) {
+        if self
+            .path
+            .is_some_and(|path| path.source == address || path.destination == address)
+        {
+            self.lose_path(io.now);
+        }
+        self.is_dirty = true;
+    }
+
+    /// Whether a candidate belongs to this ICE session.
+    fn is_current(&self, candidate: &Candidate) -> bool {
+        candidate
+            .ufrag
+            .as_ref()
+            .is_none_or(|ufrag| *ufrag == self.authorization().remote_ice.username)
+    }
+}

@@ -1,0 +1,38 @@
+//! One connection to a peer: ICE finds a path, WireGuard protects what goes over it. spec: data-plane 2
+
+mod agent;
+mod candidates;
+mod checks;
+mod lifecycle;
+mod packets;
+mod path;
+mod remote;
+mod ring;
+mod signals;
+mod table;
+mod transactions;
+
+#[cfg(test)]
+pub(crate) use agent::Agent;
+pub(crate) use lifecycle::{Connection, Origin};
+pub(crate) use packets::{Arrival, MAX_DATAGRAM};
+pub(crate) use path::send_between;
+pub(crate) use table::Connections;
+pub(crate) use transactions::{Transactions, check_id};
+
+use crate::{DropCounters, relay::Relays, transmit::SendQueue};
+use std::time::Instant;
+
+/// What a connection may use of the whole while it works.
+pub(crate) struct Io<'a> {
+    /// Allocations, for paths through relays.
+    pub(crate) relays: &'a mut Relays,
+    /// Where datagrams go.
+    pub(crate) queue: &'a mut SendQueue,
+    /// Where drops are counted that no caller hears of.
+    pub(crate) counters: &'a mut DropCounters,
+    /// Where checks are noted, so that their answers find back.
+    pub(crate) transactions: &'a mut Transactions,
+    /// The time of this turn.
+    pub(crate) now: Instant,
+}

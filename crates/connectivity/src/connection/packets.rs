@@ -1,0 +1,223 @@
+//! Packets and WireGuard messages of one connection. spec: data-plane 2.12, 2.14, 6
+
+use super::{Connection, Io, path};
+use crate::{
+    DropReason, Ecn, Received, Role, Verdict, ecn,
+    session::{MAX_HANDSHAKE, OVERHEAD, Opened, Sealed},
+};
+use is::stun::StunMessage;
+use std::net::SocketAddr;
+
+/// The largest IP packet. spec: data-plane 7
+pub(crate) const MTU: usize = 1280;
+/// The largest datagram: the largest packet, encrypted, in a channel.
+pub(crate) const MAX_DATAGRAM: usize = 1316;
+
+/// A WireGuard or STUN message, freed from any channel it came in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival<'a> {
+    /// The peer's end.
+    pub(crate) source: SocketAddr,
+    /// Our end.
+    pub(crate) destination: SocketAddr,
+    /// ECN bits of the outermost IP header.
+    pub(crate) ecn: Ecn,
+    /// The message.
+    pub(crate) message: &'a [u8],
+}
+
+impl Connection {
+    /// Sends an IP packet, or keeps it until that is possible.
+    pub(crate) fn send(&mut self, packet: &[u8], io: &mut Io<'_>) -> Verdict {
+        if packet.is_empty() {
+            return Verdict::Dropped(DropReason::MalformedInner);
+        }
+        if packet.len() > MTU {
+            return Verdict::Dropped(DropReason::TooLarge);
+        }
+        if !self.is_connected() {
+            return match self.origin.role {
+                Role::Gateway => Verdict::Dropped(DropReason::NotConnected),
+                Role::Client => {
+                    if self.packets.push(packet) {
+                        io.counters.count(DropReason::BufferFull);
+                    }
+                    Verdict::Buffered
+                }
+            };
+        }
+        self.wake(io.now);
+        if self.session.is_stale(io.now) {
+            self.tick(io);
+        }
+        self.seal(packet, io)
+    }
+
+    /// Handles a connectivity check or the answer to one.
+    pub(crate) fn handle_check(
+        &mut self,
+        arrival: Arrival<'_>,
+        stun: StunMessage<'_>,
+        io: &mut Io<'_>,
+    ) -> Received {
+        let Arrival {
+            source,
+            destination,
+            message,
+            ..
+        } = arrival;
+        let is_request = stun.is_binding_request();
+        if !self.agent.handle_check(source, destination, stun, io.now) {
+            return Received::Dropped(DropReason::UnknownCheck);
+        }
+        self.is_dirty = true;
+        if !is_request {
+            if let Some(id) = message.get(8..20) {
+                self.checks.answered(id);
+            }
+        } else if let Some(check) = self.checks.triggered(destination, source, io.now) {
+            path::send_between(self.relay, destination, source, &check, io);
+        }
+        Received::Consumed
+    }
+
+    /// Handles a WireGuard message; an IP packet in it is written to `plain`.
+    pub(crate) fn handle_wireguard(
+        &mut self,
+        arrival: Arrival<'_>,
+        plain: &mut [u8],
+        io: &mut Io<'_>,
+    ) -> Received {
+        if self.session.is_stale(io.now) {
+            self.tick(io);
+        }
+        // The ciphertext is decrypted in place, so its tag needs room too.
+        let has_room = plain.len() + OVERHEAD / 2 >= arrival.message.len();
+        if has_room && plain.len() >= MAX_HANDSHAKE {
+            return self.open(arrival, plain, io);
+        }
+        let mut scratch = [0; MAX_DATAGRAM];
+        match self.open(arrival, &mut scratch, io) {
+            Received::Packet { peer, len } if len <= plain.len() => {
+                plain[..len].copy_from_slice(&scratch[..len]);
+                Received::Packet { peer, len }
+            }
+            Received::Packet { .. } => Received::Dropped(DropReason::TooLarge),
+            other => other,
+        }
+    }
+
+    /// Starts a handshake on the path.
+    pub(super) fn shake_hands(&mut self, io: &mut Io<'_>) {
+        if self.session.is_stale(io.now) {
+            self.tick(io);
+        }
+        let mut scratch = [0; MAX_HANDSHAKE];
+        if let Some(length) = self.session.initiate(&mut scratch, io.now) {
+            self.send_message(&scratch[..length], io);
+        }
+    }
+
+    /// Sends a message of WireGuard itself, or keeps it until there is a path.
+    pub(super) fn send_message(&mut self, message: &[u8], io: &mut Io<'_>) {
+        match self.path {
+            Some(path) => path.send_control(message, io),
+            None => {
+                if self.messages.push(message) {
+                    io.counters.count(DropReason::BufferFull);
+                }
+            }
+        }
+    }
+
+    /// Sends the packets that waited for path and session, in order.
+    pub(super) fn flush_packets(&mut self, io: &mut Io<'_>) {
+        while self.is_connected() {
+            let Some(packet) = self.packets.pop() else {
+                return;
+            };
+            if let Verdict::Dropped(reason) = self.seal(&packet, io) {
+                io.counters.count(reason);
+            }
+        }
+    }
+
+    /// Encrypts a packet straight into the batch of its path.
+    fn seal(&mut self, packet: &[u8], io: &mut Io<'_>) -> Verdict {
+        let Some(path) = self.path else {
+            return Verdict::Dropped(DropReason::NotConnected);
+        };
+        let length = packet.len() + OVERHEAD;
+        let Some((route, header)) = path.route(length, Ecn::of_packet(packet), io) else {
+            return Verdict::Dropped(DropReason::NoChannel);
+        };
+        let header: &[u8] = header.as_ref().map_or(&[], |header| header);
+        let (session, now) = (&mut self.session, io.now);
+        let sealed = io.queue.write(route, header.len() + length, |room| {
+            let (front, rest) = room.split_at_mut(header.len());
+            front.copy_from_slice(header);
+            let sealed = session.seal(packet, rest, now);
+            (matches!(sealed, Sealed::Data), sealed)
+        });
+        match sealed {
+            Sealed::Data => {
+                self.traffic.sent += u64::try_from(packet.len()).unwrap_or_default();
+                Verdict::Sent
+            }
+            Sealed::Initiate(message) => {
+                self.send_message(&message[..], io);
+                self.is_dirty = true;
+                Verdict::Buffered
+            }
+            Sealed::Waiting => Verdict::Buffered,
+            Sealed::Failed => Verdict::Dropped(DropReason::NoSession),
+        }
+    }
+
+    fn open(&mut self, arrival: Arrival<'_>, plain: &mut [u8], io: &mut Io<'_>) -> Received {
+        let from = arrival.source.ip();
+        let received = match self.session.open(from, arrival.message, plain, io.now) {
+            Opened::Packet(len) if len > MTU => return Received::Dropped(DropReason::TooLarge),
+            Opened::Packet(len) => {
+                ecn::propagate(arrival.ecn, &mut plain[..len]);
+                self.traffic.received += u64::try_from(len).unwrap_or_default();
+                self.wake(io.now);
+                let peer = self.origin.peer;
+                Received::Packet { peer, len }
+            }
+            Opened::Reply(len) => {
+                let mut reply = [0; MAX_HANDSHAKE];
+                let len = len.min(MAX_HANDSHAKE);
+                reply[..len].copy_from_slice(&plain[..len]);
+                self.send_message(&reply[..len], io);
+                self.is_dirty = true;
+                Received::Consumed
+            }
+            Opened::Done => Received::Consumed,
+            Opened::Dropped(reason) => return Received::Dropped(reason),
+        };
+        self.follow_up(io);
+        received
+    }
+
+    /// A message was authentic: whatever waited for the session can go.
+    fn follow_up(&mut self, io: &mut Io<'_>) {
+        if self.session.is_established() && !self.packets.is_empty() {
+            self.flush_packets(io);
+        }
+        let mut scratch = [0; MAX_DATAGRAM + MAX_HANDSHAKE];
+        while let Some(length) = self.session.poll_waiting(&mut scratch) {
+            self.send_message(&scratch[..length], io);
+        }
+        if self.session.is_established() && !self.is_announced {
+            self.is_dirty = true;
+        }
+    }
+
+    /// Whether the owner has yet to be told that the session is there.
+    pub(crate) fn take_established(&mut self) -> bool {
+        let is_news = self.session.is_established() && !self.is_announced;
+        self.is_announced |= is_news;
+        is_news
+    }
+}

@@ -1,0 +1,119 @@
+//! Ways to a peer, and how datagrams get onto them. spec: data-plane 2.11
+
+use super::Io;
+use crate::{
+    PathKind,
+    relay::{Relays, channel_header},
+    transmit::{CHANNEL_HEADER, Route},
+};
+use model::RelayId;
+use std::net::SocketAddr;
+
+/// The way packets to a peer take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Path {
+    /// Our end: a host address, or one that a relay opened for us.
+    pub(crate) source: SocketAddr,
+    /// The peer's end.
+    pub(crate) destination: SocketAddr,
+    /// The relay that owns our end.
+    pub(crate) relay: Option<RelayId>,
+    /// For the status.
+    pub(crate) kind: PathKind,
+}
+
+impl Path {
+    pub(crate) fn new(
+        source: SocketAddr,
+        destination: SocketAddr,
+        relay: Option<RelayId>,
+        ends_at_relay: bool,
+    ) -> Self {
+        let kind = match (relay, ends_at_relay) {
+            (None, false) => PathKind::PeerToPeer,
+            (None, true) => PathKind::PeerToRelay,
+            (Some(_), false) => PathKind::RelayToPeer,
+            (Some(_), true) => PathKind::RelayToRelay,
+        };
+        Self {
+            source,
+            destination,
+            relay,
+            kind,
+        }
+    }
+
+    /// Whether this goes between the same two ends.
+    pub(crate) fn joins(&self, source: SocketAddr, destination: SocketAddr) -> bool {
+        self.source == source && self.destination == destination
+    }
+
+    /// Sends a message of ICE or WireGuard itself along this path.
+    pub(crate) fn send_control(&self, message: &[u8], io: &mut Io<'_>) {
+        send_between(self.relay, self.source, self.destination, message, io);
+    }
+
+    /// Where to put a data message of this length; the header, if any, goes in front.
+    pub(crate) fn route(
+        &self,
+        length: usize,
+        ecn: crate::Ecn,
+        io: &mut Io<'_>,
+    ) -> Option<(Route, Option<[u8; CHANNEL_HEADER]>)> {
+        let Some(relay) = self.relay else {
+            let route = Route {
+                source: Some(self.source),
+                destination: self.destination,
+                ecn,
+            };
+            return Some((route, None));
+        };
+        let (server, number) = io
+            .relays
+            .route_to(relay, self.destination, io.queue, io.now)?;
+        let route = Route {
+            source: None,
+            destination: server,
+            ecn,
+        };
+        Some((route, Some(channel_header(number, length)?)))
+    }
+}
+
+/// Sends a control message between two addresses; through `relay` if our end belongs to it.
+pub(crate) fn send_between(
+    relay: Option<RelayId>,
+    source: SocketAddr,
+    destination: SocketAddr,
+    message: &[u8],
+    io: &mut Io<'_>,
+) {
+    let Some(relay) = owner(relay, source, io.relays) else {
+        io.queue
+            .push(Route::control(Some(source), destination), message);
+        return;
+    };
+    let channel = io.relays.route_to(relay, destination, io.queue, io.now);
+    let (Some((server, number)), Some(header)) = (
+        channel,
+        channel.and_then(|(_, number)| channel_header(number, message.len())),
+    ) else {
+        return;
+    };
+    debug_assert_eq!(header[..2], number.to_be_bytes());
+    io.queue
+        .push_to_channel(Route::control(None, server), header, message);
+}
+
+/// `relay`, if it opened this address for us.
+pub(crate) fn owner(
+    relay: Option<RelayId>,
+    address: SocketAddr,
+    relays: &Relays,
+) -> Option<RelayId> {
+    relay.filter(|&id| {
+        relays
+            .get(id)
+            .is_some_and(|allocation| allocation.owns(address))
+    })
+}

@@ -1,0 +1,378 @@
+//! The whole: routes what comes in to relays and connections, and collects what they want.
+
+mod inbound;
+mod turn;
+
+use crate::{
+    Authorization, DropCounters, DropReason, Event, NoRelay, Output, PeerStatus, Role, Transmit,
+    Upsert, Verdict,
+    connection::{Connection, Connections, Io, Origin, Transactions},
+    gathered::{Gathered, Learned},
+    relay::Relays,
+    session::{Identity, Indices, Session},
+    timer::{Timer, Timers},
+    transmit::SendQueue,
+};
+use model::{Candidate, PeerId, PublicKey, Relay, RelayId, Seed, SeedTree};
+use rand_chacha::ChaCha20Rng;
+use rand_core::Rng as _;
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+/// Connections to peers over direct and relayed paths, as one state machine.
+///
+/// Contract: call one of `update_relays`, `upsert`, `remove`, `add_…`, `remove_…`, `send`,
+/// `handle_datagram` or `handle_timeout`, any number of times; then call [`Self::poll`] until it
+/// returns [`Output::Idle`], and call [`Self::handle_timeout`] at the time it names. Calling it
+/// earlier, later or for no reason is harmless. Time must not go backwards; if it does, nothing
+/// worse happens than that things are late.
+#[derive(Debug)]
+pub struct Connectivity {
+    role: Role,
+    identity: Identity,
+    /// An instant and the time since the Unix epoch at that instant.
+    epoch: (Instant, Duration),
+    draws: Draws,
+    relays: Relays,
+    gathered: Gathered,
+    connections: Connections,
+    transactions: Transactions,
+    queue: SendQueue,
+    events: VecDeque<Event>,
+    timers: Timers,
+    counters: DropCounters,
+}
+
+/// Everything that is drawn from the seed after the key.
+#[derive(Debug)]
+struct Draws {
+    seeds: SeedTree,
+    indices: Indices,
+    tie_breakers: ChaCha20Rng,
+    sessions: u64,
+}
+
+impl Draws {
+    fn new(seeds: SeedTree) -> Self {
+        Self {
+            indices: Indices::new(&mut seeds.stream("session indices")),
+            tie_breakers: seeds.stream("tie breakers"),
+            seeds,
+            sessions: 0,
+        }
+    }
+
+    fn jitter(&mut self) -> ChaCha20Rng {
+        self.sessions += 1;
+        self.seeds.stream(&format!("jitter {}", self.sessions))
+    }
+}
+
+impl Connectivity {
+    /// Starts without relays and peers, and with a fresh key from the seed.
+    ///
+    /// `unix_time` is the time since the Unix epoch at `now`; it only serves the status.
+    pub fn new(role: Role, seed: Seed, unix_time: Duration, now: Instant) -> Self {
+        let seeds = SeedTree::new(seed);
+        Self {
+            role,
+            identity: Identity::new(&seeds),
+            epoch: (now, unix_time),
+            relays: Relays::new(seeds.branch("relays")),
+            draws: Draws::new(seeds),
+            gathered: Gathered::default(),
+            connections: Connections::default(),
+            transactions: Transactions::default(),
+            queue: SendQueue::default(),
+            events: VecDeque::new(),
+            timers: Timers::default(),
+            counters: DropCounters::new(),
+        }
+    }
+
+    /// The public key the portal needs to know.
+    pub fn public_key(&self) -> PublicKey {
+        self.identity.public_key()
+    }
+
+    /// Starts over on another network: a new key; connections, allocations and all output are
+    /// dropped without a word. Counters stay. spec: data-plane 2.17
+    pub fn reset(&mut self, seed: Seed, now: Instant) {
+        let seeds = SeedTree::new(seed);
+        self.identity = Identity::new(&seeds);
+        self.relays = Relays::new(seeds.branch("relays"));
+        self.draws = Draws::new(seeds);
+        self.gathered = Gathered::default();
+        self.connections.clear();
+        self.transactions.clear();
+        self.queue.clear();
+        self.events.clear();
+        self.timers.clear();
+        tracing::debug!(since_start = ?now.saturating_duration_since(self.epoch.0), "Reset");
+    }
+
+    /// Applies what the portal says about relays: at the start, with nothing disconnected, and
+    /// whenever their presence changes. spec: data-plane 4.1
+    pub fn update_relays(&mut self, disconnected: &[RelayId], listed: Vec<Relay>, now: Instant) {
+        let gone = self.relays.update(disconnected, listed, now);
+        for &relay in &gone {
+            self.forget_relay(relay, now);
+        }
+        self.settle(now);
+        if !gone.is_empty() {
+            self.report_exhaustion();
+        }
+    }
+
+    /// Connects to a peer, or keeps the connection that serves this authorization already.
+    ///
+    /// Fails if no relay is known, even if a direct path would do. spec: data-plane 2.13
+    pub fn upsert(
+        &mut self,
+        peer: PeerId,
+        authorization: Authorization,
+        now: Instant,
+    ) -> Result<Upsert, NoRelay> {
+        if let Some(slot) = self.connections.with_peer(peer) {
+            let reused = self.with_connection(slot, now, |connection, io| {
+                let serves = connection.serves(&authorization);
+                if serves {
+                    connection.reuse(io.now);
+                }
+                serves
+            });
+            if reused == Some(true) {
+                self.settle(now);
+                return Ok(Upsert::Reused);
+            }
+            self.discard(slot);
+        }
+        if self.relays.is_empty() {
+            self.events.push_back(Event::NoRelays);
+            return Err(NoRelay);
+        }
+        self.connect(peer, authorization, now);
+        self.settle(now);
+        Ok(Upsert::Created)
+    }
+
+    /// Drops the connection with a peer, without an event.
+    pub fn remove(&mut self, peer: PeerId, now: Instant) {
+        if let Some(slot) = self.connections.with_peer(peer) {
+            self.discard(slot);
+        }
+        self.settle(now);
+    }
+
+    /// Whether there is a connection with this peer, in whatever state.
+    pub fn has_peer(&self, peer: PeerId) -> bool {
+        self.connections.with_peer(peer).is_some()
+    }
+
+    /// Whether packets to this peer go out at once.
+    pub fn is_connected(&self, peer: PeerId) -> bool {
+        self.connections
+            .with_peer(peer)
+            .and_then(|slot| self.connections.get(slot))
+            .is_some_and(Connection::is_connected)
+    }
+
+    /// The peer signalled a candidate; ignored if there is no connection.
+    pub fn add_remote_candidate(&mut self, peer: PeerId, candidate: &Candidate, now: Instant) {
+        if let Some(slot) = self.connections.with_peer(peer) {
+            self.with_connection(slot, now, |connection, io| {
+                connection.add_remote(candidate, io);
+            });
+            self.settle(now);
+        }
+    }
+
+    /// The peer signalled that a candidate is no longer valid.
+    pub fn remove_remote_candidate(&mut self, peer: PeerId, candidate: &Candidate, now: Instant) {
+        if let Some(slot) = self.connections.with_peer(peer) {
+            self.with_connection(slot, now, |connection, io| {
+                connection.remove_remote(candidate, io);
+            });
+            self.settle(now);
+        }
+    }
+
+    /// Adds an address of this host that no relay has told us about.
+    pub fn add_host_candidate(&mut self, address: SocketAddr, now: Instant) {
+        let learned = self.gathered.add_host(address);
+        self.spread(&learned, now);
+        self.settle(now);
+    }
+
+    /// Encrypts an IP packet straight into the batch for its path.
+    ///
+    /// While there is no session, packets of a client wait (the newest 128); those of a gateway
+    /// are dropped.
+    pub fn send(&mut self, peer: PeerId, packet: &[u8], now: Instant) -> Verdict {
+        let verdict = match self.connections.with_peer(peer) {
+            Some(slot) => self
+                .with_connection(slot, now, |connection, io| connection.send(packet, io))
+                .unwrap_or(Verdict::Dropped(DropReason::UnknownPeer)),
+            None => Verdict::Dropped(DropReason::UnknownPeer),
+        };
+        if let Verdict::Dropped(reason) = verdict {
+            self.counters.count(reason);
+        }
+        self.settle(now);
+        verdict
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Connection(slot) => self.connections.mark(slot),
+                Timer::Relay(id) => {
+                    if let Some(allocation) = self.relays.get_mut(id) {
+                        allocation.handle_timeout(now);
+                    }
+                }
+            }
+        }
+        self.settle(now);
+    }
+
+    /// The next thing for the caller; cheap if there is none.
+    pub fn poll(&mut self) -> Output {
+        if let Some(transmit) = self.queue.pop() {
+            return Output::Send(transmit);
+        }
+        if let Some(event) = self.events.pop_front() {
+            return Output::Event(event);
+        }
+        while let Some(connection) = self.connections.talking() {
+            if let Some(event) = connection.poll_signal() {
+                return Output::Event(event);
+            }
+        }
+        Output::Idle(self.timers.next())
+    }
+
+    /// Takes back a batch that was sent, so that its buffer is used again.
+    pub fn recycle(&mut self, transmit: Transmit) {
+        self.queue.recycle(transmit);
+    }
+
+    /// All connections at a glance.
+    pub fn peers(&self) -> impl Iterator<Item = PeerStatus> + '_ {
+        let (start, unix) = self.epoch;
+        self.connections.iter().map(move |connection| {
+            connection.status(|at| unix + at.saturating_duration_since(start))
+        })
+    }
+
+    /// How many packets and datagrams were dropped so far, by reason.
+    pub fn counters(&self) -> &DropCounters {
+        &self.counters
+    }
+
+    fn connect(&mut self, peer: PeerId, authorization: Authorization, now: Instant) {
+        let index = loop {
+            let index = self.draws.indices.next();
+            if !self.connections.has_index(index) {
+                break index;
+            }
+        };
+        let session = Session::new(
+            &self.identity,
+            authorization.public_key,
+            &authorization.preshared_key,
+            index,
+            self.draws.jitter(),
+            now,
+        );
+        let origin = Origin {
+            peer,
+            authorization,
+            role: self.role,
+            slot: self.connections.vacant(),
+            tie_breaker: self.draws.tie_breakers.next_u64(),
+        };
+        let mut connection = Connection::new(origin, session, now);
+        for &host in self.gathered.hosts() {
+            connection.add_host(host);
+        }
+        for candidate in self.gathered.reflexive() {
+            connection.add_reflexive(candidate);
+        }
+        let slot = self.connections.insert(connection, index);
+        self.with_connection(slot, now, |connection, io| connection.join_relay(io));
+    }
+
+    /// Drops a connection without a word.
+    fn discard(&mut self, slot: usize) {
+        self.connections.remove(slot);
+        self.timers.set(Timer::Connection(slot), None);
+    }
+
+    /// Lends everything a connection may use to one of its methods.
+    fn with_connection<T>(
+        &mut self,
+        slot: usize,
+        now: Instant,
+        act: impl FnOnce(&mut Connection, &mut Io<'_>) -> T,
+    ) -> Option<T> {
+        let (connections, mut io) = self.parts(now);
+        let connection = connections.get_mut(slot)?;
+        let result = act(connection, &mut io);
+        if connection.is_dirty() {
+            connections.mark(slot);
+        }
+        Some(result)
+    }
+
+    /// The same for every connection.
+    fn with_connections(
+        &mut self,
+        now: Instant,
+        mut act: impl FnMut(&mut Connection, &mut Io<'_>),
+    ) {
+        let (connections, mut io) = self.parts(now);
+        for connection in connections.iter_mut() {
+            act(connection, &mut io);
+        }
+    }
+
+    fn parts(&mut self, now: Instant) -> (&mut Connections, Io<'_>) {
+        let io = Io {
+            relays: &mut self.relays,
+            queue: &mut self.queue,
+            counters: &mut self.counters,
+            transactions: &mut self.transactions,
+            now,
+        };
+        (&mut self.connections, io)
+    }
+
+    /// Tells all connections about addresses of ours that came or went.
+    fn spread(&mut self, learned: &Learned, now: Instant) {
+        if *learned == Learned::default() {
+            return;
+        }
+        self.with_connections(now, |connection, io| {
+            if let Some(host) = learned.forgotten {
+                connection.remove_host(host, io);
+            }
+            if let Some(host) = learned.host {
+                connection.add_host(host);
+            }
+            for candidate in &learned.removed {
+                connection.remove_reflexive(candidate);
+            }
+            if let Some(candidate) = &learned.added {
+                connection.add_reflexive(candidate.clone());
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! The way of a datagram to whom it is for. spec: data-plane 1.1
+
+use super::Connectivity;
+use crate::{
+    Datagram, DropReason, Received,
+    connection::{Arrival, MAX_DATAGRAM, check_id, send_between},
+    demux::{self, Class, WireGuard},
+    relay::parse_channel_data,
+    session::Handshake,
+};
+use is::stun::StunMessage;
+use model::RelayId;
+use std::time::Instant;
+
+impl Connectivity {
+    /// Handles one datagram. An IP packet in it is decrypted to the start of `plain`.
+    ///
+    /// `plain` takes the largest packet, 1280 bytes; with 1296 bytes or more, which is what the
+    /// ciphertext needs, a copy is saved.
+    pub fn handle_datagram(
+        &mut self,
+        datagram: Datagram<'_>,
+        plain: &mut [u8],
+        now: Instant,
+    ) -> Received {
+        let received = self.receive(datagram, plain, now);
+        if let Received::Dropped(reason) = received {
+            self.counters.count(reason);
+        }
+        self.settle(now);
+        received
+    }
+
+    fn receive(&mut self, datagram: Datagram<'_>, plain: &mut [u8], now: Instant) -> Received {
+        let Datagram {
+            local,
+            remote,
+            ecn,
+            payload,
+        } = datagram;
+        if payload.len() > MAX_DATAGRAM {
+            return Received::Dropped(DropReason::TooLarge);
+        }
+        let direct = Arrival {
+            source: remote,
+            destination: local,
+            ecn,
+            message: payload,
+        };
+        match demux::classify(payload) {
+            Class::MaybeStun => match self.relays.at(remote) {
+                Some(id) => {
+                    if let Some(allocation) = self.relays.get_mut(id) {
+                        allocation.handle_stun(remote, local, payload, now);
+                    }
+                    Received::Consumed
+                }
+                None => self.receive_from_peer(direct, None, plain, now),
+            },
+            Class::MaybeChannelData => {
+                let Some((number, message)) = parse_channel_data(payload) else {
+                    return Received::Dropped(DropReason::Unrecognized);
+                };
+                let Some(id) = self.relays.at(remote) else {
+                    return Received::Dropped(DropReason::UnknownRelay);
+                };
+                let Some((source, destination)) = self.relays.handle_channel(id, number, now)
+                else {
+                    return Received::Dropped(DropReason::UnboundChannel);
+                };
+                let relayed = Arrival {
+                    source,
+                    destination,
+                    ecn,
+                    message,
+                };
+                self.receive_from_peer(relayed, Some(id), plain, now)
+            }
+            Class::Other => self.receive_from_peer(direct, None, plain, now),
+        }
+    }
+
+    fn receive_from_peer(
+        &mut self,
+        arrival: Arrival<'_>,
+        relay: Option<RelayId>,
+        plain: &mut [u8],
+        now: Instant,
+    ) -> Received {
+        match demux::wireguard(arrival.message) {
+            Some(WireGuard::Session(index)) => {
+                let slot = self.connections.with_session(index);
+                self.open(slot, arrival, plain, now)
+            }
+            Some(WireGuard::Handshake) => self.receive_handshake(arrival, relay, plain, now),
+            None => match StunMessage::parse(arrival.message) {
+                Ok(check) => self.receive_check(arrival, check, now),
+                Err(_) => Received::Dropped(DropReason::Unrecognized),
+            },
+        }
+    }
+
+    /// A connectivity check is for the connection it names; an answer, for the one that asked.
+    fn receive_check(
+        &mut self,
+        arrival: Arrival<'_>,
+        check: StunMessage<'_>,
+        now: Instant,
+    ) -> Received {
+        let slot = if check.is_binding_request() {
+            check
+                .username()
+                .and_then(|username| self.connections.with_username(username))
+        } else {
+            check_id(arrival.message).and_then(|id| self.transactions.owner(&id))
+        };
+        slot.and_then(|slot| {
+            self.with_connection(slot, now, |connection, io| {
+                connection.handle_check(arrival, check, io)
+            })
+        })
+        .unwrap_or(Received::Dropped(DropReason::UnknownCheck))
+    }
+
+    /// A handshake is for the owner of its key, wherever it comes from.
+    fn receive_handshake(
+        &mut self,
+        arrival: Arrival<'_>,
+        relay: Option<RelayId>,
+        plain: &mut [u8],
+        now: Instant,
+    ) -> Received {
+        let handshake = match self.identity.inspect(arrival.source.ip(), arrival.message) {
+            Ok(handshake) => handshake,
+            Err((reason, cookie)) => {
+                if let Some(cookie) = cookie {
+                    self.reply(arrival, relay, &cookie, now);
+                }
+                return Received::Dropped(reason);
+            }
+        };
+        let slot = match handshake {
+            Handshake::Initiation(key) => self.connections.with_key(key),
+            Handshake::Response(index) => self.connections.with_session(index),
+        };
+        self.open(slot, arrival, plain, now)
+    }
+
+    fn open(
+        &mut self,
+        slot: Option<usize>,
+        arrival: Arrival<'_>,
+        plain: &mut [u8],
+        now: Instant,
+    ) -> Received {
+        slot.and_then(|slot| {
+            self.with_connection(slot, now, |connection, io| {
+                connection.handle_wireguard(arrival, plain, io)
+            })
+        })
+        .unwrap_or(Received::Dropped(DropReason::UnknownSession))
+    }
+
+    /// Answers along the way that something came.
+    fn reply(
+        &mut self,
+        arrival: Arrival<'_>,
+        relay: Option<RelayId>,
+        message: &[u8],
+        now: Instant,
+    ) {
+        let (_, mut io) = self.parts(now);
+        send_between(relay, arrival.destination, arrival.source, message, &mut io);
+    }
+}

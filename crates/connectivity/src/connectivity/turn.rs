@@ -1,0 +1,131 @@
+//! The end of a turn: whatever one part's news mean for the others, until nothing is left to say.
+
+use super::Connectivity;
+use crate::{Event, connection::Connection, relay::News, timer::Timer};
+use model::RelayId;
+use std::time::Instant;
+
+impl Connectivity {
+    /// Follows up on everything that was touched in this turn.
+    pub(super) fn settle(&mut self, now: Instant) {
+        loop {
+            if let Some(id) = self.relays.pop_touched() {
+                self.settle_relay(id, now);
+            } else if let Some(slot) = self.connections.pop_dirty() {
+                self.settle_connection(slot, now);
+            } else {
+                break;
+            }
+        }
+    }
+
+    fn settle_relay(&mut self, id: RelayId, now: Instant) {
+        self.relays.flush(id, &mut self.queue);
+        while let Some(news) = self.relays.poll_news(id) {
+            self.handle_news(id, news, now);
+        }
+        self.relays.flush(id, &mut self.queue);
+        let Some(allocation) = self.relays.get(id) else {
+            return;
+        };
+        if allocation.is_gone() {
+            tracing::debug!(relay = %id, "Relay is gone");
+            self.relays.remove(id);
+            self.forget_relay(id, now);
+            self.report_exhaustion();
+        } else {
+            let deadline = allocation.deadline();
+            self.timers.set(Timer::Relay(id), deadline);
+        }
+    }
+
+    fn settle_connection(&mut self, slot: usize, now: Instant) {
+        let driven = self.with_connection(slot, now, |connection, io| {
+            let failure = connection.drive(io);
+            (connection.peer(), failure, connection.take_established())
+        });
+        let Some((peer, failure, is_established)) = driven else {
+            return;
+        };
+        if is_established {
+            self.events.push_back(Event::Established { peer });
+        }
+        if let Some(reason) = failure {
+            tracing::debug!(%peer, ?reason, "Connection closed");
+            self.discard(slot);
+            self.events.push_back(Event::Closed { peer, reason });
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        let (deadline, has_signals) = (connection.deadline(now), connection.has_signals());
+        self.timers.set(Timer::Connection(slot), deadline);
+        if has_signals {
+            self.connections.mark_talking(slot);
+        }
+    }
+
+    fn handle_news(&mut self, id: RelayId, news: News, now: Instant) {
+        let uses = |connection: &Connection| connection.relay() == Some(id);
+        match news {
+            News::Reached { local, mapped } => {
+                let learned = self.gathered.observe(id, local, mapped);
+                self.spread(&learned, now);
+                self.find_relays(now);
+            }
+            News::Granted { address, local } => self.with_connections(now, |connection, io| {
+                if uses(connection) {
+                    connection.grant(address, local, io);
+                }
+            }),
+            News::Revoked { address } => self.with_connections(now, |connection, io| {
+                if uses(connection) {
+                    connection.revoke(address, io);
+                }
+            }),
+            News::ChannelBound { peer } => self.with_connections(now, |connection, io| {
+                if uses(connection) {
+                    connection.channel_bound(peer, io);
+                }
+            }),
+            News::Suspended => self.migrate(id, now),
+        }
+    }
+
+    /// A relay is gone: connections look for another one.
+    pub(super) fn forget_relay(&mut self, id: RelayId, now: Instant) {
+        if self.relays.get(id).is_none() {
+            self.timers.set(Timer::Relay(id), None);
+        }
+        self.gathered.orphan(id);
+        self.migrate(id, now);
+    }
+
+    /// Tells the owner if there is no relay left.
+    pub(super) fn report_exhaustion(&mut self) {
+        if self.relays.is_empty() && self.events.back() != Some(&Event::NoRelays) {
+            self.events.push_back(Event::NoRelays);
+        }
+    }
+
+    fn migrate(&mut self, id: RelayId, now: Instant) {
+        self.with_connections(now, |connection, io| {
+            if connection.relay() == Some(id) {
+                connection.leave_relay(io);
+                connection.join_relay(io);
+            }
+        });
+    }
+
+    /// Gives a relay to connections that found none usable so far.
+    fn find_relays(&mut self, now: Instant) {
+        let is_wanted = self
+            .connections
+            .iter()
+            .any(|connection| connection.relay().is_none());
+        if is_wanted {
+            self.with_connections(now, |connection, io| connection.join_relay(io));
+        }
+    }
+}

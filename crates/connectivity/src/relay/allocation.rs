@@ -1,0 +1,403 @@
+//! One TURN allocation: from the first BINDING to the last REFRESH. spec: data-plane 4.3 to 4.6
+
+mod response;
+
+use super::{
+    channel::Channels,
+    credentials::Credentials,
+    message::{Request, Response},
+    request::{Due, Outstanding, Pending},
+};
+use crate::event::Wakeup;
+use model::Relay;
+use rand_chacha::ChaCha20Rng;
+use rand_core::Rng as _;
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+use stun_codec::TransactionId;
+
+/// How often the mapping towards the relay is kept alive and looked at.
+const KEEP_ALIVE: Duration = Duration::from_secs(25);
+/// How many peers may wait for an allocation.
+const MAX_WAITING: usize = 100;
+/// Least time between two refreshes.
+const MIN_REFRESH: Duration = Duration::from_secs(5);
+
+/// What an allocation tells its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    /// The relay answered a BINDING that went out from `local`.
+    Reached {
+        local: SocketAddr,
+        mapped: Option<SocketAddr>,
+    },
+    /// The relay opened this address for us; `local` is where we talk to it from.
+    Granted {
+        address: SocketAddr,
+        local: SocketAddr,
+    },
+    /// This address is no longer ours.
+    Revoked { address: SocketAddr },
+    /// The relay forwards between us and this peer.
+    ChannelBound { peer: SocketAddr },
+    /// The relay will not serve us for now.
+    Suspended,
+}
+
+/// Whether there is any use in waiting for this relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Good,
+    /// It refused an allocation for reasons of its own.
+    Suspended,
+    /// It does not accept our credentials or our protocol.
+    Failed,
+}
+
+/// The way to the relay.
+#[derive(Debug, Clone, Copy, Default)]
+struct Link {
+    /// The first address of the relay that answered; everything but BINDING goes there.
+    active: Option<SocketAddr>,
+    /// Where we talk to it from.
+    local: Option<SocketAddr>,
+    /// What it saw as our address.
+    mapped: Option<SocketAddr>,
+    rtt: Option<Duration>,
+}
+
+/// What the relay granted.
+#[derive(Debug, Clone, Copy)]
+struct Lease {
+    v4: Option<SocketAddr>,
+    v6: Option<SocketAddr>,
+    expires_at: Instant,
+    refresh_at: Instant,
+    keep_alive_at: Instant,
+}
+
+impl Lease {
+    fn addresses(&self) -> impl Iterator<Item = SocketAddr> + use<> {
+        self.v4.into_iter().chain(self.v6)
+    }
+
+    /// Our relayed address of the peer's family.
+    fn facing(&self, peer: SocketAddr) -> Option<SocketAddr> {
+        if peer.is_ipv4() { self.v4 } else { self.v6 }
+    }
+}
+
+/// The client's side of one relay.
+#[derive(Debug)]
+pub(crate) struct Allocation {
+    relay: Relay,
+    credentials: Option<Credentials>,
+    link: Link,
+    lease: Option<Lease>,
+    channels: Channels,
+    waiting: VecDeque<SocketAddr>,
+    outstanding: Outstanding,
+    standing: Standing,
+    /// Fruitless rounds of ALLOCATE and REFRESH in a row.
+    conflicts: u8,
+    ids: ChaCha20Rng,
+    outbox: VecDeque<(SocketAddr, Vec<u8>)>,
+    news: VecDeque<News>,
+}
+
+impl Allocation {
+    /// Starts with a BINDING to every address of the relay.
+    pub(crate) fn new(relay: Relay, ids: ChaCha20Rng, now: Instant) -> Self {
+        let mut allocation = Self {
+            credentials: Credentials::new(&relay),
+            relay,
+            link: Link::default(),
+            lease: None,
+            channels: Channels::new(),
+            waiting: VecDeque::new(),
+            outstanding: Outstanding::default(),
+            standing: Standing::Good,
+            conflicts: 0,
+            ids,
+            outbox: VecDeque::new(),
+            news: VecDeque::new(),
+        };
+        allocation.start(now);
+        allocation
+    }
+
+    /// What the portal said about this relay.
+    pub(crate) fn relay(&self) -> &Relay {
+        &self.relay
+    }
+
+    /// Asks whether the relay still knows us: one try. spec: data-plane 4.1
+    pub(crate) fn probe(&mut self, now: Instant) {
+        match (self.link.active, self.lease) {
+            (Some(server), Some(_)) if !self.is_negotiating() => {
+                self.send(Pending::once(Request::Refresh, server, now));
+            }
+            (_, None) if self.standing == Standing::Suspended || self.outstanding.is_empty() => {
+                self.standing = Standing::Good;
+                self.link = Link::default();
+                self.start(now);
+            }
+            _ => {}
+        }
+    }
+
+    /// A datagram from one of the relay's addresses that looks like STUN.
+    pub(crate) fn handle_stun(
+        &mut self,
+        server: SocketAddr,
+        local: SocketAddr,
+        datagram: &[u8],
+        now: Instant,
+    ) {
+        let Some(response) = Response::parse(datagram) else {
+            return;
+        };
+        let Some(pending) = self.outstanding.get(response.id(), server) else {
+            return;
+        };
+        if !response.answers(pending.request) {
+            return;
+        }
+        let is_trusted = match pending.request {
+            // A BINDING is not signed; its errors tell nothing.
+            Request::Binding => response.error().is_none(),
+            _ => self
+                .credentials
+                .as_ref()
+                .is_some_and(|credentials| response.is_signed_by(credentials)),
+        };
+        if !is_trusted {
+            return;
+        }
+        if let Some(pending) = self.outstanding.take(response.id(), server) {
+            self.on_response(pending, &response, local, now);
+        }
+    }
+
+    /// Data on a channel: the peer it is from, and our address it was sent to.
+    pub(crate) fn handle_channel(
+        &mut self,
+        number: u16,
+        now: Instant,
+    ) -> Option<(SocketAddr, SocketAddr)> {
+        let peer = self.channels.receive_on(number, now)?;
+        Some((peer, self.lease?.facing(peer)?))
+    }
+
+    /// Sends what is due.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        while let Some(due) = self.outstanding.pop_due(now) {
+            match due {
+                Due::Retry(pending) => self.send(pending),
+                Due::Expired(pending) => self.on_expired(&pending),
+            }
+        }
+        let (Some(lease), Some(server)) = (self.lease.as_mut(), self.link.active) else {
+            return;
+        };
+        if lease.expires_at <= now {
+            self.invalidate();
+            self.link = Link::default();
+            self.start(now);
+            return;
+        }
+        let refresh = lease.refresh_at <= now;
+        if refresh {
+            let rest = lease.expires_at.saturating_duration_since(now) / 2;
+            lease.refresh_at = now + rest.max(MIN_REFRESH);
+        }
+        let keep_alive = lease.keep_alive_at <= now;
+        if keep_alive {
+            lease.keep_alive_at = now + KEEP_ALIVE;
+        }
+        if refresh && !self.is_negotiating() {
+            self.send(Pending::new(Request::Refresh, server, now));
+        }
+        if keep_alive {
+            self.check_mapping(now);
+        }
+        while let Some((number, peer)) = self.channels.pop_refresh(now) {
+            self.send_bind(number, peer, now);
+        }
+    }
+
+    /// Makes the relay forward between us and `peer`, now or as soon as there is an allocation.
+    pub(crate) fn bind(&mut self, peer: SocketAddr, now: Instant) {
+        let Some(lease) = self.lease else {
+            let is_wanted = self.standing == Standing::Good && !self.waiting.contains(&peer);
+            if is_wanted && self.waiting.len() < MAX_WAITING {
+                self.waiting.push_back(peer);
+            }
+            return;
+        };
+        if lease.facing(peer).is_none() {
+            return;
+        }
+        if let Some(number) = self.channels.bind(peer, now) {
+            self.send_bind(number, peer, now);
+        }
+    }
+
+    /// Where to send data for `peer`: the relay's address and the channel.
+    ///
+    /// Opens a channel if there is none; it is usable as soon as the request for it is sent.
+    pub(crate) fn route_to(&mut self, peer: SocketAddr, now: Instant) -> Option<(SocketAddr, u16)> {
+        let server = self.link.active?;
+        if self.channels.number_for(peer, now).is_none() {
+            self.bind(peer, now);
+        }
+        Some((server, self.channels.number_for(peer, now)?))
+    }
+
+    /// Sends a BINDING to see whether the relay is there and what it sees of us.
+    pub(crate) fn check_mapping(&mut self, now: Instant) {
+        let Some(server) = self.link.active else {
+            return;
+        };
+        let is_under_way = self
+            .outstanding
+            .any(|pending| pending.request == Request::Binding && pending.server == server);
+        if !is_under_way {
+            self.send(Pending::new(Request::Binding, server, now));
+        }
+    }
+
+    /// The next message for the relay.
+    pub(crate) fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+        self.outbox.pop_front()
+    }
+
+    /// The next thing the owner should know.
+    pub(crate) fn poll_news(&mut self) -> Option<News> {
+        self.news.pop_front()
+    }
+
+    /// When something is due, and what.
+    pub(crate) fn deadline(&self) -> Option<Wakeup> {
+        let due = |at: Option<Instant>, why| at.map(|at| Wakeup { at, why });
+        let lease = self.lease;
+        [
+            due(self.outstanding.deadline(), "relay request"),
+            due(lease.map(|lease| lease.expires_at), "allocation expiry"),
+            due(lease.map(|lease| lease.refresh_at), "allocation refresh"),
+            due(lease.map(|lease| lease.keep_alive_at), "relay keep-alive"),
+            due(self.channels.deadline(), "channel refresh"),
+        ]
+        .into_iter()
+        .flatten()
+        .min_by_key(|wakeup| wakeup.at)
+    }
+
+    /// Whether connections may choose this relay: it has answered and not refused us.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.link.rtt.is_some() && self.standing == Standing::Good
+    }
+
+    /// Whether nothing can be expected from this relay any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        let is_lost = self.link.active.is_none() || self.standing == Standing::Failed;
+        is_lost && self.outstanding.is_empty()
+    }
+
+    /// The smoothed round trip to the relay.
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        self.link.rtt
+    }
+
+    /// The relayed addresses, IPv4 first, and the address we talk to the relay from.
+    pub(crate) fn granted(&self) -> impl Iterator<Item = (SocketAddr, SocketAddr)> + use<> {
+        let local = self.link.local;
+        self.lease
+            .into_iter()
+            .flat_map(|lease| lease.addresses())
+            .filter_map(move |address| Some((address, local?)))
+    }
+
+    /// Whether this is a relayed address of ours.
+    pub(crate) fn owns(&self, address: SocketAddr) -> bool {
+        self.lease
+            .is_some_and(|lease| lease.addresses().any(|own| own == address))
+    }
+
+    fn start(&mut self, now: Instant) {
+        let servers: Vec<_> = self.relay.addresses().collect();
+        for server in servers {
+            self.send(Pending::new(Request::Binding, server, now));
+        }
+    }
+
+    fn allocate(&mut self, now: Instant) {
+        if let Some(server) = self.link.active.filter(|_| !self.is_negotiating()) {
+            self.send(Pending::new(Request::Allocate, server, now));
+        }
+    }
+
+    /// Whether a request about the allocation itself is under way.
+    fn is_negotiating(&self) -> bool {
+        self.outstanding.any(|pending| {
+            matches!(
+                pending.request,
+                Request::Allocate | Request::Refresh | Request::Release
+            )
+        })
+    }
+
+    fn send_bind(&mut self, number: u16, peer: SocketAddr, now: Instant) {
+        if let Some(server) = self.link.active {
+            let request = Request::ChannelBind { number, peer };
+            self.send(Pending::new(request, server, now));
+        }
+    }
+
+    /// Transmits a request, signed with what we know by now.
+    fn send(&mut self, mut pending: Pending) {
+        let id = pending.repeated_id().unwrap_or_else(|| self.next_id());
+        let Some(message) = pending.request.emit(id, self.credentials.as_ref()) else {
+            self.standing = Standing::Failed;
+            return;
+        };
+        pending.had_nonce = self
+            .credentials
+            .as_ref()
+            .is_some_and(Credentials::has_nonce);
+        pending.sent_as(id);
+        self.outbox.push_back((pending.server, message));
+        self.outstanding.push(pending);
+    }
+
+    fn next_id(&mut self) -> TransactionId {
+        let mut id = [0; 12];
+        self.ids.fill_bytes(&mut id);
+        TransactionId::new(id)
+    }
+
+    fn on_expired(&mut self, pending: &Pending) {
+        if Some(pending.server) == self.link.active {
+            self.invalidate();
+            self.link = Link::default();
+        } else if let Request::ChannelBind { number, .. } = pending.request {
+            self.channels.forget(number);
+        }
+    }
+
+    /// Forgets what the relay granted, and everything under way.
+    fn invalidate(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            let revoked = lease.addresses().map(|address| News::Revoked { address });
+            self.news.extend(revoked);
+        }
+        self.channels.clear();
+        self.outstanding.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,307 @@
+//! Channels of one allocation: which number stands for which peer. spec: data-plane 4.6
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+/// The first number handed out.
+const FIRST: u16 = 0x4000;
+/// The last number handed out; the next one is the first again.
+const LAST: u16 = 0x4FFF;
+/// How long the relay forwards after it confirmed.
+const LIFETIME: Duration = Duration::from_secs(600);
+/// From this age on a used channel is bound again.
+const REFRESH_AFTER: Duration = Duration::from_secs(300);
+/// How long number and peer stay tied to each other at the relay.
+const RESERVED: Duration = Duration::from_secs(900);
+/// How often a channel that is old enough is looked at for use.
+const RECHECK: Duration = Duration::from_secs(30);
+
+/// One number and its peer.
+#[derive(Debug)]
+struct Channel {
+    peer: SocketAddr,
+    /// When the relay last confirmed it; `None` until the first time.
+    confirmed: Option<Instant>,
+    /// A bind is on its way.
+    in_flight: bool,
+    /// Data came in since it was last bound.
+    received: bool,
+    /// When to think about a refresh.
+    check_at: Option<Instant>,
+}
+
+impl Channel {
+    fn is_live(&self, now: Instant) -> bool {
+        self.confirmed.is_some_and(|at| now < at + LIFETIME)
+    }
+
+    /// Whether the number may stand for another peer.
+    fn is_free(&self, now: Instant) -> bool {
+        match self.confirmed {
+            Some(at) => !self.in_flight && !self.received && now >= at + RESERVED,
+            None => !self.in_flight,
+        }
+    }
+}
+
+/// All channels of an allocation.
+#[derive(Debug)]
+pub(crate) struct Channels {
+    by_number: BTreeMap<u16, Channel>,
+    by_peer: BTreeMap<SocketAddr, u16>,
+    next: u16,
+}
+
+impl Channels {
+    pub(crate) const fn new() -> Self {
+        Self {
+            by_number: BTreeMap::new(),
+            by_peer: BTreeMap::new(),
+            next: FIRST,
+        }
+    }
+
+    /// The number to bind for `peer` now; `None` if that is under way or not needed, or if all numbers are taken.
+    pub(crate) fn bind(&mut self, peer: SocketAddr, now: Instant) -> Option<u16> {
+        if let Some((number, channel)) = self.of_peer(peer) {
+            if channel.in_flight || channel.is_live(now) {
+                return None;
+            }
+            channel.in_flight = true;
+            return Some(number);
+        }
+        let number = self.next_free(now)?;
+        if let Some(old) = self.by_number.remove(&number) {
+            self.by_peer.remove(&old.peer);
+        }
+        self.by_peer.insert(peer, number);
+        let channel = Channel {
+            peer,
+            confirmed: None,
+            in_flight: true,
+            received: false,
+            check_at: None,
+        };
+        self.by_number.insert(number, channel);
+        self.next = if number == LAST { FIRST } else { number + 1 };
+        Some(number)
+    }
+
+    /// The relay accepted a bind. Returns the peer the channel is for.
+    pub(crate) fn confirm(&mut self, number: u16, now: Instant) -> Option<SocketAddr> {
+        let channel = self.by_number.get_mut(&number)?;
+        channel.confirmed = Some(now);
+        channel.in_flight = false;
+        channel.received = false;
+        channel.check_at = Some(now + REFRESH_AFTER);
+        Some(channel.peer)
+    }
+
+    /// The relay refused a bind, or never answered.
+    pub(crate) fn forget(&mut self, number: u16) {
+        if let Some(channel) = self.by_number.remove(&number) {
+            self.by_peer.remove(&channel.peer);
+        }
+    }
+
+    /// The number to send to `peer` on: one that is bound, or about to be.
+    ///
+    /// The relay handles our messages in order, so what follows a bind finds it done.
+    pub(crate) fn number_for(&self, peer: SocketAddr, now: Instant) -> Option<u16> {
+        let number = *self.by_peer.get(&peer)?;
+        let channel = self.by_number.get(&number)?;
+        (channel.in_flight || channel.is_live(now)).then_some(number)
+    }
+
+    /// The peer whose data arrives on `number`; only on a confirmed channel.
+    pub(crate) fn receive_on(&mut self, number: u16, now: Instant) -> Option<SocketAddr> {
+        let channel = self.by_number.get_mut(&number)?;
+        if !channel.is_live(now) {
+            return None;
+        }
+        channel.received = true;
+        Some(channel.peer)
+    }
+
+    /// Takes one channel that is due for a refresh, as number and peer.
+    pub(crate) fn pop_refresh(&mut self, now: Instant) -> Option<(u16, SocketAddr)> {
+        for (&number, channel) in &mut self.by_number {
+            if channel.check_at.is_none_or(|at| at > now) {
+                continue;
+            }
+            let is_live = channel.is_live(now);
+            channel.check_at = is_live.then_some(now + RECHECK);
+            if is_live && channel.received && !channel.in_flight {
+                channel.in_flight = true;
+                return Some((number, channel.peer));
+            }
+        }
+        None
+    }
+
+    /// When the next channel wants to be looked at.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.by_number
+            .values()
+            .filter_map(|channel| channel.check_at)
+            .min()
+    }
+
+    /// Forgets all channels; numbers go on from where they were.
+    pub(crate) fn clear(&mut self) {
+        self.by_number.clear();
+        self.by_peer.clear();
+    }
+
+    fn of_peer(&mut self, peer: SocketAddr) -> Option<(u16, &mut Channel)> {
+        let number = *self.by_peer.get(&peer)?;
+        Some((number, self.by_number.get_mut(&number)?))
+    }
+
+    fn next_free(&self, now: Instant) -> Option<u16> {
+        (self.next..=LAST).chain(FIRST..self.next).find(|number| {
+            self.by_number
+                .get(number)
+                .is_none_or(|channel| channel.is_free(now))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn peer(port: u16) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 1], port))
+    }
+
+    #[test]
+    fn numbers_are_sequential_and_wrap() {
+        let now = Instant::now();
+        let mut channels = Channels::new();
+        for (offset, number) in (FIRST..=LAST).enumerate() {
+            let port = u16::try_from(offset).unwrap() + 1;
+            assert_eq!(channels.bind(peer(port), now), Some(number));
+            channels.confirm(number, now);
+        }
+        assert_eq!(channels.bind(peer(60_000), now), None, "all are taken");
+        let later = now + RESERVED;
+        assert_eq!(channels.bind(peer(60_000), later), Some(FIRST));
+        assert_eq!(channels.number_for(peer(1), later), None);
+    }
+
+    #[test]
+    fn a_peer_has_one_channel_and_one_bind_at_a_time() {
+        let now = Instant::now();
+        let mut channels = Channels::new();
+        assert_eq!(channels.bind(peer(1), now), Some(0x4000));
+        assert_eq!(channels.bind(peer(1), now), None, "in flight");
+        channels.confirm(0x4000, now);
+        assert_eq!(channels.bind(peer(1), now), None, "bound");
+        assert_eq!(channels.bind(peer(2), now), Some(0x4001));
+    }
+
+    #[test]
+    fn a_channel_is_used_while_its_bind_is_in_flight_but_only_for_sending() {
+        let now = Instant::now();
+        let mut channels = Channels::new();
+        channels.bind(peer(1), now);
+        assert_eq!(channels.number_for(peer(1), now), Some(0x4000));
+        assert_eq!(channels.receive_on(0x4000, now), None);
+        channels.confirm(0x4000, now);
+        assert_eq!(channels.receive_on(0x4000, now), Some(peer(1)));
+        assert_eq!(channels.receive_on(0x4001, now), None);
+    }
+
+    #[test]
+    fn a_channel_dies_after_ten_minutes_and_comes_back_with_its_number() {
+        let now = Instant::now();
+        let mut channels = Channels::new();
+        channels.bind(peer(1), now);
+        channels.confirm(0x4000, now);
+        let alive = now + LIFETIME - SECOND;
+        assert_eq!(channels.number_for(peer(1), alive), Some(0x4000));
+        let dead = now + LIFETIME;
+        assert_eq!(channels.number_for(peer(1), dead), None);
+        assert_eq!(channels.receive_on(0x4000, dead), None);
+        assert_eq!(channels.bind(peer(1), dead), Some(0x4000));
+    }
+
+    #[test]
+    fn numbers_pass_to_another_peer_only_after_the_cooldown_and_unused() {
+        for (age, used, passes) in [
+            (LIFETIME, false, false),
+            (RESERVED - SECOND, false, false),
+            (RESERVED, true, false),
+            (RESERVED, false, true),
+        ] {
+            let now = Instant::now();
+            let mut channels = Channels::new();
+            channels.bind(peer(1), now);
+            channels.confirm(0x4000, now);
+            if used {
+                channels.receive_on(0x4000, now);
+            }
+            channels.next = FIRST;
+            let number = channels.bind(peer(2), now + age);
+            let expected = if passes { 0x4000 } else { 0x4001 };
+            assert_eq!(number, Some(expected), "{age:?} {used}");
+        }
+    }
+
+    #[test]
+    fn only_used_channels_are_refreshed_after_five_minutes() {
+        for used in [false, true] {
+            let now = Instant::now();
+            let mut channels = Channels::new();
+            channels.bind(peer(1), now);
+            channels.confirm(0x4000, now);
+            if used {
+                channels.receive_on(0x4000, now);
+            }
+            assert_eq!(channels.pop_refresh(now + REFRESH_AFTER - SECOND), None);
+            let due = channels.deadline().unwrap();
+            assert_eq!(due, now + REFRESH_AFTER);
+            let expected = used.then_some((0x4000, peer(1)));
+            assert_eq!(channels.pop_refresh(due), expected);
+            assert_eq!(channels.pop_refresh(due), None);
+
+            channels.confirm(0x4000, due);
+            assert!(
+                channels
+                    .number_for(peer(1), due + LIFETIME - SECOND)
+                    .is_some()
+            );
+        }
+    }
+
+    #[test]
+    fn a_channel_first_used_late_is_refreshed_late() {
+        let now = Instant::now();
+        let mut channels = Channels::new();
+        channels.bind(peer(1), now);
+        channels.confirm(0x4000, now);
+        assert_eq!(channels.pop_refresh(now + REFRESH_AFTER), None);
+        let next = channels.deadline().unwrap();
+        channels.receive_on(0x4000, next);
+        assert_eq!(channels.pop_refresh(next), Some((0x4000, peer(1))));
+    }
+
+    #[test]
+    fn refused_channels_are_forgotten() {
+        let now = Instant::now();
+        let mut channels = Channels::new();
+        channels.bind(peer(1), now);
+        channels.forget(0x4000);
+        assert_eq!(channels.number_for(peer(1), now), None);
+        assert_eq!(channels.bind(peer(1), now), Some(0x4001));
+        channels.clear();
+        assert_eq!(channels.number_for(peer(1), now), None);
+        assert_eq!(channels.deadline(), None);
+    }
+}

@@ -1,0 +1,229 @@
+//! The STUN and TURN messages we exchange with relays. spec: data-plane 4.2
+
+use super::credentials::Credentials;
+use bytecodec::{DecodeExt as _, EncodeExt as _};
+use std::{net::SocketAddr, time::Duration};
+use stun_codec::{
+    Message, MessageClass, MessageDecoder, MessageEncoder, Method, TransactionId,
+    define_attribute_enums,
+    rfc5389::{
+        attributes::{
+            ErrorCode, MessageIntegrity, Nonce, Realm, Software, Username, XorMappedAddress,
+        },
+        methods::BINDING,
+    },
+    rfc5766::{
+        attributes::{
+            ChannelNumber, Lifetime, RequestedTransport, XorPeerAddress, XorRelayAddress,
+        },
+        methods::{ALLOCATE, CHANNEL_BIND, REFRESH},
+    },
+    rfc8656::attributes::{AdditionalAddressFamily, AddressFamily},
+};
+
+define_attribute_enums!(
+    Attribute,
+    AttributeDecoder,
+    AttributeEncoder,
+    [
+        AdditionalAddressFamily,
+        ChannelNumber,
+        ErrorCode,
+        Lifetime,
+        MessageIntegrity,
+        Nonce,
+        Realm,
+        RequestedTransport,
+        Software,
+        Username,
+        XorMappedAddress,
+        XorPeerAddress,
+        XorRelayAddress
+    ]
+);
+
+/// What we call ourselves towards relays.
+const SOFTWARE: &str = "snownet";
+/// Protocol number of UDP, the only transport a relay is asked for.
+const UDP: u8 = 17;
+
+/// What a relay is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// What do you see as our address?
+    Binding,
+    /// Open ports for us.
+    Allocate,
+    /// Keep them open.
+    Refresh,
+    /// Close them.
+    Release,
+    /// Forward between this channel and this peer.
+    ChannelBind {
+        /// The number of the channel.
+        number: u16,
+        /// The address of the peer.
+        peer: SocketAddr,
+    },
+}
+
+impl Request {
+    fn method(self) -> Method {
+        match self {
+            Self::Binding => BINDING,
+            Self::Allocate => ALLOCATE,
+            Self::Refresh | Self::Release => REFRESH,
+            Self::ChannelBind { .. } => CHANNEL_BIND,
+        }
+    }
+
+    /// The bytes of this request; everything but a BINDING is signed with `credentials`.
+    ///
+    /// `None` if a text is too long for its attribute, which no relay could accept anyway.
+    pub(crate) fn emit(
+        self,
+        id: TransactionId,
+        credentials: Option<&Credentials>,
+    ) -> Option<Vec<u8>> {
+        let mut message = Message::new(MessageClass::Request, self.method(), id);
+        match self {
+            Self::Binding => {}
+            Self::Allocate | Self::Refresh | Self::Release => {
+                message.add_attribute(RequestedTransport::new(UDP));
+                message.add_attribute(AdditionalAddressFamily::new(AddressFamily::V6));
+                if self == Self::Release {
+                    message.add_attribute(Lifetime::from_u32(0));
+                }
+            }
+            Self::ChannelBind { number, peer } => {
+                message.add_attribute(XorPeerAddress::new(peer));
+                message.add_attribute(ChannelNumber::new(number).ok()?);
+            }
+        }
+        message.add_attribute(Software::new(SOFTWARE.to_owned()).ok()?);
+        if self != Self::Binding {
+            credentials?.sign(&mut message)?;
+        }
+        MessageEncoder::default().encode_into_bytes(message).ok()
+    }
+}
+
+/// A relay's answer, taken apart but not yet believed.
+#[derive(Debug)]
+pub(crate) struct Response(Message<Attribute>);
+
+impl Response {
+    /// Reads a success or error response; anything else is `None`.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let message = MessageDecoder::<Attribute>::default()
+            .decode_from_bytes(bytes)
+            .ok()?
+            .ok()?;
+        let is_response = matches!(
+            message.class(),
+            MessageClass::SuccessResponse | MessageClass::ErrorResponse
+        );
+        is_response.then_some(Self(message))
+    }
+
+    /// Which request this answers.
+    pub(crate) fn id(&self) -> TransactionId {
+        self.0.transaction_id()
+    }
+
+    /// Whether this can be an answer to that kind of request.
+    pub(crate) fn answers(&self, request: Request) -> bool {
+        self.0.method() == request.method()
+    }
+
+    /// The error code; `None` for a success. An error without code counts as 500.
+    pub(crate) fn error(&self) -> Option<u16> {
+        match self.0.class() {
+            MessageClass::ErrorResponse => Some(
+                self.0
+                    .get_attribute::<ErrorCode>()
+                    .map_or(500, ErrorCode::code),
+            ),
+            _ => None,
+        }
+    }
+
+    /// Whether it is signed with the password of these credentials.
+    pub(crate) fn is_signed_by(&self, credentials: &Credentials) -> bool {
+        self.0
+            .get_attribute::<MessageIntegrity>()
+            .is_some_and(|integrity| credentials.verify(integrity))
+    }
+
+    /// The nonce for the next request.
+    pub(crate) fn nonce(&self) -> Option<&Nonce> {
+        self.0.get_attribute()
+    }
+
+    /// The realm the relay wants credentials for.
+    pub(crate) fn realm(&self) -> Option<&str> {
+        self.0.get_attribute::<Realm>().map(Realm::text)
+    }
+
+    /// Our address as the relay sees it.
+    pub(crate) fn mapped_address(&self) -> Option<SocketAddr> {
+        self.0
+            .get_attribute::<XorMappedAddress>()
+            .map(XorMappedAddress::address)
+    }
+
+    /// The addresses the relay opened for us.
+    pub(crate) fn relayed_addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.0.attributes().filter_map(|attribute| match attribute {
+            Attribute::XorRelayAddress(relayed) => Some(relayed.address()),
+            _ => None,
+        })
+    }
+
+    /// How long the allocation lives from now.
+    pub(crate) fn lifetime(&self) -> Option<Duration> {
+        self.0.get_attribute::<Lifetime>().map(Lifetime::lifetime)
+    }
+}
+
+/// The channel and the payload of a ChannelData message whose length is exactly right.
+pub(crate) fn parse_channel_data(datagram: &[u8]) -> Option<(u16, &[u8])> {
+    let (&[a, b, c, d], payload) = datagram.split_first_chunk()?;
+    let length = usize::from(u16::from_be_bytes([c, d]));
+    (length == payload.len()).then_some((u16::from_be_bytes([a, b]), payload))
+}
+
+/// The header of a ChannelData message; `None` if the payload is too long for one.
+pub(crate) fn channel_header(number: u16, length: usize) -> Option<[u8; 4]> {
+    let [a, b] = number.to_be_bytes();
+    let [c, d] = u16::try_from(length).ok()?.to_be_bytes();
+    Some([a, b, c, d])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channel_data_is_the_known_vector() {
+        let header = channel_header(0x4000, 4).unwrap();
+        let message = [&header[..], &[0xde, 0xad, 0xbe, 0xef]].concat();
+        assert_eq!(message, [0x40, 0, 0, 4, 0xde, 0xad, 0xbe, 0xef]);
+        assert_eq!(
+            parse_channel_data(&message),
+            Some((0x4000, &[0xde, 0xad, 0xbe, 0xef][..]))
+        );
+    }
+
+    #[test]
+    fn channel_data_must_have_the_exact_length() {
+        for message in [
+            &[0x40, 0, 0][..],
+            &[0x40, 0, 0, 4, 1, 2, 3],
+            &[0x40, 0, 0, 4, 1, 2, 3, 4, 5],
+        ] {
+            assert_eq!(parse_channel_data(message), None);
+        }
+        assert_eq!(channel_header(0x4000, 70_000), None);
+    }
+}
