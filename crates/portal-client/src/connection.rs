@@ -42,7 +42,6 @@ pub struct Drops {
 }
 
 /// What came of a connection.
-#[derive(Debug)]
 pub(crate) enum Step {
     /// The portal has let us in.
     Joined,

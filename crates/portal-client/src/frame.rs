@@ -3,12 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::fmt;
 
 /// The topic that heartbeats travel on.
 pub const PHOENIX: &str = "phoenix";
 
-/// One frame.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One frame. Its payload may hold secrets, so `Debug` does not show it.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Frame {
     /// The channel; the kind of the party, or [`PHOENIX`].
     pub topic: String,
@@ -79,6 +80,16 @@ impl Frame {
     /// The frame as text, members in the order of the original.
     pub fn emit(&self) -> String {
         json_text(self)
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("topic", &self.topic)
+            .field("event", &self.event)
+            .field("reference", &self.reference)
+            .finish_non_exhaustive()
     }
 }
 
