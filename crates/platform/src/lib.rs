@@ -61,7 +61,7 @@ pub mod memory;
 mod plan;
 mod watch;
 
-pub use batch::{HEADROOM, PacketBatch, ROOM};
+pub use batch::{HEADROOM, MAX_SPLIT, PacketBatch, ROOM};
 pub use fault::{PlatformFault, TunFault};
 pub use host::{DeviceIds, OsInfo};
 pub use plan::InterfacePlan;
