@@ -12,6 +12,10 @@ pub const HEADROOM: usize = 16;
 /// Bytes that each slot has for a packet: the largest one and an authentication tag.
 pub const ROOM: usize = 1328;
 
+/// Most packets that one read from a device is split into. A batch to read into should have at least
+/// this capacity, or else packets are lost.
+pub const MAX_SPLIT: usize = 64;
+
 const SLOT: usize = HEADROOM + ROOM;
 
 /// Slots that may keep the size they grew to when a device merged packets into them. A device

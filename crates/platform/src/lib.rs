@@ -60,7 +60,7 @@ mod host;
 pub mod memory;
 mod watch;
 
-pub use batch::{HEADROOM, PacketBatch, ROOM};
+pub use batch::{HEADROOM, MAX_SPLIT, PacketBatch, ROOM};
 pub use fault::{PlatformFault, TunFault};
 pub use host::{DeviceIds, OsInfo};
 pub use model::InterfacePlan;

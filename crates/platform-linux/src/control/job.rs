@@ -1,0 +1,23 @@
+//! What the control thread is asked to do.
+
+use platform::{InterfacePlan, PlatformFault, WatchSender};
+use std::sync::mpsc;
+use tokio::sync::oneshot;
+
+/// One whole operation. Blocking callers get their answer by a channel of the standard library,
+/// because they may stand in a runtime, where tokio's refuse to block.
+pub(super) enum Job {
+    /// Takes over the device that was just made.
+    Prepare(mpsc::SyncSender<Result<(), PlatformFault>>),
+    /// Makes the system look as planned.
+    Apply(
+        Box<InterfacePlan>,
+        oneshot::Sender<Result<(), PlatformFault>>,
+    ),
+    /// Removes everything.
+    Revert(mpsc::SyncSender<Result<(), PlatformFault>>),
+    /// Adds a watch.
+    Watch(WatchSender),
+    /// Flushes the DNS cache.
+    FlushDns,
+}

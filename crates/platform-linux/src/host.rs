@@ -1,0 +1,132 @@
+//! What the machine says about itself. spec: portal 2.5, client-app 6.4
+
+use platform::{DeviceIds, OsInfo};
+use std::{fs, path::Path};
+
+/// Name, version, architecture and kernel.
+pub fn os_info() -> OsInfo {
+    let text = fs::read_to_string("/etc/os-release")
+        .or_else(|_| fs::read_to_string("/usr/lib/os-release"))
+        .unwrap_or_default();
+    let (name, version) = distribution(&text);
+    let uname = rustix::system::uname();
+    OsInfo {
+        name,
+        version,
+        arch: uname.machine().to_string_lossy().into_owned(),
+        kernel: uname.release().to_string_lossy().into_owned(),
+    }
+}
+
+/// Serial number and UUID of the machine; readable by root only, and absent in containers and on
+/// most ARM boards.
+pub fn device_ids() -> DeviceIds {
+    device_ids_in(Path::new("/sys/class/dmi/id"))
+}
+
+fn device_ids_in(directory: &Path) -> DeviceIds {
+    let read = |name: &str| {
+        let text = fs::read_to_string(directory.join(name)).ok()?;
+        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    };
+    DeviceIds {
+        // A number that makers of boards forget to replace.
+        serial: read("product_serial").filter(|serial| serial != "123456789"),
+        uuid: read("product_uuid"),
+    }
+}
+
+/// Name and version out of `os-release`.
+fn distribution(text: &str) -> (String, String) {
+    let field = |key: &str| {
+        let value = text.lines().find_map(|line| {
+            let (name, value) = line.split_once('=')?;
+            (name.trim() == key).then_some(value)
+        })?;
+        Some(value.trim().trim_matches(['"', '\'']).to_owned()).filter(|v| !v.is_empty())
+    };
+    let name = match field("ID").as_deref() {
+        Some("debian") => "Debian".to_owned(),
+        _ => field("NAME").unwrap_or_else(|| "Linux".to_owned()),
+    };
+    let is_rolling = field("BUILD_ID").is_some_and(|id| id == "rolling");
+    let version = match field("VERSION_ID") {
+        Some(version) => three_part(&version).unwrap_or(version),
+        None if is_rolling => "Rolling Release".to_owned(),
+        None => "Unknown".to_owned(),
+    };
+    (name, version)
+}
+
+/// `24.04` as `24.4.0`; nothing if it is not made of numbers.
+fn three_part(version: &str) -> Option<String> {
+    let parts: Option<Vec<u64>> = version.split('.').map(|part| part.parse().ok()).collect();
+    match parts?[..] {
+        [major] => Some(format!("{major}.0.0")),
+        [major, minor] => Some(format!("{major}.{minor}.0")),
+        [major, minor, patch] => Some(format!("{major}.{minor}.{patch}")),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distributions_are_named_as_portals_know_them() {
+        let cases = [
+            (
+                "NAME=\"Ubuntu\"\nID=ubuntu\nVERSION_ID=\"24.04\"\n",
+                "Ubuntu",
+                "24.4.0",
+            ),
+            (
+                "NAME='Debian GNU/Linux'\nID=debian\nVERSION_ID=12\n",
+                "Debian",
+                "12.0.0",
+            ),
+            (
+                "NAME=\"Arch Linux\"\nID=arch\nBUILD_ID=rolling\n",
+                "Arch Linux",
+                "Rolling Release",
+            ),
+            (
+                "NAME=\"Alpine Linux\"\nVERSION_ID=3.20.3\n",
+                "Alpine Linux",
+                "3.20.3",
+            ),
+            ("NAME=NixOS\nVERSION_ID=\"24.11pre\"\n", "NixOS", "24.11pre"),
+            ("", "Linux", "Unknown"),
+        ];
+        for (text, name, version) in cases {
+            assert_eq!(distribution(text), (name.into(), version.into()), "{text}");
+        }
+    }
+
+    #[test]
+    fn this_machine_has_a_kernel_and_an_architecture() {
+        let info = os_info();
+        assert!(!info.kernel.is_empty() && !info.name.is_empty());
+        assert_eq!(info.arch, std::env::consts::ARCH);
+    }
+
+    #[test]
+    fn placeholders_are_not_serial_numbers() {
+        let directory = std::env::temp_dir().join(format!("dmi-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let serials = [
+            ("123456789\n", None),
+            ("\n", None),
+            ("AB-12\n", Some("AB-12")),
+        ];
+        for (content, serial) in serials {
+            fs::write(directory.join("product_serial"), content).unwrap();
+            let ids = device_ids_in(&directory);
+            assert_eq!(ids.serial.as_deref(), serial);
+            assert_eq!(ids.uuid, None);
+            assert!(!format!("{ids:?}").contains("AB-12"));
+        }
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}

@@ -1,0 +1,36 @@
+//! What can be chosen.
+
+use crate::dns::{DnsControl, ResolvConfPaths};
+use socket_factory::Options;
+use std::path::PathBuf;
+
+/// How the client sits in the system.
+#[derive(Debug, Clone)]
+pub struct LinuxOptions {
+    /// Name of the TUN interface, at most 15 characters.
+    pub interface: String,
+    /// Whether the TUN device splits and merges packets, if the kernel can.
+    pub offload: bool,
+    /// How the system's resolver is controlled.
+    pub dns_control: DnsControl,
+    /// Where `resolv.conf` and its backup are.
+    pub resolv_conf: ResolvConfPaths,
+    /// The command line tool of `systemd-resolved`; looked up in `PATH` if it has no slash.
+    pub resolvectl: PathBuf,
+    /// Buffers of UDP sockets. The mark is set in any case.
+    pub sockets: Options,
+}
+
+impl Default for LinuxOptions {
+    /// Those of the original client. spec: platform 17
+    fn default() -> Self {
+        Self {
+            interface: "tun-firezone".into(),
+            offload: true,
+            dns_control: DnsControl::default(),
+            resolv_conf: ResolvConfPaths::default(),
+            resolvectl: "resolvectl".into(),
+            sockets: Options::default(),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Routes into the tunnel, in tables of their own. spec: platform 3.2
+
+use crate::{
+    interface::Families,
+    netlink::{FAMILIES, Netlink, destination_of, interface_of, is_any_of, route},
+    rules::{INTERNET_TABLE, TABLES, USER_TABLE},
+};
+use ipnet::IpNet;
+use platform::PlatformFault;
+use std::{collections::BTreeSet, io};
+
+/// Removes routes that are not wanted and adds all that are.
+///
+/// Every wanted route is added again even if it should be there: systems drop routes on their own.
+/// A single route that cannot be added is logged and not fatal.
+pub(crate) async fn replace(
+    netlink: &Netlink,
+    index: u32,
+    wanted: &BTreeSet<IpNet>,
+    families: Families,
+) -> Result<(), PlatformFault> {
+    for table in [USER_TABLE, INTERNET_TABLE] {
+        remove_except(netlink, table, index, wanted)
+            .await
+            .map_err(|source| crate::fault("remove old routes", source))?;
+    }
+    for network in wanted.iter().filter(|n| families.has(n.addr())) {
+        let message = route(*network, index, table_for(network));
+        match netlink.add_route(message).await {
+            Ok(()) => {}
+            Err(error) if is_any_of(&error, &[libc::EEXIST, libc::EOPNOTSUPP]) => {}
+            Err(error) => tracing::warn!(%error, "cannot add a route"),
+        }
+    }
+    Ok(())
+}
+
+/// Removes everything in our tables.
+pub(crate) async fn flush(netlink: &Netlink) -> io::Result<()> {
+    let mut result = Ok(());
+    for table in TABLES {
+        let flushed = remove_except(netlink, table, 0, &BTreeSet::new()).await;
+        result = result.and(flushed);
+    }
+    result
+}
+
+async fn remove_except(
+    netlink: &Netlink,
+    table: u32,
+    index: u32,
+    wanted: &BTreeSet<IpNet>,
+) -> io::Result<()> {
+    for family in FAMILIES {
+        let routes = match netlink.routes(family, table).await {
+            Err(error) if is_any_of(&error, &[libc::EOPNOTSUPP, libc::EAFNOSUPPORT]) => continue,
+            result => result?,
+        };
+        for route in routes {
+            let keep = destination_of(&route)
+                .is_some_and(|d| wanted.contains(&d) && table_for(&d) == table);
+            if keep && interface_of(&route) == Some(index) {
+                continue;
+            }
+            match netlink.delete_route(route).await {
+                Err(error) if is_any_of(&error, &[libc::ENOENT, libc::ESRCH]) => {}
+                result => result?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Default routes rank behind directly connected networks, all others before.
+fn table_for(network: &IpNet) -> u32 {
+    match network.prefix_len() {
+        0 => INTERNET_TABLE,
+        _ => USER_TABLE,
+    }
+}

@@ -1,0 +1,94 @@
+//! The platform itself: hands work to the control thread.
+
+use crate::{
+    LinuxOptions,
+    control::Control,
+    dns::Dns,
+    rules::FWMARK,
+    tun::{self, LinuxTun},
+};
+use platform::{InterfacePlan, NetworkWatch, Platform, PlatformFault, Sockets, TunFault};
+use socket_factory::{Options, SystemSockets};
+use std::{fmt, net::IpAddr, sync::Arc};
+
+/// This Linux system, in the network namespace of the thread that made the value.
+///
+/// It owns a thread. Dropping it reverts everything and ends the thread.
+pub struct LinuxPlatform {
+    options: LinuxOptions,
+    control: Control,
+    sockets: Sockets,
+}
+
+impl LinuxPlatform {
+    /// Opens the means to change the system, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// If there is no netlink socket or no thread to be had.
+    pub fn new(options: LinuxOptions) -> Result<Self, PlatformFault> {
+        let control = Control::start(&options)?;
+        let sockets = Arc::new(SystemSockets::new(Options {
+            mark: Some(FWMARK),
+            ..options.sockets.clone()
+        }));
+        Ok(Self {
+            options,
+            control,
+            sockets: Sockets {
+                udp: sockets.clone(),
+                tcp: sockets,
+            },
+        })
+    }
+}
+
+impl Platform for LinuxPlatform {
+    type Tun = LinuxTun;
+
+    fn create_tun(&mut self) -> Result<LinuxTun, TunFault> {
+        let tun = tun::open(&self.options.interface, self.options.offload)?;
+        match self.control.prepare() {
+            Ok(()) => Ok(tun),
+            Err(PlatformFault::Permission { remedy, .. }) => Err(TunFault::Permission { remedy }),
+            Err(fault) => Err(TunFault::Os {
+                action: "prepare the TUN interface",
+                source: std::io::Error::other(fault),
+            }),
+        }
+    }
+
+    async fn apply(&mut self, plan: &InterfacePlan) -> Result<(), PlatformFault> {
+        self.control.apply(plan.clone()).await
+    }
+
+    fn revert(&mut self) -> Result<(), PlatformFault> {
+        self.control.revert()
+    }
+
+    fn watch(&mut self) -> NetworkWatch {
+        let (sender, watch) = NetworkWatch::channel();
+        self.control.watch(sender);
+        watch
+    }
+
+    fn system_resolvers(&self) -> Result<Vec<IpAddr>, PlatformFault> {
+        Dns::of(&self.options).resolvers()
+    }
+
+    fn sockets(&self) -> Sockets {
+        self.sockets.clone()
+    }
+
+    fn flush_dns_cache(&mut self) {
+        self.control.flush_dns();
+    }
+}
+
+impl fmt::Debug for LinuxPlatform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinuxPlatform")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
