@@ -1,1 +1,25 @@
-fn main() {}
+//! `firezone-devnet`: the parties of a Firezone network besides the client, for development.
+
+mod cli;
+mod run;
+
+use clap::Parser as _;
+use platform_linux as host;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse_from(cli::arguments(std::env::args_os()));
+    match run::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "this is where errors of the program go")]
+fn report(error: &anyhow::Error) -> ExitCode {
+    eprintln!("Error: {error:#}");
+    ExitCode::FAILURE
+}

@@ -21,7 +21,7 @@ use url::Url;
 )]
 pub(crate) struct Cli {
     /// How programs on this machine find the names of resources.
-    #[arg(long, env = "FIREZONE_DNS_CONTROL", value_name = "METHOD", value_parser = DnsControl::parse, default_value = DnsControl::DEFAULT.name(), global = true)]
+    #[arg(long, env = "FIREZONE_DNS_CONTROL", value_name = "METHOD", default_value_t, global = true)]
     pub(crate) dns_control: DnsControl,
 
     /// Write log files into this directory, too.

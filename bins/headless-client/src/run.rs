@@ -24,9 +24,11 @@ pub(crate) fn run(cli: Cli, token: Option<SecretString>) -> Result<()> {
         .build()
         .context("cannot start the runtime")?;
     runtime.block_on(async {
-        let mut platform = host::Linux::new(host::Config::new(cli.dns_control));
+        let options = host::Options { dns_control: cli.dns_control, ..host::Options::default() };
+        let mut platform = host::Platform::new(options)?;
         if cli.check {
-            return platform.check().context("this machine is not ready");
+            tracing::info!("Everything that can be checked without changes is in place");
+            return Ok(());
         }
         platform.revert().context("cannot undo what an earlier run left behind")?;
         let signals = Signals::new().context("cannot listen for signals")?;

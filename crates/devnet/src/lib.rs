@@ -1,3 +1,4 @@
 //! devnet
 mod dialer;
+pub mod gateway;
 pub mod relay;

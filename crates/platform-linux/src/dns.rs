@@ -25,6 +25,35 @@ pub enum DnsControl {
     SystemdResolved,
 }
 
+impl DnsControl {
+    /// All methods.
+    pub const ALL: [Self; 3] = [Self::Disabled, Self::EtcResolvConf, Self::SystemdResolved];
+
+    /// The name that options and variables use. spec: client-app 2
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::EtcResolvConf => "etc-resolv-conf",
+            Self::SystemdResolved => "systemd-resolved",
+        }
+    }
+}
+
+impl std::fmt::Display for DnsControl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for DnsControl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|method| method.name() == text);
+        found.ok_or_else(|| format!("possible values: {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
 /// The method at work on one interface.
 #[derive(Debug, Clone)]
 pub(crate) struct Dns {

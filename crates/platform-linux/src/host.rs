@@ -18,6 +18,12 @@ pub fn os_info() -> OsInfo {
     }
 }
 
+/// The name of the machine.
+pub fn host_name() -> Option<String> {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Some(name).filter(|name| !name.is_empty())
+}
+
 /// Serial number and UUID of the machine; readable by root only, and absent in containers and on
 /// most ARM boards.
 pub fn device_ids() -> DeviceIds {

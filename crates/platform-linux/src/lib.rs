@@ -46,7 +46,9 @@
 mod control;
 mod dns;
 mod file_watch;
+mod files;
 mod host;
+mod hosts;
 mod interface;
 mod landscape;
 mod link_scope;
@@ -58,10 +60,13 @@ mod system;
 mod tun;
 
 pub use dns::{DnsControl, ResolvConfPaths};
-pub use host::{device_ids, os_info};
-pub use options::LinuxOptions;
+pub use files::{
+    FileFault, TOKEN_PATH, create_log_file, load_or_create_device_id, read_secret_file,
+};
+pub use host::{device_ids, host_name, os_info};
+pub use options::{LinuxOptions, LinuxOptions as Options};
 pub use rules::FWMARK;
-pub use system::LinuxPlatform;
+pub use system::{LinuxPlatform, LinuxPlatform as Platform};
 pub use tun::LinuxTun;
 
 use platform::PlatformFault;

@@ -4,10 +4,11 @@ use crate::{
     LinuxOptions,
     control::Control,
     dns::Dns,
+    hosts,
     rules::FWMARK,
     tun::{self, LinuxTun},
 };
-use platform::{InterfacePlan, NetworkWatch, Platform, PlatformFault, Sockets, TunFault};
+use platform::{HostTable, InterfacePlan, NetworkWatch, Platform, PlatformFault, Sockets, TunFault};
 use socket_factory::{Options, SystemSockets};
 use std::{fmt, net::IpAddr, sync::Arc};
 
@@ -78,6 +79,10 @@ impl Platform for LinuxPlatform {
 
     fn sockets(&self) -> Sockets {
         self.sockets.clone()
+    }
+
+    fn host_table(&self) -> HostTable {
+        Arc::new(|name| hosts::look_up(std::path::Path::new("/etc/hosts"), name))
     }
 
     fn flush_dns_cache(&mut self) {

@@ -22,10 +22,6 @@ impl Access {
         self.grants.insert(resource.id(), Grant { resource, expires_at });
     }
 
-    pub(super) fn revoke(&mut self, id: ResourceId) -> bool {
-        self.grants.remove(&id).is_some()
-    }
-
     pub(super) fn set_expiry(&mut self, id: ResourceId, expires_at: Option<u64>) {
         if let Some(grant) = self.grants.get_mut(&id) {
             grant.expires_at = expires_at;

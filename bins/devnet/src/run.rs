@@ -1,0 +1,104 @@
+//! Runs the party.
+
+use crate::{
+    cli::{Cli, Gateway, Login, Party, Relay},
+    host,
+};
+use anyhow::{Context as _, Result};
+use devnet::{gateway, relay};
+use model::Seed;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    task::LocalSet,
+};
+use tracing_subscriber::EnvFilter;
+
+/// The version that portals compare with those of clients. spec: portal 10.6
+const VERSION: &str = "1.5.2";
+
+pub(crate) fn run(cli: Cli) -> Result<()> {
+    let filter = EnvFilter::try_new(&cli.log_filter)
+        .with_context(|| format!("{:?} is no log filter", cli.log_filter))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).init();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let stop = {
+        let _guard = runtime.enter();
+        stop_signals().context("cannot listen for signals")?
+    };
+    LocalSet::new().block_on(&runtime, async {
+        match cli.party {
+            Party::Gateway(options) => run_gateway(options, stop).await,
+            Party::Relay(options) => run_relay(options, stop).await,
+        }
+    })
+}
+
+async fn run_gateway(options: Gateway, stop: mpsc::Receiver<()>) -> Result<()> {
+    let platform = host::Platform::new(host::Options {
+        dns_control: host::DnsControl::Disabled,
+        ..host::Options::default()
+    })?;
+    let config = gateway::Config {
+        external_id: portal_client::external_id(&options.firezone_id),
+        user_agent: user_agent("connlib"),
+        name: name(&options.login),
+        api_url: options.login.api_url,
+        token: options.login.token,
+        seed: seed()?,
+    };
+    Ok(gateway::run(config, platform, stop).await?)
+}
+
+async fn run_relay(options: Relay, stop: mpsc::Receiver<()>) -> Result<()> {
+    let config = relay::Config {
+        user_agent: format!("relay/{VERSION}"),
+        name: options.login.firezone_name.unwrap_or_default(),
+        api_url: options.login.api_url,
+        token: options.login.token,
+        ipv4: options.public_ip4_addr,
+        ipv6: options.public_ip6_addr,
+        port: options.listen_port,
+        seed: seed()?,
+    };
+    Ok(relay::run(config, stop).await?)
+}
+
+fn name(login: &Login) -> String {
+    login.firezone_name.clone().or_else(host::host_name).unwrap_or_default()
+}
+
+fn user_agent(component: &str) -> String {
+    let info = host::os_info();
+    let os = portal_client::OsInfo {
+        name: info.name,
+        version: info.version,
+        arch: Some(info.arch),
+        kernel: Some(info.kernel),
+    };
+    portal_client::user_agent(component, VERSION, &os)
+}
+
+fn seed() -> Result<Seed> {
+    let mut bytes = [0; 32];
+    let filled = SystemRandom::new().fill(&mut bytes);
+    filled.ok().context("the system has no entropy")?;
+    Ok(Seed::from_bytes(bytes))
+}
+
+/// SIGINT and SIGTERM, each as an item.
+fn stop_signals() -> std::io::Result<mpsc::Receiver<()>> {
+    let (sender, receiver) = mpsc::channel(2);
+    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+        let mut signals = signal(kind)?;
+        let sender = sender.clone();
+        let _task = tokio::spawn(async move {
+            while signals.recv().await.is_some() && sender.send(()).await.is_ok() {}
+        });
+    }
+    Ok(receiver)
+}
