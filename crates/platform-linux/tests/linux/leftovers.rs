@@ -2,7 +2,11 @@
 
 use crate::namespace::{Etc, Peer, connect, inside, network_fingerprint, plan, read, run, started};
 use platform::{Platform as _, TunFault};
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    process::{Child, ChildStdout, Command, Stdio},
+};
 
 /// Makes the state that a killed client leaves: rules, copies of connected networks, and our
 /// `resolv.conf` with its backup. The interface and its routes die with the process.
@@ -22,6 +26,71 @@ fn crash(etc: &Etc) {
     fs::copy(etc.file(), etc.paths().backup).unwrap();
     let ours = "# BEGIN Firezone DNS configuration\nnameserver 100.100.111.1\n";
     fs::write(etc.file(), ours).unwrap();
+}
+
+/// A real client. What it prints stays readable, or else it would panic instead of being killed.
+struct Client {
+    process: Child,
+    _output: BufReader<ChildStdout>,
+}
+
+/// Starts a real client and returns when it is as far as wanted.
+fn hold(etc: &Etc, phase: &str) -> Client {
+    let tests = std::env::current_exe().unwrap();
+    let program = tests.ancestors().nth(2).unwrap().join("examples/hold");
+    let paths = etc.paths();
+    let mut process = Command::new(&program)
+        .args([paths.file, paths.backup])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|e| panic!("build {} (cargo build --examples): {e}", program.display()));
+    let mut output = BufReader::new(process.stdout.take().unwrap());
+    let mut line = String::new();
+    while line.trim() != phase {
+        line.clear();
+        let length = output.read_line(&mut line).unwrap();
+        assert_ne!(length, 0, "the client ended before it was {phase}");
+    }
+    Client {
+        process,
+        _output: output,
+    }
+}
+
+#[test]
+fn killed_client_leaves_nothing_that_the_next_start_does_not_clean() {
+    inside(|| async {
+        let etc = Etc::new();
+        let peer = Peer::new();
+        connect(&peer, "near", "far");
+        run("ip", "address add 192.0.2.1/24 dev near");
+        let before = (network_fingerprint(), read(&etc.file()));
+        for phase in ["started", "reverted", "created", "applied", "changed"] {
+            // Twice in a row: what piles up would be seen.
+            for _ in 0..2 {
+                let mut client = hold(&etc, phase);
+                client.process.kill().unwrap();
+                client.process.wait().unwrap();
+            }
+            let mut platform = etc.platform();
+            platform.revert().unwrap();
+            let after = (network_fingerprint(), read(&etc.file()));
+            assert_eq!(after, before, "killed when {phase}");
+        }
+    });
+}
+
+#[test]
+fn client_that_ends_by_itself_leaves_nothing() {
+    inside(|| async {
+        let etc = Etc::new();
+        let before = (network_fingerprint(), read(&etc.file()));
+        let mut client = hold(&etc, "changed");
+        drop(client.process.stdin.take());
+        assert!(client.process.wait().unwrap().success());
+        assert_eq!((network_fingerprint(), read(&etc.file())), before);
+    });
 }
 
 #[test]
