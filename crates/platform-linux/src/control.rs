@@ -133,6 +133,7 @@ fn main(
             let worker = Worker {
                 netlink,
                 interface,
+                is_dns_ours: dns.is_set(),
                 dns,
                 index: None,
                 is_applied: false,
@@ -152,6 +153,8 @@ struct Worker {
     // The interface that we made, as long as we know.
     index: Option<u32>,
     is_applied: bool,
+    // Whether the resolver's file should have our content, whatever others did to it since.
+    is_dns_ours: bool,
 }
 
 impl Worker {
@@ -165,7 +168,7 @@ impl Worker {
                         news.add(watch);
                     } else {
                         self.work(job).await;
-                        news.on_own_change(&self.dns);
+                        news.on_own_change(self.is_dns_ours);
                     }
                 }
                 () = news.settled() => {
@@ -221,7 +224,9 @@ impl Worker {
         rules::add(&self.netlink, families).await;
         routes::replace(&self.netlink, index, &plan.networks(), families).await?;
         self.copy_connected_networks().await;
-        self.dns.apply(plan)
+        self.dns.apply(plan)?;
+        self.is_dns_ours = self.dns.rewrites_file() && !plan.dns_servers.is_empty();
+        Ok(())
     }
 
     /// Removes everything of ours, and what a crashed run left, unless another client is at work.
@@ -235,6 +240,7 @@ impl Worker {
         }
         self.is_applied = false;
         let dns = self.dns.revert();
+        self.is_dns_ours &= dns.is_err();
         let rules = rules::remove(&self.netlink)
             .await
             .map_err(|source| fault("remove policy rules", source));

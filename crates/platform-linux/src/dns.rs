@@ -117,9 +117,14 @@ impl Dns {
         }
     }
 
+    /// Whether the method works by rewriting a file.
+    pub(crate) fn rewrites_file(&self) -> bool {
+        self.control == DnsControl::EtcResolvConf
+    }
+
     /// Whether our resolvers are in place, as far as a file tells.
     pub(crate) fn is_set(&self) -> bool {
-        self.control == DnsControl::EtcResolvConf && self.paths.is_set()
+        self.rewrites_file() && self.paths.is_set()
     }
 
     /// The file whose change means that resolvers may have changed.

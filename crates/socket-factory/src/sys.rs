@@ -41,6 +41,12 @@ pub(crate) fn drop_timestamps(socket: &impl std::os::fd::AsFd) -> io::Result<()>
     set_option(socket, (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS), 0)
 }
 
+/// Sends without UDP checksums, with which GSO is impossible.
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) fn forbid_checksums(socket: &impl std::os::fd::AsFd) -> io::Result<()> {
+    set_option(socket, (libc::SOL_SOCKET, libc::SO_NO_CHECK), 1)
+}
+
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn set_option(
     socket: &impl std::os::fd::AsFd,

@@ -136,6 +136,25 @@ async fn batch_above_the_segment_limit_is_split() {
 }
 
 #[tokio::test]
+async fn refused_offload_falls_back_to_single_datagrams() {
+    // A socket without UDP checksums cannot segment: the kernel refuses as drivers do.
+    let receiver = plain().bind(any_port(LOOPBACKS[0])).unwrap();
+    let sender = plain().bind(any_port(LOOPBACKS[0])).unwrap();
+    sender.forbid_checksums();
+    assert!(sender.max_segments() > 1, "this kernel has no UDP_SEGMENT");
+    let payload: Vec<u8> = (0..60_u8).collect();
+    let outgoing = datagrams(receiver.local_addr(), 7, &payload);
+    for _ in 0..2 {
+        sender.try_send(&outgoing).unwrap();
+        let seen = receive(&receiver, 9).await;
+        let joined: Vec<u8> = seen.iter().flat_map(|s| s.3.clone()).collect();
+        assert_eq!(joined, payload);
+        assert_eq!(seen[8].3.len(), 4);
+        assert_eq!(sender.max_segments(), 1);
+    }
+}
+
+#[tokio::test]
 async fn interrupted_batch_goes_on_where_it_stopped() {
     let receiver = plain().bind(any_port(LOOPBACKS[0])).unwrap();
     let sender = plain().bind(any_port(LOOPBACKS[0])).unwrap();

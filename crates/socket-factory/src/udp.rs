@@ -174,6 +174,12 @@ impl UdpSocket {
         self.io.recv_from(buffer).await
     }
 
+    /// Makes the kernel refuse GSO, as some drivers do.
+    #[cfg(test)]
+    pub(crate) fn forbid_checksums(&self) {
+        crate::sys::forbid_checksums(&self.io).expect("the option exists on all kernels");
+    }
+
     fn send_rest(
         &self,
         outgoing: &Outgoing<'_>,

@@ -67,9 +67,10 @@ impl News {
         self.watches.push(watch);
     }
 
-    /// Notes what we changed ourselves, so that it is not reported.
-    pub(super) fn on_own_change(&mut self, dns: &Dns) {
-        self.resolvers.are_ours = dns.is_set();
+    /// Notes what we changed ourselves, so that it is not reported. It must be what we meant and not
+    /// what the file holds: others may have written it since.
+    pub(super) fn on_own_change(&mut self, are_ours: bool) {
+        self.resolvers.are_ours = are_ours;
     }
 
     /// Completes once messages came in and the system is quiet again. Cancel-safe.

@@ -1,0 +1,228 @@
+//! Private network and mount namespaces for one test each.
+
+use platform::{InterfacePlan, Platform as _};
+use platform_linux::{DnsControl, LinuxOptions, LinuxPlatform, ResolvConfPaths};
+use rustix::{
+    mount::{MountPropagationFlags, mount_change},
+    thread::{UnshareFlags, gettid, unshare_unsafe},
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+/// Content of a fresh `resolv.conf`.
+pub(crate) const RESOLV_CONF: &str = "nameserver 192.0.2.53\noptions timeout:2\n";
+
+/// Upper bound for anything that is awaited; reached only when something is broken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs a test on a thread of its own in fresh namespaces with the loopback interface up.
+///
+/// Both namespaces end with the thread; threads and programs started inside inherit them.
+pub(crate) fn inside<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+    let thread = thread::spawn(move || {
+        leave();
+        run("ip", "link set lo up");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(test());
+    });
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Moves this thread into fresh namespaces.
+#[expect(unsafe_code, reason = "moving a thread is a matter of its program")]
+fn leave() {
+    let namespaces = UnshareFlags::NEWNET | UnshareFlags::NEWNS;
+    // SAFETY: neither flag takes the thread's file descriptors away, and the file system context,
+    // which the mount namespace implies, is used by no other thread afterwards.
+    unsafe { unshare_unsafe(namespaces) }
+        .expect("namespaces need root: run the tests with CAP_SYS_ADMIN and CAP_NET_ADMIN");
+    // Mounts of the test must not reach the machine.
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", private).unwrap();
+}
+
+/// Another machine: a thread in a network namespace of its own, which runs what it is given.
+pub(crate) struct Peer {
+    work: Option<mpsc::Sender<Box<dyn FnOnce() + Send>>>,
+    thread: Option<thread::JoinHandle<()>>,
+    /// By which `ip link set … netns` finds it.
+    pub(crate) id: i32,
+}
+
+impl Peer {
+    pub(crate) fn new() -> Self {
+        let (work, jobs) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+        let (tell, told) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            leave();
+            run("ip", "link set lo up");
+            tell.send(gettid().as_raw_nonzero().get()).unwrap();
+            while let Ok(job) = jobs.recv() {
+                job();
+            }
+        });
+        Self {
+            work: Some(work),
+            thread: Some(thread),
+            id: told.recv().unwrap(),
+        }
+    }
+
+    /// Runs a function there and returns its result.
+    pub(crate) fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        let (reply, result) = mpsc::channel();
+        let job = Box::new(move || {
+            reply.send(job()).ok();
+        });
+        self.work.as_ref().unwrap().send(job).unwrap();
+        result.recv().expect("the peer's job panicked")
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.work = None;
+        self.thread.take().map(|thread| thread.join().ok());
+    }
+}
+
+/// Runs a program that must succeed; returns what it prints.
+pub(crate) fn run(program: &str, arguments: &str) -> String {
+    let (success, output) = attempt(program, arguments);
+    assert!(success, "{program} {arguments}: {output}");
+    output
+}
+
+/// Runs a program; returns whether it succeeded, and what it prints.
+pub(crate) fn attempt(program: &str, arguments: &str) -> (bool, String) {
+    let output = Command::new(program)
+        .args(arguments.split_whitespace())
+        .output()
+        .unwrap_or_else(|error| panic!("cannot run {program} (install iproute2?): {error}"));
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
+}
+
+/// A directory with a `resolv.conf`; it goes away with its files.
+pub(crate) struct Etc(pub(crate) PathBuf);
+
+impl Etc {
+    pub(crate) fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("platform-linux-{}-{number}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("resolv.conf"), RESOLV_CONF).unwrap();
+        Self(directory)
+    }
+
+    pub(crate) fn paths(&self) -> ResolvConfPaths {
+        ResolvConfPaths {
+            file: self.0.join("resolv.conf"),
+            backup: self.0.join("resolv.conf.before-firezone"),
+        }
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.paths().file
+    }
+
+    pub(crate) fn options(&self) -> LinuxOptions {
+        LinuxOptions {
+            dns_control: DnsControl::EtcResolvConf,
+            resolv_conf: self.paths(),
+            ..LinuxOptions::default()
+        }
+    }
+
+    pub(crate) fn platform(&self) -> LinuxPlatform {
+        LinuxPlatform::new(self.options()).unwrap()
+    }
+}
+
+impl Drop for Etc {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+/// A plan that leads `10.0.1.0/24` and some more into the tunnel.
+pub(crate) fn plan() -> InterfacePlan {
+    platform::conformance::plan(1)
+}
+
+/// A plan that leads everything into the tunnel.
+pub(crate) fn internet_plan() -> InterfacePlan {
+    let mut plan = plan();
+    plan.routes.insert("0.0.0.0/0".parse().unwrap());
+    plan.routes.insert("::/0".parse().unwrap());
+    plan
+}
+
+/// Everything about the network that must be as before after a revert.
+pub(crate) fn network_fingerprint() -> String {
+    let links: Vec<String> = run("ip", "-o link show")
+        .lines()
+        .filter_map(|line| line.split(':').nth(1).map(|name| name.trim().to_owned()))
+        .collect();
+    let rest = [
+        "rule show",
+        "-6 rule show",
+        "route show table all",
+        "-6 route show table all",
+    ];
+    let rest = rest.map(|arguments| run("ip", arguments));
+    format!("{}\n{}", links.join(" "), rest.join("\n"))
+}
+
+/// Destinations in one of our tables, as `ip` prints them.
+pub(crate) fn table(family: &str, number: u32) -> Vec<String> {
+    // A table without routes does not exist, which `ip` takes for an error.
+    let (_, output) = attempt("ip", &format!("{family} route show table {number}"));
+    let mut destinations: Vec<String> = output
+        .lines()
+        .filter(|line| line.contains(" dev ") || line.contains("nexthop"))
+        .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
+        .collect();
+    destinations.sort();
+    destinations
+}
+
+/// A pair of interfaces, `near` here with an address and `far` at the peer.
+pub(crate) fn connect(peer: &Peer, near: &str, far: &str) {
+    let id = peer.id;
+    run("ip", &format!("link add {near} type veth peer name {far}"));
+    run("ip", &format!("link set {far} netns {id}"));
+    run("ip", &format!("link set {near} up"));
+    let far = far.to_owned();
+    peer.run(move || run("ip", &format!("link set {far} up")));
+}
+
+pub(crate) fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+/// A platform whose start-up revert was done, as programs do.
+pub(crate) fn started(etc: &Etc) -> LinuxPlatform {
+    let mut platform = etc.platform();
+    platform.revert().unwrap();
+    platform
+}
