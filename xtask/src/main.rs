@@ -1,2 +1,48 @@
-//! xtask
-fn main() {}
+//! What cargo cannot do: `cargo xtask demo | test | tidy | bench`.
+
+mod bench;
+mod demo;
+mod test;
+mod tidy;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Tasks of this workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Measure speed and memory.
+    Bench(bench::Args),
+    /// Lay a little internet, run everything in it, and use it as a user would.
+    Demo(demo::Args),
+    /// Run every check and every test.
+    Test(test::Args),
+    /// Check what the house holds to and cargo does not know.
+    Tidy(tidy::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().task {
+        Task::Bench(args) => bench::run(&args),
+        Task::Demo(args) => demo::run(&args),
+        Task::Test(args) => test::run(&args),
+        Task::Tidy(args) => tidy::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            #[expect(clippy::print_stderr, reason = "this is where errors of the program go")]
+            {
+                eprintln!("Error: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
