@@ -25,6 +25,7 @@ mod config;
 mod connections;
 mod control;
 mod core;
+mod files;
 mod hub;
 mod identity;
 mod relays;
