@@ -155,6 +155,21 @@ impl Relays {
         self.allocations.remove(&id).is_some()
     }
 
+    /// Asks all relays whether they are there and what they see of us.
+    pub(crate) fn question(&mut self, now: Instant) {
+        for (&id, allocation) in &mut self.allocations {
+            allocation.question(now);
+            self.touched.insert(id);
+        }
+    }
+
+    /// Whether another relay than this one answered since then: the network is there.
+    pub(crate) fn has_other_answer(&self, id: RelayId, since: Instant) -> bool {
+        self.allocations.iter().any(|(&other, allocation)| {
+            other != id && allocation.last_answer().is_some_and(|at| at >= since)
+        })
+    }
+
     /// Whether no relay is known.
     pub(crate) fn is_empty(&self) -> bool {
         self.allocations.is_empty()
