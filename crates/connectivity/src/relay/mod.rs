@@ -9,6 +9,11 @@ mod selection;
 
 pub(crate) use allocation::{Allocation, News};
 pub(crate) use message::{channel_header, parse_channel_data};
+#[cfg(test)]
+pub(crate) use {
+    credentials::Credentials,
+    message::{Request, Response},
+};
 
 use crate::transmit::{Route, SendQueue};
 use model::{Relay, RelayId, SeedTree};

@@ -77,11 +77,14 @@ pub(crate) struct Node {
     pub(crate) sent: u64,
     /// Candidates signalled so far, in order.
     pub(crate) signalled: Vec<Candidate>,
+    /// Datagrams as they arrived.
+    pub(crate) arrived: Vec<Landed>,
     /// A suspended process does nothing; the kernel's buffer overflows.
     pub(crate) paused: bool,
 }
 
 /// A datagram at its destination.
+#[derive(Debug, Clone)]
 pub(crate) struct Landed {
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
@@ -130,6 +133,7 @@ impl Lab {
                 events: Vec::new(),
                 sent: 0,
                 signalled: Vec::new(),
+                arrived: Vec::new(),
                 paused: false,
             }
         };
@@ -456,6 +460,11 @@ impl Lab {
             if node.paused {
                 return;
             }
+            node.arrived.push(Landed {
+                local,
+                remote: from,
+                payload: payload.to_vec(),
+            });
             let mut plain = [0; 1316];
             let datagram = Datagram {
                 local,

@@ -24,3 +24,4 @@ mod nat;
     expect(dead_code, reason = "only tests that let time pass use all of it")
 )]
 mod relay;
+mod robustness;
