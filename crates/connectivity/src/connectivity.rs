@@ -343,9 +343,7 @@ impl Connectivity {
         mut act: impl FnMut(&mut Connection, &mut Io<'_>),
     ) {
         let (connections, mut io) = self.parts(now);
-        for connection in connections.iter_mut() {
-            act(connection, &mut io);
-        }
+        connections.for_each(|connection| act(connection, &mut io));
     }
 
     fn parts(&mut self, now: Instant) -> (&mut Connections, Io<'_>) {

@@ -166,6 +166,7 @@ impl Connection {
         // The other side may have lost its half and be waiting for what we said long ago.
         if self.origin.role == Role::Gateway || self.path.is_none() {
             self.signals.repeat();
+            self.is_dirty = true;
         }
     }
 
@@ -194,7 +195,6 @@ impl Connection {
 
     /// Does all that is due. Returns why the connection has to end, if it has to.
     pub(crate) fn drive(&mut self, io: &mut Io<'_>) -> Option<CloseReason> {
-        self.is_dirty = false;
         if self.path.is_some() && self.session_deadline(io.now).at <= io.now {
             self.tick(io);
         }
@@ -202,6 +202,7 @@ impl Connection {
         self.repeat_checks(io);
         self.question_relays(io);
         self.slow_down(io.now);
+        self.is_dirty = false;
         self.failure(io.now)
     }
 

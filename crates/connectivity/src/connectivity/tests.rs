@@ -408,6 +408,13 @@ fn status_tells_path_traffic_and_handshake() {
 }
 
 #[test]
+fn the_whole_may_move_to_another_thread() {
+    fn is_send<T: Send>() {}
+    is_send::<Connectivity>();
+    is_send::<Transmit>();
+}
+
+#[test]
 fn two_nodes_with_one_seed_draw_the_same_and_resets_draw_anew() {
     let now = Instant::now();
     let key = |n| node(Role::Client, n, now).public_key();
