@@ -21,7 +21,7 @@ const NONCE_USES: u32 = 100;
 const MAX_NONCES: usize = 4096;
 
 /// The password that belongs to a username, spec: data-plane 5.1.
-pub(super) fn password(expiry: &str, secret: &SecretString, salt: &str) -> Zeroizing<String> {
+pub fn password(expiry: &str, secret: &SecretString, salt: &str) -> Zeroizing<String> {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in [expiry, ":", secret.expose_secret(), ":", salt] {
         context.update(part.as_bytes());
