@@ -91,8 +91,8 @@ pub struct World {
     pub names: BTreeMap<DomainName, Vec<IpAddr>>,
     /// Whether the portal answers requests.
     pub portal_answers: bool,
-    /// What the gateway has for the network, while the portal is deaf or not.
-    gateway: gateway::Core,
+    /// The other end of the tunnel.
+    pub gateway: gateway::Core,
     relay: Server,
     ports: OpenPorts,
     hosts: Hosts,
