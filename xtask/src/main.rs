@@ -38,7 +38,10 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            #[expect(clippy::print_stderr, reason = "this is where errors of the program go")]
+            #[expect(
+                clippy::print_stderr,
+                reason = "this is where errors of the program go"
+            )]
             {
                 eprintln!("Error: {error:#}");
             }

@@ -19,7 +19,8 @@ use tracing_subscriber::{
 const BASE: &str = "firezone-headless-client";
 
 /// What is quiet unless the user says otherwise.
-const QUIET: &str = "netlink_proto=warn,netlink_packet_route=warn,rustls=warn,hickory_proto=info,is=warn";
+const QUIET: &str =
+    "netlink_proto=warn,netlink_packet_route=warn,rustls=warn,hickory_proto=info,is=warn";
 
 /// Starts logging.
 pub(crate) fn start(filter: &str, directory: Option<&Path>) -> Result<()> {
@@ -44,7 +45,10 @@ pub(crate) fn start(filter: &str, directory: Option<&Path>) -> Result<()> {
         }
         None => None,
     };
-    tracing_subscriber::registry().with(stdout).with(file).init();
+    tracing_subscriber::registry()
+        .with(stdout)
+        .with(file)
+        .init();
     Ok(())
 }
 
@@ -83,7 +87,9 @@ struct Utc {
 
 impl Utc {
     fn now() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Self::from_unix(since.as_secs(), since.subsec_millis())
     }
 
@@ -95,7 +101,11 @@ impl Utc {
         let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
         let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let march_month = (5 * of_year + 2) / 153;
-        let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+        let month = if march_month < 10 {
+            march_month + 3
+        } else {
+            march_month - 9
+        };
         Self {
             year: era * 400 + year_of_era + u64::from(month <= 2),
             month,
@@ -126,6 +136,9 @@ mod tests {
             assert_eq!((utc.year, utc.month, utc.day), date, "{seconds}");
         }
         let utc = Utc::from_unix(1_753_321_013, 123);
-        assert_eq!((utc.hour, utc.minute, utc.second, utc.millisecond), (1, 36, 53, 123));
+        assert_eq!(
+            (utc.hour, utc.minute, utc.second, utc.millisecond),
+            (1, 36, 53, 123)
+        );
     }
 }

@@ -24,13 +24,18 @@ pub(crate) fn run(cli: Cli, token: Option<SecretString>) -> Result<()> {
         .build()
         .context("cannot start the runtime")?;
     runtime.block_on(async {
-        let options = host::Options { dns_control: cli.dns_control, ..host::Options::default() };
+        let options = host::Options {
+            dns_control: cli.dns_control,
+            ..host::Options::default()
+        };
         let mut platform = host::Platform::new(options)?;
         if cli.check {
             tracing::info!("Everything that can be checked without changes is in place");
             return Ok(());
         }
-        platform.revert().context("cannot undo what an earlier run left behind")?;
+        platform
+            .revert()
+            .context("cannot undo what an earlier run left behind")?;
         let signals = Signals::new().context("cannot listen for signals")?;
         let (session, events) = Session::connect(settings, platform)?;
         let result = serve(&session, events, signals, cli.exit).await;

@@ -22,13 +22,20 @@ pub(crate) fn resolve(cli: &Cli, token: Option<SecretString>) -> Result<Settings
     let token = token::find(token, &cli.token_path)?;
     let name = cli.firezone_name.clone().or_else(host::host_name);
     let user_agent = portal_client::user_agent(COMPONENT, PROTOCOL_VERSION, &os_info());
-    let mut settings =
-        Settings::new(cli.api_url.clone(), token, portal_client::external_id(&id), user_agent);
+    let mut settings = Settings::new(
+        cli.api_url.clone(),
+        token,
+        portal_client::external_id(&id),
+        user_agent,
+    );
     settings.name = name.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     settings.internet_resource = cli.activate_internet_resource;
     settings.max_partition_time = cli.max_partition_time.map(|time| time.0);
     let ids = host::device_ids();
-    settings.device = portal_client::DeviceInfo { serial: ids.serial, uuid: ids.uuid };
+    settings.device = portal_client::DeviceInfo {
+        serial: ids.serial,
+        uuid: ids.uuid,
+    };
     Ok(settings)
 }
 

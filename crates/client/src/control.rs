@@ -94,7 +94,9 @@ impl<P: Platform> Control<P> {
                 *self.state.lock() = PortalState::Connected;
                 Ok(())
             }
-            ChannelEvent::Message(message) => self.tell(Input::Portal(portal::update(message))).await,
+            ChannelEvent::Message(message) => {
+                self.tell(Input::Portal(portal::update(message))).await
+            }
             ChannelEvent::Hiccup { error, retry_in } => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,

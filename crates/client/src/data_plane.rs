@@ -109,7 +109,16 @@ impl<T: Tun> DataPlane<T> {
         let sockets = Sockets::bind(factory, preferred_port).map_err(DataPlaneFault::Bind)?;
         let (up, down) = (PacketBatch::new(BATCH), PacketBatch::new(BATCH));
         let received = RecvBatch::new();
-        Ok(Self { tunnel, tun, sockets, inbox, outbox, up, down, received })
+        Ok(Self {
+            tunnel,
+            tun,
+            sockets,
+            inbox,
+            outbox,
+            up,
+            down,
+            received,
+        })
     }
 
     /// Works until nobody listens any more.
@@ -228,7 +237,8 @@ impl<T: Tun> DataPlane<T> {
             tracing::warn!("The control task is busy");
             if let Report::Query(query) = report {
                 let failed = Err(DnsFailure::Failed);
-                self.tunnel.handle_dns_answer(query.id, failed, Instant::now());
+                self.tunnel
+                    .handle_dns_answer(query.id, failed, Instant::now());
             }
         }
     }
@@ -237,7 +247,8 @@ impl<T: Tun> DataPlane<T> {
         let now = Instant::now();
         match input {
             Input::DnsAnswer(id, answer) => {
-                self.tunnel.handle_dns_answer(id, answer.as_deref().map_err(|&fault| fault), now);
+                self.tunnel
+                    .handle_dns_answer(id, answer.as_deref().map_err(|&fault| fault), now);
             }
             Input::Portal(update) => self.tunnel.handle_portal(update, now),
             Input::Reset => self.reset(entropy::seed().map_err(DataPlaneFault::Bind)?, now)?,

@@ -117,5 +117,9 @@ fn addresses(answer: &Message) -> Vec<IpAddr> {
         RData::AAAA(address) => Some(IpAddr::V6(address.0)),
         _ => None,
     };
-    answer.answers.iter().filter_map(|record| address(&record.data)).collect()
+    answer
+        .answers
+        .iter()
+        .filter_map(|record| address(&record.data))
+        .collect()
 }

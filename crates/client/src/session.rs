@@ -74,7 +74,10 @@ impl Session {
             resolvers: Arc::clone(&resolvers),
             hosts: platform.host_table(),
         };
-        let policy = RetryPolicy { budget: settings.max_partition_time, ..RetryPolicy::default() };
+        let policy = RetryPolicy {
+            budget: settings.max_partition_time,
+            ..RetryPolicy::default()
+        };
         let seed = entropy::seed().map_err(os("draw entropy"))?;
         let (events, stream) = channel();
         let (commands, command_inbox) = mpsc::channel(COMMANDS);
@@ -89,10 +92,24 @@ impl Session {
             commands: command_inbox,
             events,
             state: Arc::clone(&state),
-            session: SessionState { started_at, key, ready: false, lookups: Default::default() },
+            session: SessionState {
+                started_at,
+                key,
+                ready: false,
+                lookups: Default::default(),
+            },
         };
         let control = tokio::spawn(control.run());
-        Ok((Self { commands, to_data, state, control, data_plane }, stream))
+        Ok((
+            Self {
+                commands,
+                to_data,
+                state,
+                control,
+                data_plane,
+            },
+            stream,
+        ))
     }
 
     /// Drops all connections and makes new ones, as after a change of network.
@@ -146,7 +163,13 @@ impl Session {
 }
 
 fn login(settings: &Settings) -> Result<Login, ConnectFault> {
-    let Settings { api_url, token, external_id, user_agent, .. } = settings;
+    let Settings {
+        api_url,
+        token,
+        external_id,
+        user_agent,
+        ..
+    } = settings;
     let login = Login::new(api_url, Party::Client, token, external_id, user_agent)?;
     Ok(login.named(&settings.name)?.device(&settings.device)?)
 }
@@ -163,8 +186,15 @@ fn tunnel(settings: &Settings, resolvers: &[IpAddr]) -> std::io::Result<Tunnel> 
         internet_resource: settings.internet_resource,
         system_resolvers: resolvers.to_vec(),
     };
-    let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    Ok(Tunnel::new(config, entropy::seed()?, unix_time, Instant::now()))
+    let unix_time = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    Ok(Tunnel::new(
+        config,
+        entropy::seed()?,
+        unix_time,
+        Instant::now(),
+    ))
 }
 
 /// Starts the thread that moves packets; device and sockets belong to its own runtime.
@@ -182,14 +212,18 @@ fn spawn_data_plane<P: Platform>(
     let guard = runtime.enter();
     let tun = platform.create_tun()?;
     tracing::debug!(interface = tun.name(), "Created the TUN device");
-    let data_plane = DataPlane::new(tunnel, tun, sockets, channels).map_err(|fault| match fault {
-        DataPlaneFault::Bind(source) => os("bind a UDP socket")(source),
-        DataPlaneFault::Tun(source) => os("use the TUN device")(source),
-    })?;
+    let data_plane =
+        DataPlane::new(tunnel, tun, sockets, channels).map_err(|fault| match fault {
+            DataPlaneFault::Bind(source) => os("bind a UDP socket")(source),
+            DataPlaneFault::Tun(source) => os("use the TUN device")(source),
+        })?;
     drop(guard);
     let run = move || {
         if let Err(fault) = runtime.block_on(data_plane.run()) {
-            tracing::error!(error = &fault as &dyn std::error::Error, "The data plane ended");
+            tracing::error!(
+                error = &fault as &dyn std::error::Error,
+                "The data plane ended"
+            );
         }
     };
     let builder = thread::Builder::new().name("data plane".into());

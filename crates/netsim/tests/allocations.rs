@@ -45,14 +45,22 @@ fn allocations(work: impl FnOnce()) -> u64 {
 fn udp(from: &str, to: &str) -> Vec<u8> {
     let mut bytes = vec![0; 1280];
     let payload = [7; 1000];
-    let length = emit_udp(&mut bytes, from.parse().unwrap(), to.parse().unwrap(), &payload);
+    let length = emit_udp(
+        &mut bytes,
+        from.parse().unwrap(),
+        to.parse().unwrap(),
+        &payload,
+    );
     bytes.truncate(length.unwrap());
     bytes
 }
 
 /// Moves batches of packets both ways and counts what the client allocates meanwhile.
 fn steady_state(nat: Nat) -> (u64, u64) {
-    let mut world = World::new(WorldConfig { nat, ..WorldConfig::default() });
+    let mut world = World::new(WorldConfig {
+        nat,
+        ..WorldConfig::default()
+    });
     world.run_until_ready();
     let up = udp("100.64.0.7:4000", "10.20.0.1:80");
     let down = udp("10.20.0.1:80", "100.64.0.7:4000");

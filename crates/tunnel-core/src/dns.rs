@@ -262,3 +262,6 @@ fn parse_query(bytes: &[u8]) -> Option<Message> {
     let is_query = message.metadata.message_type == MessageType::Query;
     (is_query && message.queries.len() == 1).then_some(message)
 }
+
+#[cfg(test)]
+mod tests;

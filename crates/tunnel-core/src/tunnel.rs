@@ -172,6 +172,3 @@ impl Tunnel {
         reason
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -32,7 +32,12 @@ pub(super) enum FromResource {
 
 impl Client {
     pub(super) fn new(ipv4: Ipv4Addr, ipv6: Ipv6Addr) -> Self {
-        Self { ipv4, ipv6, access: Access::default(), nat: Nat::default() }
+        Self {
+            ipv4,
+            ipv6,
+            access: Access::default(),
+            nat: Nat::default(),
+        }
     }
 
     pub(super) fn owns(&self, address: IpAddr) -> bool {
@@ -59,10 +64,12 @@ impl Client {
         if !self.access.permits_resource(resource, kind) {
             return Err(Some(Unreachable::Prohibited));
         }
-        self.nat.translate_out(packet, now).map_err(|fault| match fault {
-            NatFault::NoAddress => Some(Unreachable::Network),
-            NatFault::Protocol => None,
-        })
+        self.nat
+            .translate_out(packet, now)
+            .map_err(|fault| match fault {
+                NatFault::NoAddress => Some(Unreachable::Network),
+                NatFault::Protocol => None,
+            })
     }
 
     /// A packet from a resource to the client, translated in place. spec: data-plane 15.5
@@ -80,13 +87,19 @@ impl Client {
             Inbound::Translated(resource) => self.access.permits_resource(resource, kind),
             Inbound::Unknown => self.access.permits_address(packet.source(), kind),
         };
-        if permitted { FromResource::Send } else { FromResource::Drop }
+        if permitted {
+            FromResource::Send
+        } else {
+            FromResource::Drop
+        }
     }
 
     /// Errors pass; those about translated packets get the addresses that the client knows.
     /// spec: data-plane 17.4
     fn error_from_resource(&self, packet: &IpPacket<&mut [u8]>) -> FromResource {
-        let Some(error) = IcmpError::parse(packet) else { return FromResource::Send };
+        let Some(error) = IcmpError::parse(packet) else {
+            return FromResource::Send;
+        };
         let Some((proxy, port)) = self.nat.translate_error(&error) else {
             return FromResource::Send;
         };

@@ -80,8 +80,11 @@ async fn answer<F: Future<Output = io::Result<Vec<u8>>>>(
 }
 
 async fn over_udp(server: SocketAddr, query: Vec<u8>) -> io::Result<Vec<u8>> {
-    let any: SocketAddr =
-        if server.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0; 8], 0).into() };
+    let any: SocketAddr = if server.is_ipv4() {
+        ([0, 0, 0, 0], 0).into()
+    } else {
+        ([0; 8], 0).into()
+    };
     let socket = UdpSocket::bind(any).await?;
     socket.connect(server).await?;
     socket.send(&query).await?;
@@ -105,7 +108,9 @@ async fn read_message(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
 
 async fn write_message(stream: &mut TcpStream, message: &[u8]) -> io::Result<()> {
     let length = u16::try_from(message.len()).map_err(io::Error::other)?;
-    stream.write_all(&[&length.to_be_bytes(), message].concat()).await
+    stream
+        .write_all(&[&length.to_be_bytes(), message].concat())
+        .await
 }
 
 /// The servers of a resolv.conf.

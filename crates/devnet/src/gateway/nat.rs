@@ -70,17 +70,26 @@ impl Nat {
             let family = |address: &&IpAddr| address.is_ipv4() == is_v4;
             let mut real = resolved.iter().filter(family).copied().cycle();
             for &proxy in proxies.iter().filter(family) {
-                self.mappings.insert(proxy, Mapping { resource, real: real.next() });
+                self.mappings.insert(
+                    proxy,
+                    Mapping {
+                        resource,
+                        real: real.next(),
+                    },
+                );
             }
         }
     }
 
     /// Forgets all names of a resource.
     pub(super) fn remove_resource(&mut self, resource: ResourceId) {
-        self.mappings.retain(|_, mapping| mapping.resource != resource);
-        self.by_inside.retain(|_, session| session.resource != resource);
+        self.mappings
+            .retain(|_, mapping| mapping.resource != resource);
+        self.by_inside
+            .retain(|_, session| session.resource != resource);
         let known = &self.by_inside;
-        self.by_outside.retain(|_, inside| known.contains_key(inside));
+        self.by_outside
+            .retain(|_, inside| known.contains_key(inside));
     }
 
     /// The resource that a proxy address belongs to.
@@ -119,11 +128,15 @@ impl Nat {
         packet: &mut IpPacket<B>,
         now: Instant,
     ) -> Inbound {
-        let Some(flow) = packet.transport().destination() else { return Inbound::Unknown };
+        let Some(flow) = packet.transport().destination() else {
+            return Inbound::Unknown;
+        };
         let Some(&inside) = self.by_outside.get(&(flow, packet.source())) else {
             return Inbound::Unknown;
         };
-        let Some(session) = self.by_inside.get_mut(&inside) else { return Inbound::Unknown };
+        let Some(session) = self.by_inside.get_mut(&inside) else {
+            return Inbound::Unknown;
+        };
         if !is_alive(flow, session.used_at, now) {
             return Inbound::Expired;
         }
@@ -160,7 +173,11 @@ impl Nat {
             .map(|port| (with_number(inside.0, port), real))
             .find(|outside| !self.by_outside.contains_key(outside));
         let outside = free.ok_or(NatFault::NoAddress)?;
-        let session = Session { outside, resource: mapping.resource, used_at: now };
+        let session = Session {
+            outside,
+            resource: mapping.resource,
+            used_at: now,
+        };
         self.by_inside.insert(inside, session);
         self.by_outside.insert(outside, inside);
         Ok(outside)
@@ -170,15 +187,20 @@ impl Nat {
         if self.by_inside.len() < MAX_SESSIONS {
             return;
         }
-        self.by_inside.retain(|(flow, _), session| is_alive(*flow, session.used_at, now));
+        self.by_inside
+            .retain(|(flow, _), session| is_alive(*flow, session.used_at, now));
         if self.by_inside.len() >= MAX_SESSIONS {
-            let idlest = self.by_inside.iter().min_by_key(|(_, session)| session.used_at);
+            let idlest = self
+                .by_inside
+                .iter()
+                .min_by_key(|(_, session)| session.used_at);
             if let Some(&inside) = idlest.map(|(inside, _)| inside) {
                 self.by_inside.remove(&inside);
             }
         }
         let known = &self.by_inside;
-        self.by_outside.retain(|_, inside| known.contains_key(inside));
+        self.by_outside
+            .retain(|_, inside| known.contains_key(inside));
     }
 
     fn close(&mut self, inside: (Flow, IpAddr)) {
@@ -230,7 +252,9 @@ mod tests {
 
     fn nat() -> Nat {
         let mut nat = Nat::default();
-        let proxies = ["100.96.0.1", "100.96.0.2", "fd00:2021:1111:8000::1"].map(ip).into();
+        let proxies = ["100.96.0.1", "100.96.0.2", "fd00:2021:1111:8000::1"]
+            .map(ip)
+            .into();
         nat.assign(RESOURCE, &proxies, &[ip("192.0.2.1")]);
         nat
     }
@@ -241,10 +265,19 @@ mod tests {
         let mut out = packet("100.64.0.7:4000", "100.96.0.2:53");
         assert_eq!(nat.translate_out(&mut out, now), Ok(()));
         assert_eq!(out.destination(), ip("192.0.2.1"));
-        assert_eq!(out.transport(), Transport::Udp { source: 4000, destination: 53 });
+        assert_eq!(
+            out.transport(),
+            Transport::Udp {
+                source: 4000,
+                destination: 53
+            }
+        );
 
         let mut back = packet("192.0.2.1:53", "100.64.0.7:4000");
-        assert_eq!(nat.translate_in(&mut back, now), Inbound::Translated(RESOURCE));
+        assert_eq!(
+            nat.translate_in(&mut back, now),
+            Inbound::Translated(RESOURCE)
+        );
         assert_eq!(back.source(), ip("100.96.0.2"));
     }
 
@@ -254,11 +287,23 @@ mod tests {
         for (proxy, port) in [("100.96.0.1", 65_535), ("100.96.0.2", 1)] {
             let mut out = packet("100.64.0.7:65535", &format!("{proxy}:53"));
             nat.translate_out(&mut out, now).unwrap();
-            assert_eq!(out.transport(), Transport::Udp { source: port, destination: 53 });
+            assert_eq!(
+                out.transport(),
+                Transport::Udp {
+                    source: port,
+                    destination: 53
+                }
+            );
             let mut back = packet("192.0.2.1:53", &format!("100.64.0.7:{port}"));
             nat.translate_in(&mut back, now);
             assert_eq!(back.source(), ip(proxy));
-            assert_eq!(back.transport(), Transport::Udp { source: 53, destination: 65_535 });
+            assert_eq!(
+                back.transport(),
+                Transport::Udp {
+                    source: 53,
+                    destination: 65_535
+                }
+            );
         }
     }
 
@@ -274,10 +319,17 @@ mod tests {
     #[test]
     fn idle_sessions_expire_and_strangers_are_unknown() {
         let (mut nat, now) = (nat(), Instant::now());
-        nat.translate_out(&mut packet("100.64.0.7:4000", "100.96.0.1:53"), now).unwrap();
+        nat.translate_out(&mut packet("100.64.0.7:4000", "100.96.0.1:53"), now)
+            .unwrap();
         let mut back = packet("192.0.2.1:53", "100.64.0.7:4000");
-        assert_eq!(nat.translate_in(&mut back.clone(), now + OTHER_TTL), Inbound::Expired);
-        assert_eq!(nat.translate_in(&mut back, now), Inbound::Translated(RESOURCE));
+        assert_eq!(
+            nat.translate_in(&mut back.clone(), now + OTHER_TTL),
+            Inbound::Expired
+        );
+        assert_eq!(
+            nat.translate_in(&mut back, now),
+            Inbound::Translated(RESOURCE)
+        );
         let mut stranger = packet("192.0.2.9:53", "100.64.0.7:4000");
         assert_eq!(nat.translate_in(&mut stranger, now), Inbound::Unknown);
         nat.remove_resource(RESOURCE);

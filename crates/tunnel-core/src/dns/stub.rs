@@ -157,7 +157,7 @@ fn answer_reverse(
 }
 
 /// The address behind a name below `in-addr.arpa` or `ip6.arpa`.
-fn reversed_address(name: &str) -> Option<IpAddr> {
+pub(super) fn reversed_address(name: &str) -> Option<IpAddr> {
     if let Some(octets) = name.strip_suffix(".in-addr.arpa") {
         let octets: Vec<u8> = octets
             .rsplit('.')
