@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod test;
 mod tidy;
+mod workspace;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -38,7 +39,10 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            #[expect(clippy::print_stderr, reason = "this is where errors of the program go")]
+            #[expect(
+                clippy::print_stderr,
+                reason = "this is where errors of the program go"
+            )]
             {
                 eprintln!("Error: {error:#}");
             }
