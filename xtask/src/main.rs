@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod test;
 mod tidy;
+mod workspace;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
