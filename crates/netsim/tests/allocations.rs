@@ -30,6 +30,7 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { System.alloc(layout) }
     }
 
+    // SAFETY: The contract is that of the trait.
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: The caller keeps the contract of `dealloc`.
         unsafe { System.dealloc(pointer, layout) }

@@ -23,7 +23,17 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tunnel-core",
         ],
     ),
-    ("netsim", &["model"]),
+    (
+        "netsim",
+        &[
+            "connectivity",
+            "devnet",
+            "ip-packet",
+            "model",
+            "portal-client",
+            "tunnel-core",
+        ],
+    ),
     (
         "devnet",
         &[
@@ -64,6 +74,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "model",
             "netsim",
             "platform",
+            "portal-client",
             "tunnel-core",
         ],
     ),
@@ -73,13 +84,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const FOR_TESTS: &str = "netsim";
 
 /// Crates without I/O, and what would bring it in.
-const PURE: &[&str] = &[
-    "model",
-    "ip-packet",
-    "connectivity",
-    "tunnel-core",
-    "netsim",
-];
+const PURE: &[&str] = &["model", "ip-packet", "connectivity", "tunnel-core"];
 const IMPURE: &[&str] = &[
     "async-std",
     "libc",

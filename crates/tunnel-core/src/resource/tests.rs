@@ -1,3 +1,5 @@
+//! The table of resources: precedence, patterns, changes.
+
 use super::*;
 use model::{CidrResource, DnsResource, InternetResource, Site};
 
