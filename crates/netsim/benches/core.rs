@@ -25,13 +25,9 @@ const BATCHES: usize = 40;
 /// The most that a packet may cost, as a multiple of its bare encryption.
 const LIMIT: f64 = 1.30;
 
-/// Options of `cargo xtask bench core`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// Rounds of all measurements.
-    #[arg(long, default_value_t = 60)]
-    rounds: usize,
-}
+/// Rounds of all measurements, the first of which are thrown away.
+const ROUNDS: usize = 60;
+const WARM_UP: usize = 3;
 
 /// Nanoseconds per packet of each kind in one round.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +40,7 @@ struct Round {
 
 /// Measures and prints; fails if a ratio is beyond its limit.
 #[expect(clippy::print_stdout, reason = "the figures are the output")]
-pub(crate) fn run(args: &Args) -> Result<()> {
+fn main() -> Result<()> {
     let mut bench = Bench::new(1)?;
     let rounds: Vec<Round> = (0..args.rounds + 3)
         .map(|_| bench.round())
@@ -79,7 +75,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for resources in [1, 1_000, 10_000] {
         let mut bench = Bench::new(resources)?;
         let mut times = vec![];
-        for _ in 0..args.rounds {
+        for _ in 0..ROUNDS {
             times.push(bench.up()?);
         }
         let label = format!("up with {resources} address resources");
