@@ -34,7 +34,13 @@ pub(crate) struct Args {}
 pub(crate) fn run(_args: &Args) -> Result<()> {
     let root = workspace::root();
     let deny = fs::read_to_string(root.join("deny.toml")).context("deny.toml")?;
-    let findings = check(&files::read(&root)?, &deny, &cargo_metadata()?);
+    let mut findings = check(&files::read(&root)?, &deny);
+    match cargo_metadata() {
+        Ok(metadata) => findings.extend(check_metadata(&metadata, &deny)),
+        Err(error) => findings.push(Finding::new("Cargo.lock", 1, format!("{error:#}"))),
+    }
+    findings.sort();
+    findings.dedup();
     for finding in &findings {
         println!("{finding}");
     }
@@ -44,8 +50,8 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
     }
 }
 
-/// All checks over everything, sorted by place.
-fn check(files: &Files, deny: &str, metadata: &Value) -> Vec<Finding> {
+/// All checks of texts.
+fn check(files: &Files, deny: &str) -> Vec<Finding> {
     let sources = files
         .rust
         .iter()
@@ -53,8 +59,7 @@ fn check(files: &Files, deny: &str, metadata: &Value) -> Vec<Finding> {
     let mut sources: Vec<Source> = sources.collect();
     source::mark_test_modules(&mut sources);
 
-    let mut findings = arrows::check(metadata);
-    findings.extend(budget::check(&sources));
+    let mut findings = budget::check(&sources);
     for source in &sources {
         findings.extend(purity::check(source));
         findings.extend(text::check_source(source));
@@ -68,11 +73,15 @@ fn check(files: &Files, deny: &str, metadata: &Value) -> Vec<Finding> {
             findings.extend(manifest::check_root(path, document));
         }
     }
-    let (rules, wrong) = Rules::parse(deny);
-    findings.extend(wrong);
+    findings.extend(Rules::parse(deny).1);
+    findings
+}
+
+/// All checks of what cargo makes of the manifests.
+fn check_metadata(metadata: &Value, deny: &str) -> Vec<Finding> {
+    let (rules, _) = Rules::parse(deny);
+    let mut findings = arrows::check(metadata);
     findings.extend(dependencies::check(metadata, &rules));
-    findings.sort();
-    findings.dedup();
     findings
 }
 
@@ -83,10 +92,9 @@ fn cargo_metadata() -> Result<Value> {
         .output()
         .context("cannot run cargo metadata")?;
     if !output.status.success() {
-        bail!(
-            "cargo metadata: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said: Vec<&str> = said.lines().map(str::trim).collect();
+        bail!("cargo metadata: {}", said.join(" "));
     }
     serde_json::from_slice(&output.stdout).context("cargo metadata printed no JSON")
 }
@@ -101,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn every_check_is_asked_and_findings_are_sorted() {
+    fn every_check_is_asked() {
         let files = Files {
             rust: vec![
                 file(
@@ -124,8 +132,8 @@ mod tests {
         };
         let metadata = metadata::fixture::workspace(&[("model", &[]), ("utils", &[])]);
         let deny = "allow = [\n    \"MIT\",\n]\nskip = [\n    \"nonsense\",\n]\n";
-        let findings = check(&files, deny, &metadata);
-        assert!(findings.is_sorted());
+        let mut findings = check(&files, deny);
+        findings.extend(check_metadata(&metadata, deny));
         let found: BTreeSet<_> = findings.iter().map(|f| (f.file.as_str(), f.line)).collect();
         let places = [
             ("Cargo.toml", 2),
