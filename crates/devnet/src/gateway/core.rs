@@ -172,7 +172,8 @@ impl Core {
         let Some(client) = self.clients.get_mut(&lookup.client) else { return };
         let status = match addresses {
             Some(addresses) if client.access.get(lookup.resource).is_some() => {
-                client.nat.assign(lookup.resource, &lookup.proxy_ips, addresses);
+                let Lookup { resource, domain, proxy_ips, .. } = &lookup;
+                client.nat.assign(*resource, domain, proxy_ips, addresses);
                 DomainStatus::Active
             }
             _ => DomainStatus::Inactive,
