@@ -251,6 +251,7 @@ impl Core {
         let client = self.clients.entry(id).or_insert_with(|| Client::new(ipv4, ipv6));
         (client.ipv4, client.ipv6) = (ipv4, ipv6);
         client.access.grant(flow.resource, flow.expires_at);
+        self.by_address.retain(|_, owner| *owner != id);
         self.by_address.insert(ipv4.into(), id);
         self.by_address.insert(ipv6.into(), id);
         let reference = flow.reference;
