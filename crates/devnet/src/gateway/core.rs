@@ -1,6 +1,9 @@
 //! The gateway's data plane, without I/O. spec: data-plane 15
 
-use super::client::{Client, FromResource};
+use super::{
+    client::{Client, FromResource},
+    pattern,
+};
 use connectivity::{
     Authorization, Connectivity, Datagram, Event, NoRelay, Role, Transmit, Upsert, Verdict, Wakeup,
 };
@@ -311,7 +314,8 @@ impl Core {
     /// The resource must be granted, and proxy addresses must be such. spec: data-plane 15.3
     fn may_resolve(&self, lookup: &Lookup) -> bool {
         let granted = self.clients.get(&lookup.client).and_then(|c| c.access.get(lookup.resource));
-        matches!(granted, Some(Resource::Dns(dns)) if pattern_covers(&dns.address, &lookup.domain))
+        let domain = lookup.domain.as_str();
+        matches!(granted, Some(Resource::Dns(dns)) if pattern::covers(&dns.address, domain))
             && lookup.proxy_ips.len() <= 8
             && lookup.proxy_ips.iter().all(|address| ranges::is_proxy(*address))
     }
@@ -372,16 +376,5 @@ fn is_one_of(address: IpAddr, (ipv4, ipv6): (Ipv4Addr, Ipv6Addr)) -> bool {
     address == IpAddr::V4(ipv4) || address == IpAddr::V6(ipv6)
 }
 
-/// Whether a pattern can cover a name: the labels behind the last wildcard are its end.
-///
-/// The client picks the resource by the exact rule; this keeps it from naming other domains.
-fn pattern_covers(pattern: &str, domain: &DomainName) -> bool {
-    let pattern = pattern.trim_end_matches('.').to_ascii_lowercase();
-    match pattern.rfind(['*', '?']) {
-        None => pattern == domain.as_str(),
-        Some(at) => {
-            let fixed = &pattern[at + 1..];
-            domain.as_str().ends_with(fixed) || fixed.strip_prefix('.') == Some(domain.as_str())
-        }
-    }
-}
+#[cfg(test)]
+mod tests;
