@@ -85,20 +85,30 @@ impl Client {
         use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
         let id = TransactionId::new([1; 12]);
         let mut message = Message::<Attribute>::new(MessageClass::Request, method, id);
-        attributes.iter().for_each(|attribute| message.add_attribute(attribute.clone()));
+        attributes
+            .iter()
+            .for_each(|attribute| message.add_attribute(attribute.clone()));
         let username = Username::new("1892160000:salt".into()).unwrap();
         let realm = Realm::new("firezone".into()).unwrap();
         let key = STANDARD_NO_PAD.encode(digest(&SHA256, b"1892160000:secret:salt"));
         message.add_attribute(username.clone());
         message.add_attribute(realm.clone());
-        self.nonce.iter().for_each(|nonce| message.add_attribute(nonce.clone()));
+        self.nonce
+            .iter()
+            .for_each(|nonce| message.add_attribute(nonce.clone()));
         let key = MessageIntegrity::new_long_term_credential(&message, &username, &realm, &key);
         message.add_attribute(key.unwrap());
-        let bytes = MessageEncoder::default().encode_into_bytes(message).unwrap();
-        match self.server.handle_client(self.from, &bytes, &mut AnyPort, self.clock) {
-            Forward::Reply(reply) => {
-                MessageDecoder::default().decode_from_bytes(&reply).unwrap().unwrap()
-            }
+        let bytes = MessageEncoder::default()
+            .encode_into_bytes(message)
+            .unwrap();
+        match self
+            .server
+            .handle_client(self.from, &bytes, &mut AnyPort, self.clock)
+        {
+            Forward::Reply(reply) => MessageDecoder::default()
+                .decode_from_bytes(&reply)
+                .unwrap()
+                .unwrap(),
             other => panic!("{other:?}"),
         }
     }
@@ -114,11 +124,20 @@ fn forwarding_in_both_directions_allocates_nothing() {
     let server = Server::new(config, &SeedTree::new(Seed::from_bytes([1; 32])));
     let clock = (Instant::now(), Duration::from_secs(1_800_000_000));
     let from = SocketAddr::from(([198, 51, 100, 7], 52625));
-    let mut client = Client { server, from, clock, nonce: None };
+    let mut client = Client {
+        server,
+        from,
+        clock,
+        nonce: None,
+    };
     let challenge = client.ask(ALLOCATE, &[]);
     client.nonce = challenge.get_attribute::<Nonce>().cloned();
     let allocated = client.ask(ALLOCATE, &[RequestedTransport::new(17).into()]);
-    let port = allocated.get_attribute::<XorRelayAddress>().unwrap().address().port();
+    let port = allocated
+        .get_attribute::<XorRelayAddress>()
+        .unwrap()
+        .address()
+        .port();
     let peer = |n: u8| SocketAddr::from(([203, 0, 113, n], 9));
     for n in 0..100 {
         let number = ChannelNumber::new(0x4000 + u16::from(n)).unwrap().into();
@@ -132,7 +151,9 @@ fn forwarding_in_both_directions_allocates_nothing() {
     let datagram = [&[0x40, 7, 4, 0][..], &[0; 1024]].concat();
     let before = COUNT.get();
     for _ in 0..1000 {
-        let forward = client.server.handle_client(from, &datagram, &mut AnyPort, clock);
+        let forward = client
+            .server
+            .handle_client(from, &datagram, &mut AnyPort, clock);
         assert!(matches!(forward, Forward::ToPeer { payload, .. } if payload.len() == 1024));
         let back = client.server.handle_peer(port, peer(7), clock.0);
         assert_eq!(back, Some((from, 0x4007)));

@@ -4,7 +4,10 @@
 ///
 /// Clients choose the resource of a name; this keeps them from naming other domains than theirs.
 pub(super) fn covers(pattern: &str, name: &str) -> bool {
-    let pattern = pattern.strip_suffix('.').unwrap_or(pattern).to_ascii_lowercase();
+    let pattern = pattern
+        .strip_suffix('.')
+        .unwrap_or(pattern)
+        .to_ascii_lowercase();
     // A leading `*.` covers the bare parent, too.
     if pattern.strip_prefix("*.") == Some(name) {
         return true;
@@ -20,7 +23,12 @@ pub(super) fn covers(pattern: &str, name: &str) -> bool {
 
 fn covers_label(pattern: &str, label: &str) -> bool {
     let fits = |wanted, character| wanted == b'?' || wanted == character;
-    matches(pattern.as_bytes(), label.as_bytes(), |character| character == b'*', fits)
+    matches(
+        pattern.as_bytes(),
+        label.as_bytes(),
+        |character| character == b'*',
+        fits,
+    )
 }
 
 /// Matches item by item; a run stands for any number of items. Quadratic at worst.
@@ -63,22 +71,58 @@ mod tests {
     #[test]
     fn patterns_cover_what_the_language_says_and_nothing_else() {
         for (pattern, covered, foreign) in [
-            ("example.com", &["example.com"][..], &["a.example.com", "xample.com", "com"][..]),
+            (
+                "example.com",
+                &["example.com"][..],
+                &["a.example.com", "xample.com", "com"][..],
+            ),
             ("Example.COM.", &["example.com"], &["example.org"]),
-            ("*.example.com", &["example.com", "a.example.com"], &["a.b.example.com", "aexample.com"]),
+            (
+                "*.example.com",
+                &["example.com", "a.example.com"],
+                &["a.b.example.com", "aexample.com"],
+            ),
             (
                 "**.example.com",
                 &["example.com", "a.example.com", "a.b.example.com"],
                 &["aexample.com", "example.com.evil.org"],
             ),
-            ("?.example.com", &["a.example.com"], &["example.com", "ab.example.com", "..example.com"]),
-            ("db?.example.com", &["db1.example.com"], &["db.example.com", "evil.example.com"]),
-            ("*ample.com", &["example.com", "ample.com"], &["a.ample.com", "example.org"]),
-            ("foo-*.com", &["foo-.com", "foo-bar.com"], &["foo.com", "foo-a.b.com"]),
-            ("a*b*c.com", &["abc.com", "axbxbxc.com"], &["axbxbx.com", "ac.com"]),
-            ("app.*", &["app.test"], &["bank.test", "app.a.test", "evil.com"]),
+            (
+                "?.example.com",
+                &["a.example.com"],
+                &["example.com", "ab.example.com", "..example.com"],
+            ),
+            (
+                "db?.example.com",
+                &["db1.example.com"],
+                &["db.example.com", "evil.example.com"],
+            ),
+            (
+                "*ample.com",
+                &["example.com", "ample.com"],
+                &["a.ample.com", "example.org"],
+            ),
+            (
+                "foo-*.com",
+                &["foo-.com", "foo-bar.com"],
+                &["foo.com", "foo-a.b.com"],
+            ),
+            (
+                "a*b*c.com",
+                &["abc.com", "axbxbxc.com"],
+                &["axbxbx.com", "ac.com"],
+            ),
+            (
+                "app.*",
+                &["app.test"],
+                &["bank.test", "app.a.test", "evil.com"],
+            ),
             ("app.**", &["app", "app.a.test"], &["bank.test"]),
-            ("a.**.b.**.c", &["a.b.c", "a.x.b.y.z.c", "a.b.b.c.c"], &["a.c", "a.b.x", "b.c"]),
+            (
+                "a.**.b.**.c",
+                &["a.b.c", "a.x.b.y.z.c", "a.b.b.c.c"],
+                &["a.c", "a.b.x", "b.c"],
+            ),
             ("*", &["intranet"], &["intranet.test"]),
             ("**", &["intranet", "a.b.c"], &[]),
             ("a**.com", &[], &["ab.com", "a.b.com"]),

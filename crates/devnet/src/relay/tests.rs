@@ -50,7 +50,10 @@ impl Ports for FakePorts {
     }
 
     fn close(&mut self, port: u16) {
-        assert!(self.open.remove(&port).is_some(), "port {port} was not open");
+        assert!(
+            self.open.remove(&port).is_some(),
+            "port {port} was not open"
+        );
     }
 }
 
@@ -82,11 +85,16 @@ fn request(method: Method, attributes: Vec<Attribute>) -> Message<Attribute> {
 }
 
 fn encode(message: Message<Attribute>) -> Vec<u8> {
-    MessageEncoder::default().encode_into_bytes(message).unwrap()
+    MessageEncoder::default()
+        .encode_into_bytes(message)
+        .unwrap()
 }
 
 fn decode(bytes: &[u8]) -> Message<Attribute> {
-    MessageDecoder::default().decode_from_bytes(bytes).unwrap().unwrap()
+    MessageDecoder::default()
+        .decode_from_bytes(bytes)
+        .unwrap()
+        .unwrap()
 }
 
 /// The password that the relay of the tests expects.
@@ -110,7 +118,10 @@ fn udp() -> Attribute {
 }
 
 fn both_families() -> Vec<Attribute> {
-    vec![udp(), AdditionalAddressFamily::new(AddressFamily::V6).into()]
+    vec![
+        udp(),
+        AdditionalAddressFamily::new(AddressFamily::V6).into(),
+    ]
 }
 
 fn channel(number: u16, peer: &str) -> Vec<Attribute> {
@@ -124,11 +135,22 @@ fn lifetime(seconds: u32) -> Attribute {
 
 impl Bench {
     fn with(ipv4: Option<Ipv4Addr>, ipv6: Option<Ipv6Addr>) -> Self {
-        let config = ServerConfig { ipv4, ipv6, secret: SecretString::from(SECRET) };
+        let config = ServerConfig {
+            ipv4,
+            ipv6,
+            secret: SecretString::from(SECRET),
+        };
         let server = Server::new(config, &SeedTree::new(Seed::from_bytes([9; 32])));
         let (ports, now) = (FakePorts::default(), Instant::now());
-        let mut this = Self { server, ports, now, nonce: String::new() };
-        let challenge = this.send(client(), &encode(request(REFRESH, vec![]))).unwrap();
+        let mut this = Self {
+            server,
+            ports,
+            now,
+            nonce: String::new(),
+        };
+        let challenge = this
+            .send(client(), &encode(request(REFRESH, vec![])))
+            .unwrap();
         this.nonce = challenge.nonce().unwrap();
         this
     }
@@ -151,7 +173,8 @@ impl Bench {
     }
 
     fn handle<'a>(&mut self, from: SocketAddr, datagram: &'a [u8]) -> Forward<'a> {
-        self.server.handle_client(from, datagram, &mut self.ports, (self.now, UNIX_NOW))
+        self.server
+            .handle_client(from, datagram, &mut self.ports, (self.now, UNIX_NOW))
     }
 
     fn send(&mut self, from: SocketAddr, datagram: &[u8]) -> Option<Answer> {
@@ -173,7 +196,8 @@ impl Bench {
     }
 
     fn bind(&mut self, number: u16, peer: &str) -> u16 {
-        self.ask(client(), CHANNEL_BIND, channel(number, peer)).code()
+        self.ask(client(), CHANNEL_BIND, channel(number, peer))
+            .code()
     }
 
     /// The client and channel that a datagram of the peer goes to.
@@ -193,7 +217,9 @@ impl Answer {
     }
 
     fn nonce(&self) -> Option<String> {
-        self.0.get_attribute::<Nonce>().map(|nonce| nonce.value().to_owned())
+        self.0
+            .get_attribute::<Nonce>()
+            .map(|nonce| nonce.value().to_owned())
     }
 
     fn realm(&self) -> Option<&str> {
@@ -213,15 +239,21 @@ impl Answer {
     }
 
     fn software(&self) -> Option<&str> {
-        self.0.get_attribute::<Software>().map(Software::description)
+        self.0
+            .get_attribute::<Software>()
+            .map(Software::description)
     }
 
     fn mapped(&self) -> Option<SocketAddr> {
-        self.0.get_attribute::<XorMappedAddress>().map(XorMappedAddress::address)
+        self.0
+            .get_attribute::<XorMappedAddress>()
+            .map(XorMappedAddress::address)
     }
 
     fn lifetime(&self) -> Option<u64> {
-        self.0.get_attribute::<Lifetime>().map(|lifetime| lifetime.lifetime().as_secs())
+        self.0
+            .get_attribute::<Lifetime>()
+            .map(|lifetime| lifetime.lifetime().as_secs())
     }
 
     fn relayed(&self) -> Vec<SocketAddr> {

@@ -51,11 +51,18 @@ fn dns(n: u8, filters: &[Filter]) -> Resource {
 }
 
 fn internet(n: u8) -> Resource {
-    Resource::Internet(InternetResource { id: id(n), name: "all".into(), sites: vec![] })
+    Resource::Internet(InternetResource {
+        id: id(n),
+        name: "all".into(),
+        sites: vec![],
+    })
 }
 
 fn client(resources: &[Resource]) -> Client {
-    let mut client = Client::new(Ipv4Addr::new(100, 64, 0, 7), "fd00:2021:1111::7".parse().unwrap());
+    let mut client = Client::new(
+        Ipv4Addr::new(100, 64, 0, 7),
+        "fd00:2021:1111::7".parse().unwrap(),
+    );
     for resource in resources {
         client.access.grant(resource.clone(), None);
     }
@@ -83,7 +90,10 @@ fn ping(to: &str) -> Vec<u8> {
 }
 
 fn sent(client: &mut Client, mut bytes: Vec<u8>) -> Result<(), Option<Unreachable>> {
-    client.to_resource(&mut IpPacket::parse(&mut bytes[..]).unwrap(), Instant::now())
+    client.to_resource(
+        &mut IpPacket::parse(&mut bytes[..]).unwrap(),
+        Instant::now(),
+    )
 }
 
 #[test]
@@ -112,10 +122,15 @@ fn filters_decide_what_goes_to_a_network() {
 
 #[test]
 fn filters_of_all_networks_around_an_address_are_united() {
-    let mut client =
-        client(&[cidr(1, "10.0.0.0/8", &[udp(53, 53)]), cidr(2, "10.1.0.0/16", &[Filter::Icmp])]);
+    let mut client = client(&[
+        cidr(1, "10.0.0.0/8", &[udp(53, 53)]),
+        cidr(2, "10.1.0.0/16", &[Filter::Icmp]),
+    ]);
     assert_eq!(sent(&mut client, ping("10.1.1.1")), Ok(()));
-    assert_eq!(sent(&mut client, packet("100.64.0.7:9", "10.1.1.1:53")), Ok(()));
+    assert_eq!(
+        sent(&mut client, packet("100.64.0.7:9", "10.1.1.1:53")),
+        Ok(())
+    );
     assert!(sent(&mut client, ping("10.2.1.1")).is_err());
     assert!(sent(&mut client, packet("100.64.0.7:9", "11.1.1.1:53")).is_err());
 }
@@ -126,8 +141,14 @@ fn both_families_are_looked_at() {
     let from = "[fd00:2021:1111::7]:9";
     assert_eq!(sent(&mut client, packet(from, "[2001:db8::1]:53")), Ok(()));
     let prohibited = Err(Some(Unreachable::Prohibited));
-    assert_eq!(sent(&mut client, packet(from, "[2001:db8::1]:54")), prohibited);
-    assert_eq!(sent(&mut client, packet(from, "[2001:db9::1]:53")), prohibited);
+    assert_eq!(
+        sent(&mut client, packet(from, "[2001:db8::1]:54")),
+        prohibited
+    );
+    assert_eq!(
+        sent(&mut client, packet(from, "[2001:db9::1]:53")),
+        prohibited
+    );
 }
 
 #[test]
@@ -138,14 +159,20 @@ fn the_internet_is_everything_but_proxy_addresses() {
         ("10.1.1.1:53", Ok(())),
         ("100.96.0.1:53", Err(Some(Unreachable::Network))),
     ] {
-        assert_eq!(sent(&mut client, packet("100.64.0.7:9", to)), expected, "{to}");
+        assert_eq!(
+            sent(&mut client, packet("100.64.0.7:9", to)),
+            expected,
+            "{to}"
+        );
     }
 }
 
 #[test]
 fn names_are_reached_at_proxy_addresses_only() {
     let mut client = client(&[dns(1, &[udp(53, 53)])]);
-    client.nat.assign(id(1), &domain(), &[ip(PROXY)].into(), &[ip(REAL)]);
+    client
+        .nat
+        .assign(id(1), &domain(), &[ip(PROXY)].into(), &[ip(REAL)]);
     let (ours, prohibited) = ("100.64.0.7:9", Err(Some(Unreachable::Prohibited)));
     assert_eq!(sent(&mut client, packet(ours, "100.96.0.1:53")), Ok(()));
     assert_eq!(sent(&mut client, packet(ours, "100.96.0.1:54")), prohibited);
@@ -180,7 +207,11 @@ fn access_ends_when_it_expires_or_is_revoked() {
     access.set_expiry(id(2), None);
     assert_eq!(access.expire(u64::MAX), []);
     access.grant(cidr(3, "12.0.0.0/8", &[]), Some(400));
-    assert_eq!(access.expire(400), [id(3)], "granting again replaces the end");
+    assert_eq!(
+        access.expire(400),
+        [id(3)],
+        "granting again replaces the end"
+    );
     assert_eq!(access.retain(|resource| resource != id(2)), [id(2)]);
     assert!(access.is_empty());
     assert!(!access.permits_address(ip("11.0.0.1"), Kind::Icmp));
@@ -192,9 +223,18 @@ fn changed_filters_hold_at_once_and_only_for_what_is_granted() {
     client.access.update(&cidr(1, "10.0.0.0/8", &[udp(54, 54)]));
     client.access.update(&cidr(2, "11.0.0.0/8", &[]));
     let prohibited = Err(Some(Unreachable::Prohibited));
-    assert_eq!(sent(&mut client, packet("100.64.0.7:9", "10.1.1.1:53")), prohibited);
-    assert_eq!(sent(&mut client, packet("100.64.0.7:9", "10.1.1.1:54")), Ok(()));
-    assert_eq!(sent(&mut client, packet("100.64.0.7:9", "11.1.1.1:54")), prohibited);
+    assert_eq!(
+        sent(&mut client, packet("100.64.0.7:9", "10.1.1.1:53")),
+        prohibited
+    );
+    assert_eq!(
+        sent(&mut client, packet("100.64.0.7:9", "10.1.1.1:54")),
+        Ok(())
+    );
+    assert_eq!(
+        sent(&mut client, packet("100.64.0.7:9", "11.1.1.1:54")),
+        prohibited
+    );
 }
 
 #[test]
@@ -207,14 +247,20 @@ fn answers_pass_by_the_port_of_the_resource() {
     ] {
         let mut bytes = packet(from, "100.64.0.7:9");
         let mut packet = IpPacket::parse(&mut bytes[..]).unwrap();
-        assert_eq!(client.from_resource(&mut packet, Instant::now()), expected, "{from}");
+        assert_eq!(
+            client.from_resource(&mut packet, Instant::now()),
+            expected,
+            "{from}"
+        );
     }
 }
 
 #[test]
 fn answers_of_a_name_need_a_session_that_is_alive_and_permitted() {
     let mut client = client(&[dns(1, &[udp(53, 53)])]);
-    client.nat.assign(id(1), &domain(), &[ip(PROXY)].into(), &[ip(REAL)]);
+    client
+        .nat
+        .assign(id(1), &domain(), &[ip(PROXY)].into(), &[ip(REAL)]);
     let answer = packet("192.0.2.1:53", "100.64.0.7:9");
     let receive = |client: &mut Client, now| {
         let mut bytes = answer.clone();
@@ -223,13 +269,25 @@ fn answers_of_a_name_need_a_session_that_is_alive_and_permitted() {
         (fate, packet.source())
     };
     let now = Instant::now();
-    assert_eq!(receive(&mut client, now).0, FromResource::Drop, "before it was asked");
+    assert_eq!(
+        receive(&mut client, now).0,
+        FromResource::Drop,
+        "before it was asked"
+    );
     sent(&mut client, packet("100.64.0.7:9", "100.96.0.1:53")).unwrap();
     assert_eq!(receive(&mut client, now), (FromResource::Send, ip(PROXY)));
     let late = Instant::now() + Duration::from_secs(120);
-    assert_eq!(receive(&mut client, late).0, FromResource::Drop, "long after");
+    assert_eq!(
+        receive(&mut client, late).0,
+        FromResource::Drop,
+        "long after"
+    );
     client.access.update(&dns(1, &[Filter::Icmp]));
-    assert_eq!(receive(&mut client, now).0, FromResource::Drop, "no longer permitted");
+    assert_eq!(
+        receive(&mut client, now).0,
+        FromResource::Drop,
+        "no longer permitted"
+    );
 }
 
 /// "Port unreachable" about a packet that left towards the real address, from a router.
@@ -238,7 +296,9 @@ fn error_about(out: &[u8], router: &str) -> Vec<u8> {
     let mut buffer = [0; ranges::MTU];
     let length = emit_unreachable(&mut buffer, &out, Unreachable::Network).unwrap();
     let mut bytes = buffer[..length].to_vec();
-    let IpAddr::V4(router) = ip(router) else { panic!("IPv4 only") };
+    let IpAddr::V4(router) = ip(router) else {
+        panic!("IPv4 only")
+    };
     bytes[12..16].copy_from_slice(&router.octets());
     bytes
 }
@@ -246,26 +306,41 @@ fn error_about(out: &[u8], router: &str) -> Vec<u8> {
 #[test]
 fn icmp_errors_name_what_the_client_knows() {
     let mut client = client(&[dns(1, &[])]);
-    client.nat.assign(id(1), &domain(), &[ip(PROXY), ip("100.96.0.2")].into(), &[ip(REAL)]);
+    client.nat.assign(
+        id(1),
+        &domain(),
+        &[ip(PROXY), ip("100.96.0.2")].into(),
+        &[ip(REAL)],
+    );
     let now = Instant::now();
     // The second one gets another port, since the first one has the same target.
     sent(&mut client, packet("100.64.0.7:9", "100.96.0.1:53")).unwrap();
     sent(&mut client, packet("100.64.0.7:9", "100.96.0.2:53")).unwrap();
     let mut error = error_about(&packet("100.64.0.7:10", "192.0.2.1:53"), "203.0.113.1");
     let fate = client.from_resource(&mut IpPacket::parse(&mut error[..]).unwrap(), now);
-    let FromResource::SendInstead(told) = fate else { panic!("{fate:?}") };
+    let FromResource::SendInstead(told) = fate else {
+        panic!("{fate:?}")
+    };
     let told = IpPacket::parse(&told[..]).unwrap();
-    assert_eq!((told.source(), told.destination()), (ip("100.96.0.2"), ip("100.64.0.7")));
+    assert_eq!(
+        (told.source(), told.destination()),
+        (ip("100.96.0.2"), ip("100.64.0.7"))
+    );
     assert_eq!(told.transport(), Transport::IcmpError { kind: 3, code: 0 });
     assert_eq!(told.bytes()[8], 20, "TTL");
     let quoted = IcmpError::parse(&told).unwrap().quoted;
-    assert_eq!((quoted.destination, quoted.source_flow), (ip("100.96.0.2"), Flow::Udp(9)));
+    assert_eq!(
+        (quoted.destination, quoted.source_flow),
+        (ip("100.96.0.2"), Flow::Udp(9))
+    );
 }
 
 #[test]
 fn icmp_errors_about_expired_sessions_are_dropped_and_others_pass() {
     let mut client = client(&[dns(1, &[])]);
-    client.nat.assign(id(1), &domain(), &[ip(PROXY)].into(), &[ip(REAL)]);
+    client
+        .nat
+        .assign(id(1), &domain(), &[ip(PROXY)].into(), &[ip(REAL)]);
     sent(&mut client, packet("100.64.0.7:9", "100.96.0.1:53")).unwrap();
     let late = Instant::now() + Duration::from_secs(120);
     for (about, expected) in [

@@ -3,11 +3,11 @@
 use super::*;
 use ip_packet::emit_udp;
 use model::{CidrResource, DnsResource, IceCredentials, IpStack, PresharedKey};
-use std::net::SocketAddr;
 use portal_client::v1::{
     client::RelaysPresence,
     gateway::{Authorization as Listed, ClientPeer, GatewayInterface, Init, Masquerade},
 };
+use std::net::SocketAddr;
 
 const CLIENT: ClientId = ClientId::from_bytes([7; 16]);
 const NET: ResourceId = ResourceId::from_bytes([1; 16]);
@@ -27,7 +27,10 @@ fn init(authorizations: Vec<Listed>) -> Init {
             ipv4: Ipv4Addr::new(100, 64, 0, 1),
             ipv6: "fd00:2021:1111::1".parse().unwrap(),
         },
-        config: Masquerade { ipv4: true, ipv6: true },
+        config: Masquerade {
+            ipv4: true,
+            ipv6: true,
+        },
         account_slug: None,
         relays: vec![],
         authorizations,
@@ -35,7 +38,11 @@ fn init(authorizations: Vec<Listed>) -> Init {
 }
 
 fn listed(client_id: ClientId, resource_id: ResourceId) -> Listed {
-    Listed { client_id, resource_id, expires_at: None }
+    Listed {
+        client_id,
+        resource_id,
+        expires_at: None,
+    }
 }
 
 fn net() -> Resource {
@@ -64,7 +71,10 @@ fn wiki(address: &str) -> Resource {
 /// A core that has let a client in, as if a tunnel existed.
 fn with_client(resources: &[Resource]) -> Core {
     let mut core = core();
-    let (ipv4, ipv6) = (Ipv4Addr::new(100, 64, 0, 7), "fd00:2021:1111::7".parse().unwrap());
+    let (ipv4, ipv6) = (
+        Ipv4Addr::new(100, 64, 0, 7),
+        "fd00:2021:1111::7".parse().unwrap(),
+    );
     let mut client = Client::new(ipv4, ipv6);
     for resource in resources {
         client.access.grant(resource.clone(), None);
@@ -105,7 +115,10 @@ fn control(core: &mut Core, control: &Control) -> Vec<Output> {
     let mut bytes = [0; MAX_CONTROL];
     let length = control.emit(&mut bytes).unwrap();
     let packet = IpPacket::parse(&mut bytes[..length]).unwrap();
-    assert!(!core.from_client(CLIENT, packet, Instant::now()), "control messages go no further");
+    assert!(
+        !core.from_client(CLIENT, packet, Instant::now()),
+        "control messages go no further"
+    );
     outputs(core)
 }
 
@@ -116,13 +129,38 @@ fn packets_are_checked_by_source_and_destination() {
     for (from, to, delivered, why) in [
         (ours, "10.1.1.1:80", true, "a granted network"),
         (ours, "11.1.1.1:80", false, "another network"),
-        ("100.64.0.8:9", "10.1.1.1:80", false, "another client's source"),
-        ("10.9.9.9:9", "10.1.1.1:80", false, "a source outside of the tunnel"),
+        (
+            "100.64.0.8:9",
+            "10.1.1.1:80",
+            false,
+            "another client's source",
+        ),
+        (
+            "10.9.9.9:9",
+            "10.1.1.1:80",
+            false,
+            "a source outside of the tunnel",
+        ),
         (ours, "100.64.0.1:53535", true, "our own address"),
-        ("[fd00:2021:1111::7]:9", "[fd00:2021:1111::1]:53535", true, "our other address"),
-        ("100.64.0.8:9", "100.64.0.1:53535", false, "another client's source to us"),
+        (
+            "[fd00:2021:1111::7]:9",
+            "[fd00:2021:1111::1]:53535",
+            true,
+            "our other address",
+        ),
+        (
+            "100.64.0.8:9",
+            "100.64.0.1:53535",
+            false,
+            "another client's source to us",
+        ),
         (ours, "100.64.0.9:80", false, "another client"),
-        (ours, "100.96.0.1:80", false, "a proxy address that stands for nothing"),
+        (
+            ours,
+            "100.96.0.1:80",
+            false,
+            "a proxy address that stands for nothing",
+        ),
     ] {
         assert_eq!(delivers(&mut core, from, to), delivered, "{why}");
     }
@@ -136,15 +174,24 @@ fn strangers_send_nothing() {
 
 #[test]
 fn revoked_access_ends_and_the_last_one_ends_the_client() {
-    let now = Instant::now();
     let mut core = with_client(&[net(), wiki("wiki.test")]);
-    let reject = |client_id, resource_id| FromPortal::RejectAccess { client_id, resource_id };
+    let now = Instant::now();
+    let reject = |client_id, resource_id| FromPortal::RejectAccess {
+        client_id,
+        resource_id,
+    };
     core.handle_portal(reject(ClientId::from_bytes([8; 16]), NET), now);
-    assert!(delivers(&mut core, "100.64.0.7:9", "10.1.1.1:80"), "it was another client's");
+    assert!(
+        delivers(&mut core, "100.64.0.7:9", "10.1.1.1:80"),
+        "it was another client's"
+    );
     core.handle_portal(reject(CLIENT, NET), now);
     assert!(!delivers(&mut core, "100.64.0.7:9", "10.1.1.1:80"));
     core.handle_timeout(now + SWEEP, 0);
-    assert!(core.clients.contains_key(&CLIENT), "there is another resource");
+    assert!(
+        core.clients.contains_key(&CLIENT),
+        "there is another resource"
+    );
     core.handle_portal(reject(CLIENT, WIKI), now);
     core.handle_timeout(now + 2 * SWEEP, 0);
     assert!(core.clients.is_empty() && core.by_address.is_empty());
@@ -152,19 +199,25 @@ fn revoked_access_ends_and_the_last_one_ends_the_client() {
 
 #[test]
 fn a_new_init_retains_what_it_lists() {
-    let now = Instant::now();
     let mut core = with_client(&[net(), wiki("wiki.test")]);
+    let now = Instant::now();
     let other = ClientId::from_bytes([8; 16]);
-    core.handle_portal(FromPortal::Init(init(vec![listed(CLIENT, NET), listed(other, WIKI)])), now);
+    core.handle_portal(
+        FromPortal::Init(init(vec![listed(CLIENT, NET), listed(other, WIKI)])),
+        now,
+    );
     let access = &core.clients[&CLIENT].access;
     assert!(access.get(NET).is_some() && access.get(WIKI).is_none());
 }
 
 #[test]
 fn access_expires_by_the_wall_clock_within_a_second() {
-    let now = Instant::now();
     let mut core = with_client(&[net()]);
-    let of = Listed { expires_at: Some(500), ..listed(CLIENT, NET) };
+    let now = Instant::now();
+    let of = Listed {
+        expires_at: Some(500),
+        ..listed(CLIENT, NET)
+    };
     core.handle_portal(FromPortal::AccessAuthorizationExpiryUpdated(of), now);
     core.handle_timeout(now + SWEEP, 499);
     assert!(delivers(&mut core, "100.64.0.7:9", "10.1.1.1:80"));
@@ -173,8 +226,10 @@ fn access_expires_by_the_wall_clock_within_a_second() {
 }
 
 fn flow(ipv4: [u8; 4]) -> FromPortal {
-    let ice =
-        || IceCredentials { username: "abcd".into(), password: "0123456789012345678901".into() };
+    let ice = || IceCredentials {
+        username: "abcd".into(),
+        password: "0123456789012345678901".into(),
+    };
     FromPortal::AuthorizeFlow(Box::new(AuthorizeFlow {
         reference: "ref".into(),
         resource: net(),
@@ -201,8 +256,8 @@ fn without_a_relay_a_client_is_not_let_in() {
 
 #[test]
 fn clients_are_let_in_with_the_addresses_of_the_latest_authorization() {
-    let now = Instant::now();
     let mut core = core();
+    let now = Instant::now();
     let relay = Relay {
         id: RelayId::from_bytes([3; 16]),
         v4: Some("203.0.113.21:3478".parse().unwrap()),
@@ -210,24 +265,31 @@ fn clients_are_let_in_with_the_addresses_of_the_latest_authorization() {
         username: "1892160000:salt".into(),
         password: "password".into(),
     };
-    let presence = RelaysPresence { disconnected_ids: vec![], connected: vec![relay] };
+    let presence = RelaysPresence {
+        disconnected_ids: vec![],
+        connected: vec![relay],
+    };
     core.handle_portal(FromPortal::RelaysPresence(presence), now);
     outputs(&mut core);
     for address in [[100, 64, 0, 7], [100, 64, 0, 8]] {
         core.handle_portal(flow(address), now);
         let told = outputs(&mut core);
-        let is_agreed = |output: &Output| {
-            matches!(output, Output::Tell(ToPortal::FlowAuthorized { reference }) if reference == "ref")
-        };
+        let is_agreed = |output: &Output| matches!(output, Output::Tell(ToPortal::FlowAuthorized { reference }) if reference == "ref");
         assert!(told.iter().any(is_agreed), "{told:?}");
         let from = SocketAddr::from((address, 9)).to_string();
         assert!(delivers(&mut core, &from, "10.1.1.1:80"));
         let known: Vec<IpAddr> = core.by_address.keys().copied().collect();
-        assert_eq!(known, [IpAddr::from(address), "fd00:2021:1111::7".parse().unwrap()]);
+        assert_eq!(
+            known,
+            [IpAddr::from(address), "fd00:2021:1111::7".parse().unwrap()]
+        );
     }
     assert!(!delivers(&mut core, "100.64.0.7:9", "10.1.1.1:80"));
     core.handle_timeout(now + SWEEP, 500);
-    assert!(core.clients.is_empty() && core.by_address.is_empty(), "the access expired");
+    assert!(
+        core.clients.is_empty() && core.by_address.is_empty(),
+        "the access expired"
+    );
 }
 
 #[test]
@@ -238,9 +300,27 @@ fn names_are_resolved_for_the_resource_whose_pattern_covers_them() {
         ("wiki.test", "wiki.test", proxy, true, "the name itself"),
         ("*.wiki.test", "a.wiki.test", proxy, true, "a name below"),
         ("wiki.test", "evil.test", proxy, false, "a foreign name"),
-        ("db?.wiki.test", "evil.wiki.test", proxy, false, "a neighbour"),
-        ("wiki.*", "evil.test", proxy, false, "a foreign name behind a final wildcard"),
-        ("wiki.test", "wiki.test", real, false, "one is no proxy address"),
+        (
+            "db?.wiki.test",
+            "evil.wiki.test",
+            proxy,
+            false,
+            "a neighbour",
+        ),
+        (
+            "wiki.*",
+            "evil.test",
+            proxy,
+            false,
+            "a foreign name behind a final wildcard",
+        ),
+        (
+            "wiki.test",
+            "wiki.test",
+            real,
+            false,
+            "one is no proxy address",
+        ),
     ] {
         let mut core = with_client(&[wiki(pattern)]);
         let told = control(&mut core, &assigned(domain, proxies));
@@ -249,7 +329,10 @@ fn names_are_resolved_for_the_resource_whose_pattern_covers_them() {
     }
     for resources in [vec![], vec![net()]] {
         let mut core = with_client(&resources);
-        assert!(control(&mut core, &assigned("wiki.test", proxy)).is_empty(), "not granted");
+        assert!(
+            control(&mut core, &assigned("wiki.test", proxy)).is_empty(),
+            "not granted"
+        );
     }
 }
 
@@ -271,14 +354,25 @@ fn lookups_at_a_time_are_bounded() {
 
 #[test]
 fn a_resolved_name_is_reachable_until_its_resource_goes() {
-    let now = Instant::now();
     let mut core = with_client(&[wiki("wiki.test")]);
+    let now = Instant::now();
     let told = control(&mut core, &assigned("wiki.test", &PROXIES)).pop();
-    let Some(Output::Resolve(lookup)) = told else { panic!("{told:?}") };
-    assert!(!delivers(&mut core, "100.64.0.7:9", "100.96.0.1:80"), "not yet");
+    let Some(Output::Resolve(lookup)) = told else {
+        panic!("{told:?}")
+    };
+    assert!(
+        !delivers(&mut core, "100.64.0.7:9", "100.96.0.1:80"),
+        "not yet"
+    );
     core.handle_resolved(lookup.clone(), Some(&["192.0.2.1".parse().unwrap()]), now);
     assert!(delivers(&mut core, "100.64.0.7:9", "100.96.0.1:80"));
-    core.handle_portal(FromPortal::RejectAccess { client_id: CLIENT, resource_id: WIKI }, now);
+    core.handle_portal(
+        FromPortal::RejectAccess {
+            client_id: CLIENT,
+            resource_id: WIKI,
+        },
+        now,
+    );
     assert!(!delivers(&mut core, "100.64.0.7:9", "100.96.0.1:80"));
     // An answer that comes too late opens nothing.
     core.handle_resolved(lookup, Some(&["192.0.2.1".parse().unwrap()]), now);

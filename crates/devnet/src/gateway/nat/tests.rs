@@ -18,7 +18,9 @@ fn packet(from: &str, to: &str) -> IpPacket<Vec<u8>> {
 
 fn nat() -> Nat {
     let mut nat = Nat::default();
-    let proxies = ["100.96.0.1", "100.96.0.2", "fd00:2021:1111:8000::1"].map(ip).into();
+    let proxies = ["100.96.0.1", "100.96.0.2", "fd00:2021:1111:8000::1"]
+        .map(ip)
+        .into();
     nat.assign(RESOURCE, &name("wiki.test"), &proxies, &[ip("192.0.2.1")]);
     nat
 }
@@ -45,7 +47,9 @@ fn segment(from: &str, to: &str, flags: u8) -> IpPacket<Vec<u8>> {
 
 /// An ICMP echo message over IPv4.
 fn echo(from: &str, to: &str, kind: u8, id: u16) -> IpPacket<Vec<u8>> {
-    let mut bytes = packet(&format!("{from}:1"), &format!("{to}:1")).bytes().to_vec();
+    let mut bytes = packet(&format!("{from}:1"), &format!("{to}:1"))
+        .bytes()
+        .to_vec();
     bytes.truncate(20);
     let [a, b] = id.to_be_bytes();
     bytes.extend([kind, 0, 0, 0, a, b, 0, 1]);
@@ -59,10 +63,19 @@ fn packets_travel_there_and_back() {
     let mut out = packet("100.64.0.7:4000", "100.96.0.2:53");
     assert_eq!(nat.translate_out(&mut out, now), Ok(()));
     assert_eq!(out.destination(), ip("192.0.2.1"));
-    assert_eq!(out.transport(), Transport::Udp { source: 4000, destination: 53 });
+    assert_eq!(
+        out.transport(),
+        Transport::Udp {
+            source: 4000,
+            destination: 53
+        }
+    );
 
     let mut back = packet("192.0.2.1:53", "100.64.0.7:4000");
-    assert_eq!(nat.translate_in(&mut back, now), Inbound::Translated(RESOURCE));
+    assert_eq!(
+        nat.translate_in(&mut back, now),
+        Inbound::Translated(RESOURCE)
+    );
     assert_eq!(back.source(), ip("100.96.0.2"));
 }
 
@@ -72,11 +85,23 @@ fn equal_ports_of_two_proxy_addresses_are_kept_apart() {
     for (proxy, port) in [("100.96.0.1", 65_535), ("100.96.0.2", 1)] {
         let mut out = packet("100.64.0.7:65535", &format!("{proxy}:53"));
         nat.translate_out(&mut out, now).unwrap();
-        assert_eq!(out.transport(), Transport::Udp { source: port, destination: 53 });
+        assert_eq!(
+            out.transport(),
+            Transport::Udp {
+                source: port,
+                destination: 53
+            }
+        );
         let mut back = packet("192.0.2.1:53", &format!("100.64.0.7:{port}"));
         nat.translate_in(&mut back, now);
         assert_eq!(back.source(), ip(proxy));
-        assert_eq!(back.transport(), Transport::Udp { source: 53, destination: 65_535 });
+        assert_eq!(
+            back.transport(),
+            Transport::Udp {
+                source: 53,
+                destination: 65_535
+            }
+        );
     }
 }
 
@@ -92,10 +117,17 @@ fn names_without_an_address_of_the_family_are_unreachable() {
 #[test]
 fn idle_sessions_expire_and_strangers_are_unknown() {
     let (mut nat, now) = (nat(), Instant::now());
-    nat.translate_out(&mut packet("100.64.0.7:4000", "100.96.0.1:53"), now).unwrap();
+    nat.translate_out(&mut packet("100.64.0.7:4000", "100.96.0.1:53"), now)
+        .unwrap();
     let mut back = packet("192.0.2.1:53", "100.64.0.7:4000");
-    assert_eq!(nat.translate_in(&mut back.clone(), now + OTHER_TTL), Inbound::Expired);
-    assert_eq!(nat.translate_in(&mut back, now), Inbound::Translated(RESOURCE));
+    assert_eq!(
+        nat.translate_in(&mut back.clone(), now + OTHER_TTL),
+        Inbound::Expired
+    );
+    assert_eq!(
+        nat.translate_in(&mut back, now),
+        Inbound::Translated(RESOURCE)
+    );
     let mut stranger = packet("192.0.2.9:53", "100.64.0.7:4000");
     assert_eq!(nat.translate_in(&mut stranger, now), Inbound::Unknown);
     nat.remove_resource(RESOURCE);
@@ -106,10 +138,19 @@ fn idle_sessions_expire_and_strangers_are_unknown() {
 #[test]
 fn addresses_are_handed_out_in_turn_within_their_family() {
     let mut nat = Nat::default();
-    let proxies = ["100.96.0.1", "100.96.0.2", "100.96.0.3", "fd00:2021:1111:8000::1"];
+    let proxies = [
+        "100.96.0.1",
+        "100.96.0.2",
+        "100.96.0.3",
+        "fd00:2021:1111:8000::1",
+    ];
     let real = ["192.0.2.1", "2001:db8::1", "192.0.2.2"].map(ip);
     nat.assign(RESOURCE, &name("wiki.test"), &proxies.map(ip).into(), &real);
-    for (proxy, expected) in proxies.iter().zip(["192.0.2.1", "192.0.2.2", "192.0.2.1", "2001:db8::1"]) {
+    for (proxy, expected) in
+        proxies
+            .iter()
+            .zip(["192.0.2.1", "192.0.2.2", "192.0.2.1", "2001:db8::1"])
+    {
         assert_eq!(nat.resource_of(ip(proxy)), Some(RESOURCE));
         let (from, to) = match ip(proxy) {
             IpAddr::V4(_) => ("100.64.0.7:1".into(), format!("{proxy}:2")),
@@ -129,8 +170,17 @@ fn a_second_name_at_the_same_proxy_addresses_inherits_no_session() {
     nat.translate_out(&mut out.clone(), now).unwrap();
 
     let other = ResourceId::from_bytes([2; 16]);
-    nat.assign(other, &name("db.test"), &[ip("100.96.0.1")].into(), &[ip("192.0.2.7")]);
-    assert_eq!(nat.resource_of(ip("100.96.0.2")), None, "the client numbers anew");
+    nat.assign(
+        other,
+        &name("db.test"),
+        &[ip("100.96.0.1")].into(),
+        &[ip("192.0.2.7")],
+    );
+    assert_eq!(
+        nat.resource_of(ip("100.96.0.2")),
+        None,
+        "the client numbers anew"
+    );
     nat.translate_out(&mut out, now).unwrap();
     assert_eq!(out.destination(), ip("192.0.2.7"));
     let mut back = packet("192.0.2.1:53", "100.64.0.7:4000");
@@ -142,7 +192,12 @@ fn resolving_again_keeps_open_sessions() {
     let (mut nat, now) = (nat(), Instant::now());
     let mut out = packet("100.64.0.7:4000", "100.96.0.1:53");
     nat.translate_out(&mut out.clone(), now).unwrap();
-    nat.assign(RESOURCE, &name("wiki.test"), &[ip("100.96.0.1")].into(), &[ip("192.0.2.9")]);
+    nat.assign(
+        RESOURCE,
+        &name("wiki.test"),
+        &[ip("100.96.0.1")].into(),
+        &[ip("192.0.2.9")],
+    );
     nat.translate_out(&mut out, now).unwrap();
     assert_eq!(out.destination(), ip("192.0.2.1"));
     let mut new = packet("100.64.0.7:4001", "100.96.0.1:53");
@@ -159,19 +214,39 @@ fn sessions_of_each_protocol_last_as_long_as_they_should() {
             segment("192.0.2.1:7", "100.64.0.7:4000", 0x12),
             7200,
         ),
-        (packet("100.64.0.7:4000", to), packet("192.0.2.1:7", "100.64.0.7:4000"), 120),
-        (echo("100.64.0.7", "100.96.0.1", 8, 9), echo("192.0.2.1", "100.64.0.7", 0, 9), 120),
+        (
+            packet("100.64.0.7:4000", to),
+            packet("192.0.2.1:7", "100.64.0.7:4000"),
+            120,
+        ),
+        (
+            echo("100.64.0.7", "100.96.0.1", 8, 9),
+            echo("192.0.2.1", "100.64.0.7", 0, 9),
+            120,
+        ),
     ] {
         let (mut nat, now) = (nat(), Instant::now());
         nat.translate_out(&mut out.clone(), now).unwrap();
-        let (last, end) = (Duration::from_secs(seconds - 1), Duration::from_secs(seconds));
-        assert_eq!(nat.translate_in(&mut back.clone(), now + end), Inbound::Expired);
+        let (last, end) = (
+            Duration::from_secs(seconds - 1),
+            Duration::from_secs(seconds),
+        );
+        assert_eq!(
+            nat.translate_in(&mut back.clone(), now + end),
+            Inbound::Expired
+        );
         let mut alive = back.clone();
-        assert_eq!(nat.translate_in(&mut alive, now + last), Inbound::Translated(RESOURCE));
+        assert_eq!(
+            nat.translate_in(&mut alive, now + last),
+            Inbound::Translated(RESOURCE)
+        );
         assert_eq!(alive.source(), ip("100.96.0.1"));
         // Answers prolong it.
         let later = now + last + last;
-        assert_eq!(nat.translate_in(&mut back.clone(), later), Inbound::Translated(RESOURCE));
+        assert_eq!(
+            nat.translate_in(&mut back.clone(), later),
+            Inbound::Translated(RESOURCE)
+        );
     }
 }
 
@@ -181,16 +256,25 @@ fn a_reset_in_either_direction_ends_a_session_at_once() {
     for outward in [true, false] {
         let (mut nat, now) = (nat(), Instant::now());
         let (here, there) = ("100.64.0.7:4000", "100.96.0.1:7");
-        nat.translate_out(&mut segment(here, there, 0x02), now).unwrap();
+        nat.translate_out(&mut segment(here, there, 0x02), now)
+            .unwrap();
         if outward {
-            nat.translate_out(&mut segment(here, there, RST), now).unwrap();
+            nat.translate_out(&mut segment(here, there, RST), now)
+                .unwrap();
         } else {
             let mut reset = segment("192.0.2.1:7", here, RST);
-            assert_eq!(nat.translate_in(&mut reset, now), Inbound::Translated(RESOURCE));
+            assert_eq!(
+                nat.translate_in(&mut reset, now),
+                Inbound::Translated(RESOURCE)
+            );
             assert_eq!(reset.source(), ip("100.96.0.1"));
         }
         let mut late = segment("192.0.2.1:7", here, 0x10);
-        assert_eq!(nat.translate_in(&mut late, now), Inbound::Unknown, "{outward}");
+        assert_eq!(
+            nat.translate_in(&mut late, now),
+            Inbound::Unknown,
+            "{outward}"
+        );
     }
 }
 
@@ -209,8 +293,15 @@ fn other_protocols_are_not_translated() {
 #[test]
 fn protocols_do_not_share_ports() {
     let (mut nat, now) = (nat(), Instant::now());
-    nat.translate_out(&mut packet("100.64.0.7:4000", "100.96.0.1:7"), now).unwrap();
+    nat.translate_out(&mut packet("100.64.0.7:4000", "100.96.0.1:7"), now)
+        .unwrap();
     let mut tcp = segment("100.64.0.7:4000", "100.96.0.2:7", 0x02);
     nat.translate_out(&mut tcp, now).unwrap();
-    assert_eq!(tcp.transport(), Transport::Tcp { source: 4000, destination: 7 });
+    assert_eq!(
+        tcp.transport(),
+        Transport::Tcp {
+            source: 4000,
+            destination: 7
+        }
+    );
 }

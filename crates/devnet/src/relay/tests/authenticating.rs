@@ -9,7 +9,12 @@ fn passwords_are_those_of_the_vectors() {
     const HEX: &str = "4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc5bb4af3cf653761ab";
     // spec: data-plane 22, portal 14.3
     for (expiry, secret, salt, expected) in [
-        ("1892160000", HEX, "n23JJ2wKKtt30oXi", "00hqldgk5xLeKKOB+xls9mHMVtgqzie9DulfgQwMv68"),
+        (
+            "1892160000",
+            HEX,
+            "n23JJ2wKKtt30oXi",
+            "00hqldgk5xLeKKOB+xls9mHMVtgqzie9DulfgQwMv68",
+        ),
         (
             "1685984278",
             "1cab293a-4032-46f4-862a-40e5d174b0d2",
@@ -29,7 +34,10 @@ fn passwords_are_those_of_the_vectors() {
             "l0lnRpxhggXGZ9YLsDib5FLVDUJqI3k366VjELKw7c8",
         ),
     ] {
-        assert_eq!(*password(expiry, &SecretString::from(secret), salt), expected);
+        assert_eq!(
+            *password(expiry, &SecretString::from(secret), salt),
+            expected
+        );
     }
 }
 
@@ -58,32 +66,79 @@ fn requests_are_refused_for_the_first_reason_that_applies() {
     let rows = [
         // Authenticated: REFRESH without an allocation.
         GOOD,
-        Row { what: "no integrity", signed: false, code: 401, ..GOOD },
-        Row { what: "no nonce", nonce: None, code: 401, ..GOOD },
-        Row { what: "no UUID", nonce: Some("nonsense"), code: 401, ..GOOD },
+        Row {
+            what: "no integrity",
+            signed: false,
+            code: 401,
+            ..GOOD
+        },
+        Row {
+            what: "no nonce",
+            nonce: None,
+            code: 401,
+            ..GOOD
+        },
+        Row {
+            what: "no UUID",
+            nonce: Some("nonsense"),
+            code: 401,
+            ..GOOD
+        },
         Row {
             what: "an unknown nonce",
             nonce: Some("01234567-89ab-4def-8123-456789abcdef"),
             code: 438,
             ..GOOD
         },
-        Row { what: "a wrong password", password: "wrong", code: 401, ..GOOD },
-        Row { what: "expired", username: Some("1685984278:salt"), code: 401, ..GOOD },
-        Row { what: "expires now", username: Some("1800000000:salt"), code: 401, ..GOOD },
-        Row { what: "expires in a second", username: Some("1800000001:salt"), ..GOOD },
-        Row { what: "the expiry is no number", username: Some("later:salt"), code: 401, ..GOOD },
+        Row {
+            what: "a wrong password",
+            password: "wrong",
+            code: 401,
+            ..GOOD
+        },
+        Row {
+            what: "expired",
+            username: Some("1685984278:salt"),
+            code: 401,
+            ..GOOD
+        },
+        Row {
+            what: "expires now",
+            username: Some("1800000000:salt"),
+            code: 401,
+            ..GOOD
+        },
+        Row {
+            what: "expires in a second",
+            username: Some("1800000001:salt"),
+            ..GOOD
+        },
+        Row {
+            what: "the expiry is no number",
+            username: Some("later:salt"),
+            code: 401,
+            ..GOOD
+        },
     ];
     for row in rows {
         let mut bench = Bench::new();
         let mut message = request(REFRESH, vec![]);
         if let Some(nonce) = row.nonce {
             let offered = nonce == "the offered one";
-            let nonce = if offered { bench.nonce.clone() } else { nonce.to_owned() };
+            let nonce = if offered {
+                bench.nonce.clone()
+            } else {
+                nonce.to_owned()
+            };
             message.add_attribute(Nonce::new(nonce).unwrap());
         }
         let username = row.username.unwrap();
         let right = password_of(username);
-        let key = if row.password.is_empty() { &right } else { row.password };
+        let key = if row.password.is_empty() {
+            &right
+        } else {
+            row.password
+        };
         if row.signed {
             message = sign(message, username, key);
         } else {
@@ -92,7 +147,12 @@ fn requests_are_refused_for_the_first_reason_that_applies() {
         let answer = bench.send(client(), &encode(message)).unwrap();
         assert_eq!(answer.code(), row.code, "{}", row.what);
         assert!(answer.is_signed_for(username), "{}", row.what);
-        assert_eq!(answer.software(), Some("firezone-relay; rev=xxxx"), "{}", row.what);
+        assert_eq!(
+            answer.software(),
+            Some("firezone-relay; rev=xxxx"),
+            "{}",
+            row.what
+        );
         if row.code == 401 || row.code == 438 {
             assert_eq!(answer.realm(), Some("firezone"), "{}", row.what);
             let nonce: uuid::Uuid = answer.nonce().unwrap().parse().unwrap();
@@ -106,7 +166,9 @@ fn requests_are_refused_for_the_first_reason_that_applies() {
 #[test]
 fn requests_without_a_username_get_an_unsigned_challenge() {
     let mut bench = Bench::new();
-    let answer = bench.send(client(), &encode(request(ALLOCATE, vec![udp()]))).unwrap();
+    let answer = bench
+        .send(client(), &encode(request(ALLOCATE, vec![udp()])))
+        .unwrap();
     assert_eq!((answer.code(), answer.realm()), (401, Some("firezone")));
     assert!(!answer.is_signed());
 }
@@ -118,7 +180,11 @@ fn usernames_of_another_form_have_no_password() {
         let mut message = request(REFRESH, vec![]);
         message.add_attribute(Nonce::new(bench.nonce.clone()).unwrap());
         let message = sign(message, username, "anything");
-        assert_eq!(bench.send(client(), &encode(message)).unwrap().code(), 401, "{username}");
+        assert_eq!(
+            bench.send(client(), &encode(message)).unwrap().code(),
+            401,
+            "{username}"
+        );
     }
 }
 
@@ -207,28 +273,41 @@ fn requests_of_the_original_client_parse_and_are_genuine() {
     ] {
         // The last byte of each head is the first of the middle.
         let head = hex(head);
-        let bytes =
-            [&head[..head.len() - 1], &hex(TRACE_MIDDLE), &hex(nonce), &hex(tail)].concat();
+        let bytes = [
+            &head[..head.len() - 1],
+            &hex(TRACE_MIDDLE),
+            &hex(nonce),
+            &hex(tail),
+        ]
+        .concat();
         let request = Request::parse(&bytes).unwrap_or_else(|_| panic!("{name} does not parse"));
         assert_eq!(request.username(), Some(TRACE_USER), "{name}");
         assert_eq!(request.nonce().is_some(), !nonce.is_empty(), "{name}");
         assert!(request.is_signed_with(TRACE_USER, TRACE_PASSWORD), "{name}");
         assert!(!request.is_signed_with(TRACE_USER, "another"), "{name}");
-        assert!(Authority::is_current(TRACE_USER, Duration::from_secs(1_795_536_532)), "{name}");
+        assert!(
+            Authority::is_current(TRACE_USER, Duration::from_secs(1_795_536_532)),
+            "{name}"
+        );
     }
 }
 
 #[test]
 fn the_first_request_of_the_original_client_is_challenged_as_the_original_relay_does() {
-    let config =
-        ServerConfig { ipv4: Some(V4), ipv6: Some(V6), secret: SecretString::from(TRACE_SECRET) };
+    let config = ServerConfig {
+        ipv4: Some(V4),
+        ipv6: Some(V6),
+        secret: SecretString::from(TRACE_SECRET),
+    };
     let mut server = Server::new(config, &SeedTree::new(Seed::from_bytes([9; 32])));
     let head = hex("000300c82112a442ade5b6b7b9c11215f701489100190004110000008000000402000000");
     let tail = hex("00080014c996832c7e169e9899579eb8494d37f61e1726ef");
     let bytes = [head, hex(TRACE_MIDDLE), tail].concat();
     let clock = (Instant::now(), Duration::from_secs(1_795_536_532));
     let reply = server.handle_client(client(), &bytes, &mut FakePorts::default(), clock);
-    let Forward::Reply(reply) = reply else { panic!("{reply:?}") };
+    let Forward::Reply(reply) = reply else {
+        panic!("{reply:?}")
+    };
     let original = hex("
         0113007c2112a442ade5b6b7b9c11215f701489180220018666972657a6f6e652d72656c61793b207265763d
         787878780009001000000401556e617574686f72697a656400140008666972657a6f6e650015002436643663

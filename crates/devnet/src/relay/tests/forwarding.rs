@@ -5,7 +5,11 @@ use super::*;
 const PEERS: [&str; 2] = ["203.0.113.9:9", "[2001:db8::9]:9"];
 
 fn to_peer<'a>(port: u16, peer: &str, payload: &'a [u8]) -> Forward<'a> {
-    Forward::ToPeer { port, peer: address(peer), payload }
+    Forward::ToPeer {
+        port,
+        peer: address(peer),
+        payload,
+    }
 }
 
 #[test]
@@ -15,10 +19,22 @@ fn channel_data_is_the_payload_for_the_bound_peer() {
     bench.bind(0x4fff, PEERS[1]);
     let other = address("198.51.100.7:52626");
     for (from, datagram, expected) in [
-        (client(), "40000004deadbeef", to_peer(port, PEERS[0], b"\xde\xad\xbe\xef")),
-        (client(), "4fff0004deadbeef", to_peer(port, PEERS[1], b"\xde\xad\xbe\xef")),
+        (
+            client(),
+            "40000004deadbeef",
+            to_peer(port, PEERS[0], b"\xde\xad\xbe\xef"),
+        ),
+        (
+            client(),
+            "4fff0004deadbeef",
+            to_peer(port, PEERS[1], b"\xde\xad\xbe\xef"),
+        ),
         // Padding, and anything else behind the payload.
-        (client(), "40000001de000000", to_peer(port, PEERS[0], b"\xde")),
+        (
+            client(),
+            "40000001de000000",
+            to_peer(port, PEERS[0], b"\xde"),
+        ),
         (client(), "40000000", to_peer(port, PEERS[0], b"")),
         // Shorter than it says, or than its header.
         (client(), "40000004deadbe", Forward::Drop),
@@ -58,9 +74,10 @@ fn channels_forward_for_ten_minutes_and_stay_reserved_for_five_more() {
         (899, false, 400, 400),
         (900, false, 0, 0),
     ] {
-        for (number, peer, expected) in
-            [(0x4001, PEERS[0], other_number), (0x4000, "203.0.113.9:10", other_peer)]
-        {
+        for (number, peer, expected) in [
+            (0x4001, PEERS[0], other_number),
+            (0x4000, "203.0.113.9:10", other_peer),
+        ] {
             let mut bench = Bench::new();
             let attributes = [both_families(), vec![lifetime(3600)]].concat();
             let port = bench.ask(client(), ALLOCATE, attributes).relayed()[0].port();
@@ -69,7 +86,11 @@ fn channels_forward_for_ten_minutes_and_stay_reserved_for_five_more() {
             let there = bench.handle(client(), &hex("40000001de")) != Forward::Drop;
             assert_eq!(there, forwards, "{age}");
             assert_eq!(bench.peer(port, PEERS[0]).is_some(), forwards, "{age}");
-            assert_eq!(bench.bind(number, peer), expected, "{age} {number:#x} {peer}");
+            assert_eq!(
+                bench.bind(number, peer),
+                expected,
+                "{age} {number:#x} {peer}"
+            );
         }
     }
 }
@@ -105,7 +126,15 @@ fn two_allocations_of_one_relay_reach_each_other() {
     let other_port = bench.ask(other, ALLOCATE, both_families()).relayed()[0].port();
     let (here, there) = (format!("{V4}:{port}"), format!("{V4}:{other_port}"));
     bench.bind(0x4000, &there);
-    assert_eq!(bench.ask(other, CHANNEL_BIND, channel(0x4007, &here)).code(), 0);
-    assert_eq!(bench.handle(client(), &hex("40000001de")), to_peer(port, &there, b"\xde"));
+    assert_eq!(
+        bench
+            .ask(other, CHANNEL_BIND, channel(0x4007, &here))
+            .code(),
+        0
+    );
+    assert_eq!(
+        bench.handle(client(), &hex("40000001de")),
+        to_peer(port, &there, b"\xde")
+    );
     assert_eq!(bench.peer(other_port, &here), Some((other, 0x4007)));
 }

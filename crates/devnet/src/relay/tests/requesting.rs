@@ -13,7 +13,12 @@ fn an_allocation_has_one_port_in_the_families_that_were_asked_for() {
     let requested = |family| Some(RequestedAddressFamily::new(family).into());
     let additional = |family| Some(AdditionalAddressFamily::new(family).into());
     let (four, six) = (AddressFamily::V4, AddressFamily::V6);
-    let rows: [((_, _), Option<Attribute>, Option<Attribute>, Result<(bool, bool), u16>); 16] = [
+    let rows: [(
+        (_, _),
+        Option<Attribute>,
+        Option<Attribute>,
+        Result<(bool, bool), u16>,
+    ); 16] = [
         ((v4, v6), None, None, Ok((true, false))),
         ((v4, None), None, None, Ok((true, false))),
         ((v4, v6), requested(four), None, Ok((true, false))),
@@ -34,7 +39,10 @@ fn an_allocation_has_one_port_in_the_families_that_were_asked_for() {
     for ((v4, v6), requested, additional, expected) in rows {
         let row = format!("{v4:?} {v6:?} {requested:?} {additional:?}");
         let mut bench = Bench::with(v4, v6);
-        let attributes = [Some(udp()), requested, additional].into_iter().flatten().collect();
+        let attributes = [Some(udp()), requested, additional]
+            .into_iter()
+            .flatten()
+            .collect();
         let answer = bench.ask(client(), ALLOCATE, attributes);
         let Ok((has_v4, has_v6)) = expected else {
             assert_eq!(Err(answer.code()), expected, "{row}");
@@ -47,8 +55,16 @@ fn an_allocation_has_one_port_in_the_families_that_were_asked_for() {
         assert_eq!(families, (has_v4, has_v6), "{row}");
         let v4 = has_v4.then_some(SocketAddr::from((V4, port)));
         let v6 = has_v6.then_some(SocketAddr::from((V6, port)));
-        assert_eq!(answer.relayed(), [v4, v6].into_iter().flatten().collect::<Vec<_>>(), "{row}");
-        assert_eq!((answer.mapped(), answer.lifetime()), (Some(client()), Some(600)), "{row}");
+        assert_eq!(
+            answer.relayed(),
+            [v4, v6].into_iter().flatten().collect::<Vec<_>>(),
+            "{row}"
+        );
+        assert_eq!(
+            (answer.mapped(), answer.lifetime()),
+            (Some(client()), Some(600)),
+            "{row}"
+        );
     }
 }
 
@@ -77,21 +93,37 @@ fn a_taken_port_leads_to_another_one() {
 
 #[test]
 fn lifetimes_are_capped_and_have_a_default() {
-    for (wanted, granted) in [(None, 600), (Some(60), 60), (Some(3600), 3600), (Some(9999), 3600)] {
+    for (wanted, granted) in [
+        (None, 600),
+        (Some(60), 60),
+        (Some(3600), 3600),
+        (Some(9999), 3600),
+    ] {
         let mut bench = Bench::new();
         let attributes = || wanted.map(lifetime).into_iter();
         let answer = bench.ask(client(), ALLOCATE, attributes().chain([udp()]).collect());
         assert_eq!(answer.lifetime(), Some(granted), "{wanted:?}");
-        assert_eq!(bench.server.deadline(), Some(bench.now + Duration::from_secs(granted)));
+        assert_eq!(
+            bench.server.deadline(),
+            Some(bench.now + Duration::from_secs(granted))
+        );
         bench.after(10);
         let answer = bench.ask(client(), REFRESH, attributes().collect());
-        assert_eq!((answer.code(), answer.lifetime()), (0, Some(granted)), "{wanted:?}");
+        assert_eq!(
+            (answer.code(), answer.lifetime()),
+            (0, Some(granted)),
+            "{wanted:?}"
+        );
         bench.after(granted - 1);
         assert_eq!(bench.server.allocations(), 1, "{wanted:?}");
         bench.after(1);
         assert_eq!(bench.server.allocations(), 0, "{wanted:?}");
         assert!(bench.ports.open.is_empty(), "{wanted:?}");
-        assert_eq!(bench.ask(client(), REFRESH, vec![]).code(), 437, "{wanted:?}");
+        assert_eq!(
+            bench.ask(client(), REFRESH, vec![]).code(),
+            437,
+            "{wanted:?}"
+        );
     }
 }
 
@@ -122,10 +154,16 @@ fn channels_are_bound_one_to_one() {
         assert_eq!(bench.bind(number, peer), code, "{why}");
     }
     let bound = bench.ask(client(), CHANNEL_BIND, channel(0x4000, a));
-    let types: Vec<u16> = bound.0.attributes().map(|it| {
-        stun_codec::Attribute::get_type(it).as_u16()
-    }).collect();
-    assert_eq!(types, [0x8022, 0x0008], "only SOFTWARE and MESSAGE-INTEGRITY");
+    let types: Vec<u16> = bound
+        .0
+        .attributes()
+        .map(|it| stun_codec::Attribute::get_type(it).as_u16())
+        .collect();
+    assert_eq!(
+        types,
+        [0x8022, 0x0008],
+        "only SOFTWARE and MESSAGE-INTEGRITY"
+    );
 }
 
 #[test]
@@ -156,14 +194,23 @@ fn permissions_are_accepted_without_effect() {
 #[test]
 fn what_is_no_request_gets_no_answer() {
     let mut bench = Bench::new();
-    for class in
-        [MessageClass::Indication, MessageClass::SuccessResponse, MessageClass::ErrorResponse]
-    {
+    for class in [
+        MessageClass::Indication,
+        MessageClass::SuccessResponse,
+        MessageClass::ErrorResponse,
+    ] {
         let message = Message::<Attribute>::new(class, ALLOCATE, TransactionId::new([1; 12]));
-        assert!(bench.send(client(), &encode(message)).is_none(), "{class:?}");
+        assert!(
+            bench.send(client(), &encode(message)).is_none(),
+            "{class:?}"
+        );
     }
     for first in (4..=63).chain(80..=255) {
-        assert_eq!(bench.handle(client(), &[first; 40]), Forward::Drop, "{first}");
+        assert_eq!(
+            bench.handle(client(), &[first; 40]),
+            Forward::Drop,
+            "{first}"
+        );
     }
     assert_eq!(bench.handle(client(), &[]), Forward::Drop);
 }
