@@ -180,13 +180,16 @@ fn spawn_data_plane<P: Platform>(
         .build()
         .map_err(os("start the data plane"))?;
     let guard = runtime.enter();
-    let tun = platform.create_tun()?;
-    tracing::debug!(interface = tun.name(), "Created the TUN device");
-    let data_plane = DataPlane::new(tunnel, tun, sockets, channels).map_err(|fault| match fault {
-        DataPlaneFault::Bind(source) => os("bind a UDP socket")(source),
-        DataPlaneFault::Tun(source) => os("use the TUN device")(source),
-    })?;
+    let data_plane = data_plane(tunnel, platform, sockets, channels);
     drop(guard);
+    let data_plane = match data_plane {
+        Ok(data_plane) => data_plane,
+        Err(fault) => {
+            // Just dropping it panics: the caller is in a runtime, which must not be blocked.
+            runtime.shutdown_background();
+            return Err(fault);
+        }
+    };
     let run = move || {
         if let Err(fault) = runtime.block_on(data_plane.run()) {
             tracing::error!(error = &fault as &dyn std::error::Error, "The data plane ended");
@@ -194,4 +197,20 @@ fn spawn_data_plane<P: Platform>(
     };
     let builder = thread::Builder::new().name("data plane".into());
     builder.spawn(run).map_err(os("start the data plane"))
+}
+
+/// Opens device and sockets. Must be called in the runtime that will drive them.
+fn data_plane<P: Platform>(
+    tunnel: Tunnel,
+    platform: &mut P,
+    sockets: (platform::Sockets, u16),
+    channels: (mpsc::Receiver<Input>, mpsc::Sender<Report>),
+) -> Result<DataPlane<P::Tun>, ConnectFault> {
+    let os = |action| move |source| ConnectFault::Os { action, source };
+    let tun = platform.create_tun()?;
+    tracing::debug!(interface = tun.name(), "Created the TUN device");
+    DataPlane::new(tunnel, tun, sockets, channels).map_err(|fault| match fault {
+        DataPlaneFault::Bind(source) => os("bind a UDP socket")(source),
+        DataPlaneFault::Tun(source) => os("use the TUN device")(source),
+    })
 }
