@@ -51,13 +51,15 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Settings that cannot work, no TUN device, no socket. Everything later is an event.
+    /// Settings that cannot work, leftovers that stay, no TUN device, no socket. Everything later
+    /// is an event.
     pub fn connect<P: Platform>(
         settings: Settings,
         mut platform: P,
     ) -> Result<(Self, EventStream), ConnectFault> {
         let started_at = Instant::now();
         let login = login(&settings)?;
+        platform.revert()?;
         let resolvers = system_resolvers(&platform);
         let os = |action| move |source| ConnectFault::Os { action, source };
         let tunnel = tunnel(&settings, &resolvers).map_err(os("draw entropy"))?;
