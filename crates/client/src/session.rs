@@ -6,7 +6,7 @@ use crate::{
     entropy,
     error::ConnectFault,
     event::{EventStream, channel},
-    resolve::{OutsideDialer, Resolvers},
+    resolve::{OutsideDialer, Resolvers, outside},
     settings::Settings,
     status::{PortalState, Status},
 };
@@ -154,10 +154,11 @@ fn login(settings: &Settings) -> Result<Login, ConnectFault> {
 }
 
 fn system_resolvers<P: Platform>(platform: &P) -> Vec<IpAddr> {
-    platform.system_resolvers().unwrap_or_else(|fault| {
+    let servers = platform.system_resolvers().unwrap_or_else(|fault| {
         tracing::warn!(%fault, "The system's resolvers are unknown");
         vec![]
-    })
+    });
+    outside(servers)
 }
 
 fn tunnel(settings: &Settings, resolvers: &[IpAddr]) -> std::io::Result<Tunnel> {
