@@ -125,3 +125,6 @@ fn addresses(answer: &Message) -> Vec<IpAddr> {
     };
     answer.answers.iter().filter_map(|record| address(&record.data)).collect()
 }
+
+#[cfg(test)]
+mod tests;
