@@ -121,7 +121,7 @@ impl<T: Tun> DataPlane<T> {
         })
     }
 
-    /// Works until nobody listens any more.
+    /// Works until the control task is gone, or nobody can ask for anything any more.
     pub(crate) async fn run(mut self) -> Result<(), DataPlaneFault> {
         let timer = tokio::time::sleep(Duration::ZERO);
         let mut timer = std::pin::pin!(timer);
@@ -135,6 +135,7 @@ impl<T: Tun> DataPlane<T> {
                 }
                 () = self.sockets.ready() => Woken::Io,
                 () = &mut timer => Woken::Io,
+                () = self.outbox.closed() => Woken::Closed,
             };
             match woken {
                 Woken::Closed => return Ok(()),

@@ -6,7 +6,7 @@ use crate::{
     entropy,
     error::ConnectFault,
     event::{EventStream, channel},
-    resolve::{OutsideDialer, Resolvers},
+    resolve::{OutsideDialer, Resolvers, outside},
     settings::Settings,
     status::{PortalState, Status},
 };
@@ -51,13 +51,15 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Settings that cannot work, no TUN device, no socket. Everything later is an event.
+    /// Settings that cannot work, leftovers that stay, no TUN device, no socket. Everything later
+    /// is an event.
     pub fn connect<P: Platform>(
         settings: Settings,
         mut platform: P,
     ) -> Result<(Self, EventStream), ConnectFault> {
         let started_at = Instant::now();
         let login = login(&settings)?;
+        platform.revert()?;
         let resolvers = system_resolvers(&platform);
         let os = |action| move |source| ConnectFault::Os { action, source };
         let tunnel = tunnel(&settings, &resolvers).map_err(os("draw entropy"))?;
@@ -175,10 +177,11 @@ fn login(settings: &Settings) -> Result<Login, ConnectFault> {
 }
 
 fn system_resolvers<P: Platform>(platform: &P) -> Vec<IpAddr> {
-    platform.system_resolvers().unwrap_or_else(|fault| {
+    let servers = platform.system_resolvers().unwrap_or_else(|fault| {
         tracing::warn!(%fault, "The system's resolvers are unknown");
         vec![]
-    })
+    });
+    outside(servers)
 }
 
 fn tunnel(settings: &Settings, resolvers: &[IpAddr]) -> std::io::Result<Tunnel> {
@@ -210,14 +213,16 @@ fn spawn_data_plane<P: Platform>(
         .build()
         .map_err(os("start the data plane"))?;
     let guard = runtime.enter();
-    let tun = platform.create_tun()?;
-    tracing::debug!(interface = tun.name(), "Created the TUN device");
-    let data_plane =
-        DataPlane::new(tunnel, tun, sockets, channels).map_err(|fault| match fault {
-            DataPlaneFault::Bind(source) => os("bind a UDP socket")(source),
-            DataPlaneFault::Tun(source) => os("use the TUN device")(source),
-        })?;
+    let data_plane = data_plane(tunnel, platform, sockets, channels);
     drop(guard);
+    let data_plane = match data_plane {
+        Ok(data_plane) => data_plane,
+        Err(fault) => {
+            // Just dropping it panics: the caller is in a runtime, which must not be blocked.
+            runtime.shutdown_background();
+            return Err(fault);
+        }
+    };
     let run = move || {
         if let Err(fault) = runtime.block_on(data_plane.run()) {
             tracing::error!(
@@ -228,4 +233,20 @@ fn spawn_data_plane<P: Platform>(
     };
     let builder = thread::Builder::new().name("data plane".into());
     builder.spawn(run).map_err(os("start the data plane"))
+}
+
+/// Opens device and sockets. Must be called in the runtime that will drive them.
+fn data_plane<P: Platform>(
+    tunnel: Tunnel,
+    platform: &mut P,
+    sockets: (platform::Sockets, u16),
+    channels: (mpsc::Receiver<Input>, mpsc::Sender<Report>),
+) -> Result<DataPlane<P::Tun>, ConnectFault> {
+    let os = |action| move |source| ConnectFault::Os { action, source };
+    let tun = platform.create_tun()?;
+    tracing::debug!(interface = tun.name(), "Created the TUN device");
+    DataPlane::new(tunnel, tun, sockets, channels).map_err(|fault| match fault {
+        DataPlaneFault::Bind(source) => os("bind a UDP socket")(source),
+        DataPlaneFault::Tun(source) => os("use the TUN device")(source),
+    })
 }

@@ -2,7 +2,7 @@
 
 use super::{
     access::{Access, Kind},
-    nat::{Inbound, Nat, NatFault},
+    nat::{ErrorOrigin, Inbound, Nat, NatFault},
 };
 use ip_packet::{IcmpError, IpPacket, Transport, Unreachable};
 use model::ranges;
@@ -21,6 +21,7 @@ pub(super) struct Client {
 }
 
 /// What became of a packet from a resource.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum FromResource {
     /// It goes to the client as it stands in its buffer.
     Send,
@@ -79,7 +80,7 @@ impl Client {
         now: Instant,
     ) -> FromResource {
         if let Transport::IcmpError { .. } = packet.transport() {
-            return self.error_from_resource(packet);
+            return self.error_from_resource(packet, now);
         }
         let kind = Kind::inbound(packet);
         let permitted = match self.nat.translate_in(packet, now) {
@@ -96,12 +97,14 @@ impl Client {
 
     /// Errors pass; those about translated packets get the addresses that the client knows.
     /// spec: data-plane 17.4
-    fn error_from_resource(&self, packet: &IpPacket<&mut [u8]>) -> FromResource {
+    fn error_from_resource(&self, packet: &IpPacket<&mut [u8]>, now: Instant) -> FromResource {
         let Some(error) = IcmpError::parse(packet) else {
             return FromResource::Send;
         };
-        let Some((proxy, port)) = self.nat.translate_error(&error) else {
-            return FromResource::Send;
+        let (proxy, port) = match self.nat.origin_of_error(&error, now) {
+            ErrorOrigin::Session(proxy, port) => (proxy, port),
+            ErrorOrigin::Expired => return FromResource::Drop,
+            ErrorOrigin::Unknown => return FromResource::Send,
         };
         let mut buffer = vec![0; ranges::MTU];
         match error.emit_translated(&mut buffer, (proxy, packet.destination()), port) {
@@ -113,3 +116,6 @@ impl Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

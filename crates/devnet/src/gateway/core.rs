@@ -1,6 +1,9 @@
 //! The gateway's data plane, without I/O. spec: data-plane 15
 
-use super::client::{Client, FromResource};
+use super::{
+    client::{Client, FromResource},
+    pattern,
+};
 use connectivity::{
     Authorization, Connectivity, Datagram, Event, NoRelay, Role, Transmit, Upsert, Verdict, Wakeup,
 };
@@ -201,9 +204,13 @@ impl Core {
         };
         let status = match addresses {
             Some(addresses) if client.access.get(lookup.resource).is_some() => {
-                client
-                    .nat
-                    .assign(lookup.resource, &lookup.proxy_ips, addresses);
+                let Lookup {
+                    resource,
+                    domain,
+                    proxy_ips,
+                    ..
+                } = &lookup;
+                client.nat.assign(*resource, domain, proxy_ips, addresses);
                 DomainStatus::Active
             }
             _ => DomainStatus::Inactive,
@@ -284,6 +291,7 @@ impl Core {
             .or_insert_with(|| Client::new(ipv4, ipv6));
         (client.ipv4, client.ipv6) = (ipv4, ipv6);
         client.access.grant(flow.resource, flow.expires_at);
+        self.by_address.retain(|_, owner| *owner != id);
         self.by_address.insert(ipv4.into(), id);
         self.by_address.insert(ipv6.into(), id);
         let reference = flow.reference;
@@ -356,7 +364,8 @@ impl Core {
             .clients
             .get(&lookup.client)
             .and_then(|c| c.access.get(lookup.resource));
-        matches!(granted, Some(Resource::Dns(dns)) if pattern_covers(&dns.address, &lookup.domain))
+        let domain = lookup.domain.as_str();
+        matches!(granted, Some(Resource::Dns(dns)) if pattern::covers(&dns.address, domain))
             && lookup.proxy_ips.len() <= 8
             && lookup
                 .proxy_ips
@@ -435,16 +444,5 @@ fn is_one_of(address: IpAddr, (ipv4, ipv6): (Ipv4Addr, Ipv6Addr)) -> bool {
     address == IpAddr::V4(ipv4) || address == IpAddr::V6(ipv6)
 }
 
-/// Whether a pattern can cover a name: the labels behind the last wildcard are its end.
-///
-/// The client picks the resource by the exact rule; this keeps it from naming other domains.
-fn pattern_covers(pattern: &str, domain: &DomainName) -> bool {
-    let pattern = pattern.trim_end_matches('.').to_ascii_lowercase();
-    match pattern.rfind(['*', '?']) {
-        None => pattern == domain.as_str(),
-        Some(at) => {
-            let fixed = &pattern[at + 1..];
-            domain.as_str().ends_with(fixed) || fixed.strip_prefix('.') == Some(domain.as_str())
-        }
-    }
-}
+#[cfg(test)]
+mod tests;
