@@ -64,16 +64,7 @@ impl TcpServer {
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = seed.stream("sequence numbers of DNS over TCP").next_u64();
         let mut interface = Interface::new(config, &mut device, smoltcp::time::Instant::ZERO);
-        // Every sentinel is ours: any destination counts when the route leads to ourselves.
-        interface.set_any_ip(true);
-        let (v4, v6) = (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST);
-        interface.update_ip_addrs(|addresses| {
-            // The capacity of two is a constant of the library.
-            let _ = addresses.push(IpCidr::new(IpAddress::Ipv4(v4), 32));
-            let _ = addresses.push(IpCidr::new(IpAddress::Ipv6(v6), 128));
-        });
-        let _ = interface.routes_mut().add_default_ipv4_route(v4);
-        let _ = interface.routes_mut().add_default_ipv6_route(v6);
+        own_every_address(&mut interface);
         Self {
             interface,
             device,
@@ -267,6 +258,25 @@ impl Stream {
         self.received.drain(..end);
         Some(message)
     }
+}
+
+/// Every sentinel is ours: any destination counts when the route leads to ourselves.
+fn own_every_address(interface: &mut Interface) {
+    let (v4, v6) = (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST);
+    interface.set_any_ip(true);
+    let mut fits = true;
+    interface.update_ip_addrs(|addresses| {
+        fits &= addresses.push(IpCidr::new(IpAddress::Ipv4(v4), 32)).is_ok();
+        fits &= addresses
+            .push(IpCidr::new(IpAddress::Ipv6(v6), 128))
+            .is_ok();
+    });
+    fits &= interface.routes_mut().add_default_ipv4_route(v4).is_ok();
+    fits &= interface.routes_mut().add_default_ipv6_route(v6).is_ok();
+    debug_assert!(
+        fits,
+        "the library has room for two addresses and two routes"
+    );
 }
 
 fn micros(at: smoltcp::time::Instant) -> u64 {
