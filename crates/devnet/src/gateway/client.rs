@@ -49,7 +49,7 @@ impl Client {
     }
 
     /// A packet from the client to a resource, translated in place. spec: data-plane 15.1
-    pub(super) fn to_resource(
+    pub(super) fn outbound(
         &mut self,
         packet: &mut IpPacket<&mut [u8]>,
         now: Instant,
@@ -74,13 +74,13 @@ impl Client {
     }
 
     /// A packet from a resource to the client, translated in place. spec: data-plane 15.5
-    pub(super) fn from_resource(
+    pub(super) fn inbound(
         &mut self,
         packet: &mut IpPacket<&mut [u8]>,
         now: Instant,
     ) -> FromResource {
         if let Transport::IcmpError { .. } = packet.transport() {
-            return self.error_from_resource(packet, now);
+            return self.inbound_error(packet, now);
         }
         let kind = Kind::inbound(packet);
         let permitted = match self.nat.translate_in(packet, now) {
@@ -97,7 +97,7 @@ impl Client {
 
     /// Errors pass; those about translated packets get the addresses that the client knows.
     /// spec: data-plane 17.4
-    fn error_from_resource(&self, packet: &IpPacket<&mut [u8]>, now: Instant) -> FromResource {
+    fn inbound_error(&self, packet: &IpPacket<&mut [u8]>, now: Instant) -> FromResource {
         let Some(error) = IcmpError::parse(packet) else {
             return FromResource::Send;
         };

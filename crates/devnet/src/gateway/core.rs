@@ -159,7 +159,7 @@ impl Core {
         let Ok(packet) = IpPacket::parse(&mut plain[..len]) else {
             return Received::Consumed;
         };
-        match self.from_client(peer.into(), packet, now) {
+        match self.admit(peer.into(), packet, now) {
             true => Received::Deliver(len),
             false => Received::Consumed,
         }
@@ -184,7 +184,7 @@ impl Core {
         {
             packet.bytes()
         } else {
-            match client.from_resource(&mut packet, now) {
+            match client.inbound(&mut packet, now) {
                 FromResource::Send => packet.bytes(),
                 FromResource::SendInstead(bytes) => {
                     instead = bytes;
@@ -300,7 +300,7 @@ impl Core {
     }
 
     /// Whether the packet goes to the TUN device. spec: data-plane 15.1
-    fn from_client(&mut self, id: ClientId, mut packet: IpPacket<&mut [u8]>, now: Instant) -> bool {
+    fn admit(&mut self, id: ClientId, mut packet: IpPacket<&mut [u8]>, now: Instant) -> bool {
         let Some(client) = self.clients.get_mut(&id) else {
             return false;
         };
@@ -319,7 +319,7 @@ impl Core {
         } else if ranges::is_tunnel(packet.destination()) {
             Err(Some(ip_packet::Unreachable::Prohibited))
         } else {
-            client.to_resource(&mut packet, now)
+            client.outbound(&mut packet, now)
         };
         if let Err(Some(reason)) = refusal {
             let mut buffer = [0; ranges::MTU];

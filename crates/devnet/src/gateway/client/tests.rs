@@ -90,7 +90,7 @@ fn ping(to: &str) -> Vec<u8> {
 }
 
 fn sent(client: &mut Client, mut bytes: Vec<u8>) -> Result<(), Option<Unreachable>> {
-    client.to_resource(
+    client.outbound(
         &mut IpPacket::parse(&mut bytes[..]).unwrap(),
         Instant::now(),
     )
@@ -248,7 +248,7 @@ fn answers_pass_by_the_port_of_the_resource() {
         let mut bytes = packet(from, "100.64.0.7:9");
         let mut packet = IpPacket::parse(&mut bytes[..]).unwrap();
         assert_eq!(
-            client.from_resource(&mut packet, Instant::now()),
+            client.inbound(&mut packet, Instant::now()),
             expected,
             "{from}"
         );
@@ -265,7 +265,7 @@ fn answers_of_a_name_need_a_session_that_is_alive_and_permitted() {
     let receive = |client: &mut Client, now| {
         let mut bytes = answer.clone();
         let mut packet = IpPacket::parse(&mut bytes[..]).unwrap();
-        let fate = client.from_resource(&mut packet, now);
+        let fate = client.inbound(&mut packet, now);
         (fate, packet.source())
     };
     let now = Instant::now();
@@ -317,7 +317,7 @@ fn icmp_errors_name_what_the_client_knows() {
     sent(&mut client, packet("100.64.0.7:9", "100.96.0.1:53")).unwrap();
     sent(&mut client, packet("100.64.0.7:9", "100.96.0.2:53")).unwrap();
     let mut error = error_about(&packet("100.64.0.7:10", "192.0.2.1:53"), "203.0.113.1");
-    let fate = client.from_resource(&mut IpPacket::parse(&mut error[..]).unwrap(), now);
+    let fate = client.inbound(&mut IpPacket::parse(&mut error[..]).unwrap(), now);
     let FromResource::SendInstead(told) = fate else {
         panic!("{fate:?}")
     };
@@ -348,7 +348,7 @@ fn icmp_errors_about_expired_sessions_are_dropped_and_others_pass() {
         (packet("100.64.0.7:9", "10.0.0.1:53"), FromResource::Send),
     ] {
         let mut error = error_about(&about, "203.0.113.1");
-        let fate = client.from_resource(&mut IpPacket::parse(&mut error[..]).unwrap(), late);
+        let fate = client.inbound(&mut IpPacket::parse(&mut error[..]).unwrap(), late);
         assert_eq!(fate, expected);
     }
 }

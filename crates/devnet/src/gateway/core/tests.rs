@@ -99,7 +99,7 @@ fn delivers(core: &mut Core, from: &str, to: &str) -> bool {
     let mut bytes = [0; 100];
     let length = emit_udp(&mut bytes, from.parse().unwrap(), to.parse().unwrap(), b"x").unwrap();
     let packet = IpPacket::parse(&mut bytes[..length]).unwrap();
-    core.from_client(CLIENT, packet, Instant::now())
+    core.admit(CLIENT, packet, Instant::now())
 }
 
 fn assigned(domain: &str, proxy_ips: &[&str]) -> Control {
@@ -116,7 +116,7 @@ fn control(core: &mut Core, control: &Control) -> Vec<Output> {
     let length = control.emit(&mut bytes).unwrap();
     let packet = IpPacket::parse(&mut bytes[..length]).unwrap();
     assert!(
-        !core.from_client(CLIENT, packet, Instant::now()),
+        !core.admit(CLIENT, packet, Instant::now()),
         "control messages go no further"
     );
     outputs(core)

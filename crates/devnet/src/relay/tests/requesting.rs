@@ -10,15 +10,10 @@ use stun_codec::{
 #[test]
 fn an_allocation_has_one_port_in_the_families_that_were_asked_for() {
     let (v4, v6) = (Some(V4), Some(V6));
-    let requested = |family| Some(RequestedAddressFamily::new(family).into());
-    let additional = |family| Some(AdditionalAddressFamily::new(family).into());
+    let requested = |family| Some(Attribute::from(RequestedAddressFamily::new(family)));
+    let additional = |family| Some(Attribute::from(AdditionalAddressFamily::new(family)));
     let (four, six) = (AddressFamily::V4, AddressFamily::V6);
-    let rows: [(
-        (_, _),
-        Option<Attribute>,
-        Option<Attribute>,
-        Result<(bool, bool), u16>,
-    ); 16] = [
+    let rows = [
         ((v4, v6), None, None, Ok((true, false))),
         ((v4, None), None, None, Ok((true, false))),
         ((v4, v6), requested(four), None, Ok((true, false))),
