@@ -1,7 +1,11 @@
 //! What cargo cannot do: `cargo xtask demo | test | tidy | bench`.
 
 mod bench;
+mod binaries;
 mod demo;
+mod interrupt;
+mod nft;
+mod scenarios;
 mod test;
 mod tidy;
 
