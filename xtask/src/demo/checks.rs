@@ -108,7 +108,7 @@ impl<'a> Session<'a> {
                 (Some(figures), path, Some(format!("it should be {}", self.expected)))
             }
             Ok((Err(error), path)) => (None, path, Some(error.to_string())),
-            Err(fault) => (None, None, Some(fault.to_string())),
+            Err(fault) => (None, None, Some(format!("{:#}", anyhow::Error::from(fault)))),
         };
         table.row(&Row {
             what: what.to_owned(),

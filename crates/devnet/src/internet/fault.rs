@@ -10,7 +10,7 @@ pub enum Fault {
     #[error("{0}")]
     Check(String),
     /// A check failed at the socket.
-    #[error("{action}: {source}")]
+    #[error("cannot {action}")]
     Io {
         /// What was tried.
         action: String,

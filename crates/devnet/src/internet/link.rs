@@ -8,7 +8,7 @@ use rtnetlink::{
     packet_route::{
         address::AddressAttribute,
         link::{InfoData, InfoVeth, LinkAttribute, LinkMessage},
-        route::{RouteAttribute, RouteMessage, RouteType},
+        route::{RouteAttribute, RouteMessage, RouteScope, RouteType},
     },
 };
 use std::{
@@ -49,8 +49,8 @@ impl Netlink {
 
     /// Makes a pair of links: one here, and `peer` in another namespace.
     pub(crate) async fn add_pair(&self, name: &str, peer: &str, there: OwnedFd) -> io::Result<()> {
+        // The kernel refuses to switch a peer on before it knows the other end.
         let peer = LinkUnspec::new_with_name(peer)
-            .up()
             .append_extra_attribute(LinkAttribute::NetNsFd(there.as_raw_fd()))
             .build();
         let pair = LinkMessageBuilder::<LinkVeth>::new(name, "unused")
@@ -112,12 +112,14 @@ impl Netlink {
                 .output_interface(index)
                 .table_id(LOCAL)
                 .kind(RouteType::Local)
+                .scope(RouteScope::Host)
                 .build(),
             IpNet::V6(to) => RouteMessageBuilder::<std::net::Ipv6Addr>::new()
                 .destination_prefix(to.network(), to.prefix_len())
                 .output_interface(index)
                 .table_id(LOCAL)
                 .kind(RouteType::Local)
+                .scope(RouteScope::Host)
                 .build(),
         };
         self.handle.route().add(message).execute().await.map_err(into_io)
