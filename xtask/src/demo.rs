@@ -26,6 +26,10 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
+    /// Build without optimisation: sooner there, and slower.
+    #[arg(long)]
+    debug: bool,
+
     /// Do not install nft if it is missing.
     #[arg(long)]
     no_install: bool,
@@ -125,7 +129,8 @@ fn spec(nat: Nat) -> Spec {
 }
 
 fn programs(args: &Args) -> Result<Programs> {
-    let mut programs = Binaries::build(Profile::Release)?.programs();
+    let profile = if args.debug { Profile::Debug } else { Profile::Release };
+    let mut programs = Binaries::build(profile)?.programs();
     let given = [
         (&args.client, &mut programs.client),
         (&args.gateway, &mut programs.gateway),

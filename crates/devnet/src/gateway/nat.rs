@@ -156,7 +156,7 @@ impl Nat {
         self.make_room(now);
         let first = number(inside.0);
         let free = (0..=u16::MAX)
-            .map(|step| first.checked_add(step).unwrap_or(step - (u16::MAX - first)))
+            .map(|step| first.checked_add(step).unwrap_or_else(|| step - (u16::MAX - first)))
             .map(|port| (with_number(inside.0, port), real))
             .find(|outside| !self.by_outside.contains_key(outside));
         let outside = free.ok_or(NatFault::NoAddress)?;

@@ -88,7 +88,6 @@ pub struct Deployment<'a> {
     gateways: Vec<Program>,
     relays: Vec<Program>,
     portal: Option<Program>,
-    notified: usize,
 }
 
 impl<'a> Deployment<'a> {
@@ -110,7 +109,6 @@ impl<'a> Deployment<'a> {
             gateways: Vec::new(),
             relays: Vec::new(),
             portal: None,
-            notified: 0,
         };
         network.start_portal()?;
         network.start_relays()?;
@@ -135,8 +133,9 @@ impl<'a> Deployment<'a> {
     ///
     /// When it does not get ready.
     pub fn start_client(&mut self) -> Result<Duration, Fault> {
-        self.notified += 1;
-        let path = self.directory.path().join(format!("notify-{}", self.notified));
+        let path = self.directory.path().join("notify");
+        // The client before had another socket of that name.
+        fs::remove_file(&path).unwrap_or_default();
         let socket = UnixDatagram::bind(&path)
             .and_then(|socket| {
                 socket.set_read_timeout(Some(Duration::from_millis(1)))?;
