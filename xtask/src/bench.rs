@@ -1,9 +1,34 @@
-//! bench
+//! Speed and memory, as anyone can measure them.
+
+use crate::workspace;
+use anyhow::{Result, ensure};
+use std::process::Command;
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
 
-pub(crate) fn run(_args: &Args) -> anyhow::Result<()> {
-    anyhow::bail!("not there yet")
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// The tunnel without I/O, against the bare cipher.
+    Core,
+}
+
+/// Measures what was asked for.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    match &args.what {
+        What::Core => core(),
+    }
+}
+
+/// The in-core bench is a bench target, so that cargo builds it optimized.
+fn core() -> Result<()> {
+    let mut command = Command::new(workspace::cargo());
+    command.args(["bench", "--quiet", "--package", "netsim", "--bench", "core"]);
+    let status = command.current_dir(workspace::root()).status()?;
+    ensure!(status.success(), "the bench failed with {status}");
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The programs of this workspace, built.
 
+use crate::workspace;
 use anyhow::{Context as _, Result, ensure};
 use devnet::internet::{Launch, Programs};
 use serde_json::Value;
@@ -30,14 +31,13 @@ pub(crate) struct Binaries {
 impl Binaries {
     /// Builds them; cargo shows its progress.
     pub(crate) fn build(profile: Profile) -> Result<Self> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(cargo);
+        let mut command = Command::new(workspace::cargo());
         command.args(["build", "--package", "headless-client", "--package", "firezone-devnet"]);
         command.arg("--message-format=json-render-diagnostics");
         if profile == Profile::Release {
             command.arg("--release");
         }
-        command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+        command.current_dir(workspace::root());
         let mut cargo = command.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
         let messages = cargo.stdout.take().context("cargo has no output")?;
         let mut found = Vec::new();

@@ -8,6 +8,7 @@ mod nft;
 mod scenarios;
 mod test;
 mod tidy;
+mod workspace;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -26,6 +27,8 @@ enum Task {
     Bench(bench::Args),
     /// Lay a little internet, run everything in it, and use it as a user would.
     Demo(demo::Args),
+    /// Run the real programs through scenarios in network namespaces.
+    Scenarios,
     /// Run every check and every test.
     Test(test::Args),
     /// Check what the house holds to and cargo does not know.
@@ -36,13 +39,18 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Bench(args) => bench::run(&args),
         Task::Demo(args) => demo::run(&args),
+        Task::Scenarios => binaries::Binaries::build(binaries::Profile::Debug)
+            .and_then(|binaries| scenarios::run(&binaries)),
         Task::Test(args) => test::run(&args),
         Task::Tidy(args) => tidy::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            #[expect(clippy::print_stderr, reason = "this is where errors of the program go")]
+            #[expect(
+                clippy::print_stderr,
+                reason = "this is where errors of the program go"
+            )]
             {
                 eprintln!("Error: {error:#}");
             }

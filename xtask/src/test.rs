@@ -1,9 +1,83 @@
-//! test
+//! `cargo xtask test`: every check and every test, in one order, on one machine.
+//!
+//! A missing tool is installed or named before anything is built, so that no test can be left out
+//! unnoticed.
+
+mod needs;
+mod steps;
+
+use crate::workspace;
+use anyhow::{Result, bail};
+use std::time::{Duration, Instant};
+use steps::{Step, Work};
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Only name what is missing, and install nothing.
+    #[arg(long)]
+    no_install: bool,
+}
 
-pub(crate) fn run(_args: &Args) -> anyhow::Result<()> {
-    anyhow::bail!("not there yet")
+/// Runs all steps; stops at the first that fails.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    needs::provide(!args.no_install)?;
+    let steps = steps::all();
+    let started_at = Instant::now();
+    for (index, step) in steps.iter().enumerate() {
+        say(&format!("[{}/{}] {}", index + 1, steps.len(), step.name));
+        let began_at = Instant::now();
+        if let Err(error) = perform(step) {
+            say(&line("failed", step.name, began_at.elapsed()));
+            return Err(error);
+        }
+        say(&line("ok", step.name, began_at.elapsed()));
+    }
+    say(&line("ok", "everything", started_at.elapsed()));
+    Ok(())
+}
+
+fn perform(step: &Step) -> Result<()> {
+    match &step.work {
+        Work::Cargo(cargo) => {
+            say(&format!("      {cargo}"));
+            let status = cargo.command(&workspace::cargo()).status()?;
+            if !status.success() {
+                bail!("{}: `{cargo}` failed with {status}", step.name);
+            }
+            Ok(())
+        }
+        Work::Task(task) => task(),
+    }
+}
+
+fn line(outcome: &str, name: &str, took: Duration) -> String {
+    format!("{outcome:6} {name} in {:.1} s", took.as_secs_f64())
+}
+
+/// One line of progress.
+#[expect(clippy::print_stdout, reason = "progress is the output of the task")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_step_ends_with_a_line_of_its_time() {
+        let took = Duration::from_millis(1234);
+        assert_eq!(line("ok", "format", took), "ok     format in 1.2 s");
+    }
+
+    #[test]
+    fn a_step_that_fails_says_what_it_ran() {
+        let step = Step::cargo("nonsense", "no-such-command --locked");
+        let error = perform(&step).unwrap_err().to_string();
+        assert!(
+            error.starts_with("nonsense: `cargo no-such-command --locked` failed"),
+            "{error}"
+        );
+    }
 }

@@ -1,9 +1,155 @@
-//! tidy
+//! `cargo xtask tidy`: what the house holds to and cargo does not know.
+//!
+//! Every check is a function from text or metadata to findings; only this file and
+//! [`files`] read anything.
+
+mod arrows;
+mod budget;
+mod dependencies;
+mod files;
+mod finding;
+mod lexer;
+mod license;
+mod manifest;
+mod metadata;
+mod purity;
+mod source;
+mod text;
+
+use crate::workspace;
+use anyhow::{Context as _, Result, bail};
+use dependencies::Rules;
+use files::Files;
+use finding::Finding;
+use serde_json::Value;
+use source::Source;
+use std::{fs, process::Command};
 
 /// Options of `cargo xtask tidy`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
-pub(crate) fn run(_args: &Args) -> anyhow::Result<()> {
-    anyhow::bail!("not there yet")
+/// Prints all findings; fails if there is one.
+#[expect(clippy::print_stdout, reason = "findings are the output of the task")]
+pub(crate) fn run(_args: &Args) -> Result<()> {
+    let root = workspace::root();
+    let deny = fs::read_to_string(root.join("deny.toml")).context("deny.toml")?;
+    let mut findings = check(&files::read(&root)?, &deny);
+    match cargo_metadata() {
+        Ok(metadata) => findings.extend(check_metadata(&metadata, &deny)),
+        Err(error) => findings.push(Finding::new("Cargo.lock", 1, format!("{error:#}"))),
+    }
+    findings.sort();
+    findings.dedup();
+    for finding in &findings {
+        println!("{finding}");
+    }
+    match findings.len() {
+        0 => Ok(()),
+        count => bail!("tidy found {count} places that break a rule"),
+    }
+}
+
+/// All checks of texts.
+fn check(files: &Files, deny: &str) -> Vec<Finding> {
+    let sources = files
+        .rust
+        .iter()
+        .map(|(path, text)| Source::new(path, text));
+    let mut sources: Vec<Source> = sources.collect();
+    source::mark_test_modules(&mut sources);
+
+    let mut findings = budget::check(&sources);
+    for source in &sources {
+        findings.extend(purity::check(source));
+        findings.extend(text::check_source(source));
+    }
+    for (path, manifest) in &files.manifests {
+        findings.extend(manifest::check_member(path, manifest));
+    }
+    for (path, document) in files.manifests.iter().chain(&files.documents) {
+        findings.extend(text::check_document(path, document));
+        if path == "Cargo.toml" {
+            findings.extend(manifest::check_root(path, document));
+        }
+    }
+    findings.extend(Rules::parse(deny).1);
+    findings
+}
+
+/// All checks of what cargo makes of the manifests.
+fn check_metadata(metadata: &Value, deny: &str) -> Vec<Finding> {
+    let (rules, _) = Rules::parse(deny);
+    let mut findings = arrows::check(metadata);
+    findings.extend(dependencies::check(metadata, &rules));
+    findings
+}
+
+fn cargo_metadata() -> Result<Value> {
+    let output = Command::new(workspace::cargo())
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .current_dir(workspace::root())
+        .output()
+        .context("cannot run cargo metadata")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said: Vec<&str> = said.lines().map(str::trim).collect();
+        bail!("cargo metadata: {}", said.join(" "));
+    }
+    serde_json::from_slice(&output.stdout).context("cargo metadata printed no JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn file(path: &str, text: &str) -> (String, String) {
+        (path.to_owned(), text.to_owned())
+    }
+
+    #[test]
+    fn every_check_is_asked() {
+        let files = Files {
+            rust: vec![
+                file(
+                    "crates/model/src/a.rs",
+                    "fn f() { Instant::now().unwrap() }\n",
+                ),
+                file(
+                    "crates/model/src/b.rs",
+                    &format!("//! b\n{}", "\n".repeat(700)),
+                ),
+            ],
+            manifests: vec![file("crates/model/Cargo.toml", "[patch.crates-io]\n")],
+            documents: vec![
+                file(
+                    "Cargo.toml",
+                    "[workspace.dependencies]\nring = \"1\" # why\n",
+                ),
+                file("docs/x.md", concat!("TO", "DO\n")),
+            ],
+        };
+        let metadata = metadata::fixture::workspace(&[("model", &[]), ("utils", &[])]);
+        let deny = "allow = [\n    \"MIT\",\n]\nskip = [\n    \"nonsense\",\n]\n";
+        let mut findings = check(&files, deny);
+        findings.extend(check_metadata(&metadata, deny));
+        let found: BTreeSet<_> = findings.iter().map(|f| (f.file.as_str(), f.line)).collect();
+        let places = [
+            ("Cargo.toml", 2),
+            ("crates/model/Cargo.toml", 1),
+            ("crates/model/src/a.rs", 1),
+            ("crates/model/src/b.rs", 1),
+            ("crates/utils/Cargo.toml", 1),
+            ("deny.toml", 2),
+            ("deny.toml", 5),
+            ("docs/x.md", 1),
+        ];
+        assert_eq!(found, places.into());
+        let in_a = findings
+            .iter()
+            .filter(|f| f.file == "crates/model/src/a.rs")
+            .count();
+        assert_eq!(in_a, 3, "impure, unwrapped and undocumented");
+    }
 }

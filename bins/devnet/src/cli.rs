@@ -17,7 +17,13 @@ use url::Url;
 #[command(name = "firezone-devnet", version)]
 pub(crate) struct Cli {
     /// What to log: a level, or `target=level` pairs separated by commas.
-    #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info", global = true)]
+    #[arg(
+        long,
+        env = "RUST_LOG",
+        value_name = "FILTER",
+        default_value = "info",
+        global = true
+    )]
     pub(crate) log_filter: String,
 
     #[command(subcommand)]
@@ -48,7 +54,13 @@ pub(crate) struct Login {
     pub(crate) api_url: Url,
 
     /// The token; give it by the variable, arguments are readable by everyone.
-    #[arg(long, env = "FIREZONE_TOKEN", hide_env_values = true, hide = true, default_value = "")]
+    #[arg(
+        long,
+        env = "FIREZONE_TOKEN",
+        hide_env_values = true,
+        hide = true,
+        default_value = ""
+    )]
     pub(crate) token: SecretString,
 
     /// What the portal calls this party [default: the host name].
@@ -74,7 +86,12 @@ pub(crate) struct Relay {
     pub(crate) login: Login,
 
     /// Public IPv4 address.
-    #[arg(long, env = "PUBLIC_IP4_ADDR", value_name = "ADDRESS", required_unless_present = "public_ip6_addr")]
+    #[arg(
+        long,
+        env = "PUBLIC_IP4_ADDR",
+        value_name = "ADDRESS",
+        required_unless_present = "public_ip6_addr"
+    )]
     pub(crate) public_ip4_addr: Option<Ipv4Addr>,
 
     /// Public IPv6 address.
@@ -152,12 +169,20 @@ pub(crate) enum NatKind {
 /// The arguments with the party that the program's name asks for.
 pub(crate) fn arguments(mut given: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let program = given.next().unwrap_or_default();
-    let name = Path::new(&program).file_stem().map(PathBuf::from).unwrap_or_default();
+    let name = Path::new(&program)
+        .file_stem()
+        .map(PathBuf::from)
+        .unwrap_or_default();
     let name = name.to_string_lossy().into_owned();
-    let party = ["gateway", "portal", "relay"]
+    let party = ["gateway", "portal", "relay"].into_iter().find(|party| {
+        name.strip_suffix(party)
+            .is_some_and(|rest| rest.ends_with('-'))
+    });
+    [program]
         .into_iter()
-        .find(|party| name.strip_suffix(party).is_some_and(|rest| rest.ends_with('-')));
-    [program].into_iter().chain(party.map(OsString::from)).chain(given).collect()
+        .chain(party.map(OsString::from))
+        .chain(given)
+        .collect()
 }
 
 #[cfg(test)]
@@ -176,9 +201,18 @@ mod tests {
             let given = [name, "--help"].map(OsString::from);
             arguments(given.into_iter())
         };
-        assert_eq!(arguments("/usr/bin/firezone-devnet"), ["/usr/bin/firezone-devnet", "--help"]);
-        assert_eq!(arguments("x/firezone-relay"), ["x/firezone-relay", "relay", "--help"]);
-        assert_eq!(arguments("dev-gateway"), ["dev-gateway", "gateway", "--help"]);
+        assert_eq!(
+            arguments("/usr/bin/firezone-devnet"),
+            ["/usr/bin/firezone-devnet", "--help"]
+        );
+        assert_eq!(
+            arguments("x/firezone-relay"),
+            ["x/firezone-relay", "relay", "--help"]
+        );
+        assert_eq!(
+            arguments("dev-gateway"),
+            ["dev-gateway", "gateway", "--help"]
+        );
         assert_eq!(arguments("gateway"), ["gateway", "--help"]);
     }
 }

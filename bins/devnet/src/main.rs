@@ -20,7 +20,10 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "this is where errors of the program go")]
+#[expect(
+    clippy::print_stderr,
+    reason = "this is where errors of the program go"
+)]
 fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("Error: {error:#}");
     ExitCode::FAILURE

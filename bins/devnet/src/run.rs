@@ -26,7 +26,10 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
     }
     let filter = EnvFilter::try_new(&cli.log_filter)
         .with_context(|| format!("{:?} is no log filter", cli.log_filter))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .init();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -103,7 +106,11 @@ async fn run_relay(options: Relay, stop: mpsc::Receiver<()>) -> Result<()> {
 }
 
 fn name(login: &Login) -> String {
-    login.firezone_name.clone().or_else(host::host_name).unwrap_or_default()
+    login
+        .firezone_name
+        .clone()
+        .or_else(host::host_name)
+        .unwrap_or_default()
 }
 
 fn user_agent(component: &str) -> String {

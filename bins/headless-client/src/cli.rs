@@ -21,7 +21,13 @@ use url::Url;
 )]
 pub(crate) struct Cli {
     /// How programs on this machine find the names of resources.
-    #[arg(long, env = "FIREZONE_DNS_CONTROL", value_name = "METHOD", default_value_t, global = true)]
+    #[arg(
+        long,
+        env = "FIREZONE_DNS_CONTROL",
+        value_name = "METHOD",
+        default_value_t,
+        global = true
+    )]
     pub(crate) dns_control: DnsControl,
 
     /// Write log files into this directory, too.
@@ -29,15 +35,34 @@ pub(crate) struct Cli {
     pub(crate) log_dir: Option<PathBuf>,
 
     /// What to log: a level, or `target=level` pairs separated by commas.
-    #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info", global = true)]
+    #[arg(
+        long,
+        env = "RUST_LOG",
+        value_name = "FILTER",
+        default_value = "info",
+        global = true
+    )]
     pub(crate) log_filter: String,
 
     /// Give up when the portal stays away for this long, such as `5m` or `30d`.
-    #[arg(short, long, env = "MAX_PARTITION_TIME", value_name = "TIME", global = true)]
+    #[arg(
+        short,
+        long,
+        env = "MAX_PARTITION_TIME",
+        value_name = "TIME",
+        global = true
+    )]
     pub(crate) max_partition_time: Option<HumanDuration>,
 
     /// Base URL of the portal.
-    #[arg(short = 'u', long, env = "FIREZONE_API_URL", value_name = "URL", default_value = "wss://api.firezone.dev/", global = true)]
+    #[arg(
+        short = 'u',
+        long,
+        env = "FIREZONE_API_URL",
+        value_name = "URL",
+        default_value = "wss://api.firezone.dev/",
+        global = true
+    )]
     pub(crate) api_url: Url,
 
     /// Look whether everything is in place, change nothing, and exit.
@@ -53,7 +78,14 @@ pub(crate) struct Cli {
     pub(crate) firezone_name: Option<String>,
 
     /// Identity of this machine [default: made at the first start and kept].
-    #[arg(short = 'i', long, env = "FIREZONE_ID", value_name = "ID", hide_env_values = true, global = true)]
+    #[arg(
+        short = 'i',
+        long,
+        env = "FIREZONE_ID",
+        value_name = "ID",
+        hide_env_values = true,
+        global = true
+    )]
     pub(crate) firezone_id: Option<String>,
 
     /// File with the token; it must belong to root and be readable by nobody else.
@@ -92,7 +124,10 @@ mod tests {
 
     #[test]
     fn options_stand_before_and_after_the_subcommand() {
-        for line in [&["client", "--check", "standalone"], &["client", "standalone", "--check"]] {
+        for line in [
+            &["client", "--check", "standalone"],
+            &["client", "standalone", "--check"],
+        ] {
             assert!(Cli::try_parse_from(line).unwrap().check, "{line:?}");
         }
     }

@@ -10,7 +10,8 @@ impl FromStr for HumanDuration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let fault = || format!("{text:?} is no duration: give a number and a unit, such as 5m or 30d");
+        let fault =
+            || format!("{text:?} is no duration: give a number and a unit, such as 5m or 30d");
         let mut total = Duration::ZERO;
         let mut rest = text.trim();
         if rest.is_empty() {
@@ -19,7 +20,9 @@ impl FromStr for HumanDuration {
         while !rest.is_empty() {
             let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(fault)?;
             let (number, tail) = rest.split_at(digits);
-            let letters = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
+            let letters = tail
+                .find(|c: char| !c.is_ascii_alphabetic())
+                .unwrap_or(tail.len());
             let (unit, tail) = tail.split_at(letters);
             let number: u64 = number.parse().map_err(|_| fault())?;
             let seconds = match unit {
@@ -31,7 +34,9 @@ impl FromStr for HumanDuration {
                 _ => return Err(fault()),
             };
             let part = number.checked_mul(seconds).map(Duration::from_secs);
-            total = part.and_then(|part| total.checked_add(part)).ok_or_else(fault)?;
+            total = part
+                .and_then(|part| total.checked_add(part))
+                .ok_or_else(fault)?;
             rest = tail.trim_start();
         }
         Ok(Self(total))
@@ -44,9 +49,14 @@ mod tests {
 
     #[test]
     fn units_add_up() {
-        for (text, seconds) in
-            [("90s", 90), ("5m", 300), ("1h 30m", 5400), ("1h30m", 5400), ("30d", 2_592_000), ("1 week", 0)]
-        {
+        for (text, seconds) in [
+            ("90s", 90),
+            ("5m", 300),
+            ("1h 30m", 5400),
+            ("1h30m", 5400),
+            ("30d", 2_592_000),
+            ("1 week", 0),
+        ] {
             let parsed = text.parse::<HumanDuration>();
             match seconds {
                 0 => assert!(parsed.is_err(), "{text}"),
@@ -57,7 +67,16 @@ mod tests {
 
     #[test]
     fn numbers_without_a_unit_and_nonsense_are_refused() {
-        for text in ["", " ", "5", "m", "5x", "-5m", "99999999999999999999s", "18446744073709551615w"] {
+        for text in [
+            "",
+            " ",
+            "5",
+            "m",
+            "5x",
+            "-5m",
+            "99999999999999999999s",
+            "18446744073709551615w",
+        ] {
             assert!(text.parse::<HumanDuration>().is_err(), "{text}");
         }
     }

@@ -28,7 +28,10 @@ fn main() -> ExitCode {
 }
 
 /// One line on standard error: what happened, and why, outermost first.
-#[expect(clippy::print_stderr, reason = "this is where errors of the program go")]
+#[expect(
+    clippy::print_stderr,
+    reason = "this is where errors of the program go"
+)]
 fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("Error: {error:#}");
     ExitCode::FAILURE

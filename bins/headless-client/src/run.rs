@@ -3,7 +3,6 @@
 use crate::{cli::Cli, host, log, settings};
 use anyhow::{Context as _, Result};
 use client::{Event, EventStream, Session};
-use platform::Platform as _;
 use sd_notify::NotifyState;
 use secrecy::SecretString;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,13 +23,17 @@ pub(crate) fn run(cli: Cli, token: Option<SecretString>) -> Result<()> {
         .build()
         .context("cannot start the runtime")?;
     runtime.block_on(async {
-        let options = host::Options { dns_control: cli.dns_control, ..host::Options::default() };
-        let mut platform = host::Platform::new(options)?;
+        let options = host::Options {
+            dns_control: cli.dns_control,
+            ..host::Options::default()
+        };
+        let platform = host::Platform::new(options)?;
         if cli.check {
+            // Dropping it would revert what another instance has applied.
+            std::mem::forget(platform);
             tracing::info!("Everything that can be checked without changes is in place");
             return Ok(());
         }
-        platform.revert().context("cannot undo what an earlier run left behind")?;
         let signals = Signals::new().context("cannot listen for signals")?;
         let (session, events) = Session::connect(settings, platform)?;
         let result = serve(&session, events, signals, cli.exit).await;

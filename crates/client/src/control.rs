@@ -6,7 +6,7 @@ use crate::{
     event::{Event, EventSink},
     forward::forward,
     portal,
-    resolve::Resolvers,
+    resolve::{Resolvers, outside},
     status::PortalState,
 };
 use model::{InterfacePlan, PublicKey};
@@ -94,7 +94,9 @@ impl<P: Platform> Control<P> {
                 *self.state.lock() = PortalState::Connected;
                 Ok(())
             }
-            ChannelEvent::Message(message) => self.tell(Input::Portal(portal::update(message))).await,
+            ChannelEvent::Message(message) => {
+                self.tell(Input::Portal(portal::update(message))).await
+            }
             ChannelEvent::Hiccup { error, retry_in } => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -189,8 +191,7 @@ impl<P: Platform> Control<P> {
     }
 
     async fn use_resolvers(&mut self, servers: Vec<IpAddr>) -> Result<(), Disconnected> {
-        let outside = |server: &IpAddr| !model::ranges::is_sentinel(*server);
-        let servers: Vec<IpAddr> = servers.into_iter().filter(outside).collect();
+        let servers = outside(servers);
         self.resolvers.lock().clone_from(&servers);
         self.tell(Input::SetResolvers(servers)).await
     }

@@ -109,10 +109,19 @@ impl<T: Tun> DataPlane<T> {
         let sockets = Sockets::bind(factory, preferred_port).map_err(DataPlaneFault::Bind)?;
         let (up, down) = (PacketBatch::new(BATCH), PacketBatch::new(BATCH));
         let received = RecvBatch::new();
-        Ok(Self { tunnel, tun, sockets, inbox, outbox, up, down, received })
+        Ok(Self {
+            tunnel,
+            tun,
+            sockets,
+            inbox,
+            outbox,
+            up,
+            down,
+            received,
+        })
     }
 
-    /// Works until nobody listens any more.
+    /// Works until the control task is gone, or nobody can ask for anything any more.
     pub(crate) async fn run(mut self) -> Result<(), DataPlaneFault> {
         let timer = tokio::time::sleep(Duration::ZERO);
         let mut timer = std::pin::pin!(timer);
@@ -126,6 +135,7 @@ impl<T: Tun> DataPlane<T> {
                 }
                 () = self.sockets.ready() => Woken::Io,
                 () = &mut timer => Woken::Io,
+                () = self.outbox.closed() => Woken::Closed,
             };
             match woken {
                 Woken::Closed => return Ok(()),
@@ -228,7 +238,8 @@ impl<T: Tun> DataPlane<T> {
             tracing::warn!("The control task is busy");
             if let Report::Query(query) = report {
                 let failed = Err(DnsFailure::Failed);
-                self.tunnel.handle_dns_answer(query.id, failed, Instant::now());
+                self.tunnel
+                    .handle_dns_answer(query.id, failed, Instant::now());
             }
         }
     }
@@ -237,7 +248,8 @@ impl<T: Tun> DataPlane<T> {
         let now = Instant::now();
         match input {
             Input::DnsAnswer(id, answer) => {
-                self.tunnel.handle_dns_answer(id, answer.as_deref().map_err(|&fault| fault), now);
+                self.tunnel
+                    .handle_dns_answer(id, answer.as_deref().map_err(|&fault| fault), now);
             }
             Input::Portal(update) => self.tunnel.handle_portal(update, now),
             Input::Reset => self.reset(entropy::seed().map_err(DataPlaneFault::Bind)?, now)?,

@@ -11,6 +11,8 @@ use std::io;
 /// When the operating system has no entropy to give.
 pub(crate) fn seed() -> io::Result<Seed> {
     let mut bytes = [0; 32];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| io::Error::other("no entropy"))?;
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| io::Error::other("no entropy"))?;
     Ok(Seed::from_bytes(bytes))
 }

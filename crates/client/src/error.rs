@@ -11,6 +11,9 @@ pub enum ConnectFault {
     /// The settings cannot work.
     #[error("the settings cannot work")]
     Settings(#[from] LoginFault),
+    /// What an earlier run left behind cannot be removed.
+    #[error("cannot undo what an earlier run left behind")]
+    Revert(#[from] PlatformFault),
     /// There is no TUN device.
     #[error("cannot create the tunnel interface")]
     Tun(#[from] TunFault),

@@ -139,7 +139,9 @@ mod tests {
         let (sink, mut stream) = channel();
         for n in 0..=255 {
             let gateway = model::GatewayId::from_bytes([n; 16]);
-            sink.send(Event::Gateway(tunnel_core::Event::GatewayConnected(gateway)));
+            sink.send(Event::Gateway(tunnel_core::Event::GatewayConnected(
+                gateway,
+            )));
         }
         sink.finish();
         let mut count = 0;

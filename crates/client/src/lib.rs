@@ -16,7 +16,12 @@
 //! use client::{Event, Session, Settings};
 //!
 //! # async fn run<P: platform::Platform>(platform: P) -> Result<(), Box<dyn std::error::Error>> {
-//! let os = portal_client::OsInfo::default();
+//! let os = portal_client::OsInfo {
+//!     name: "Ubuntu".into(),
+//!     version: "24.4.0".into(),
+//!     arch: Some("x86_64".into()),
+//!     kernel: None,
+//! };
 //! let settings = Settings::new(
 //!     "wss://api.example.test/".parse()?,
 //!     std::fs::read_to_string("token")?.trim().to_owned().into(),

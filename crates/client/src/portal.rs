@@ -1,8 +1,6 @@
 //! Joins the portal's messages and the tunnel's: neither knows the other.
 
-use portal_client::v1::client::{
-    CandidatesForGateways, FailureReason, FromPortal, ToPortal,
-};
+use portal_client::v1::client::{CandidatesForGateways, FailureReason, FromPortal, ToPortal};
 use tunnel_core::{Authorized, PortalRequest, PortalUpdate};
 
 /// What a message of the portal means to the tunnel.
@@ -24,12 +22,14 @@ pub(crate) fn update(message: FromPortal) -> PortalUpdate {
             resource: failure.resource_id,
             offline: failure.reason == FailureReason::Offline,
         },
-        FromPortal::IceCandidates(of) => {
-            PortalUpdate::CandidatesAdded { gateway: of.gateway_id, candidates: of.candidates }
-        }
-        FromPortal::InvalidateIceCandidates(of) => {
-            PortalUpdate::CandidatesRemoved { gateway: of.gateway_id, candidates: of.candidates }
-        }
+        FromPortal::IceCandidates(of) => PortalUpdate::CandidatesAdded {
+            gateway: of.gateway_id,
+            candidates: of.candidates,
+        },
+        FromPortal::InvalidateIceCandidates(of) => PortalUpdate::CandidatesRemoved {
+            gateway: of.gateway_id,
+            candidates: of.candidates,
+        },
         FromPortal::Init(init) => PortalUpdate::Init {
             interface: init.interface,
             resources: init.resources,
@@ -47,16 +47,31 @@ pub(crate) fn update(message: FromPortal) -> PortalUpdate {
 /// The message that makes a request; none if it is made by connecting anew.
 pub(crate) fn message(request: PortalRequest) -> Option<ToPortal> {
     Some(match request {
-        PortalRequest::CreateFlow { resource, connected_gateways } => ToPortal::CreateFlow {
+        PortalRequest::CreateFlow {
+            resource,
+            connected_gateways,
+        } => ToPortal::CreateFlow {
             resource_id: resource,
             connected_gateway_ids: connected_gateways,
         },
-        PortalRequest::AddCandidates { gateway, candidates } => {
+        PortalRequest::AddCandidates {
+            gateway,
+            candidates,
+        } => {
             let gateway_ids = vec![gateway];
-            ToPortal::BroadcastIceCandidates(CandidatesForGateways { gateway_ids, candidates })
+            ToPortal::BroadcastIceCandidates(CandidatesForGateways {
+                gateway_ids,
+                candidates,
+            })
         }
-        PortalRequest::RemoveCandidates { gateway, candidates } => {
-            let of = CandidatesForGateways { gateway_ids: vec![gateway], candidates };
+        PortalRequest::RemoveCandidates {
+            gateway,
+            candidates,
+        } => {
+            let of = CandidatesForGateways {
+                gateway_ids: vec![gateway],
+                candidates,
+            };
             ToPortal::BroadcastInvalidatedIceCandidates(of)
         }
         PortalRequest::Reconnect => return None,

@@ -26,6 +26,12 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// The system's resolvers, kept up to date by the control task.
 pub(crate) type Resolvers = Arc<Mutex<Vec<IpAddr>>>;
 
+/// Resolvers without those that are our own: asking them would lead into the tunnel.
+pub(crate) fn outside(mut servers: Vec<IpAddr>) -> Vec<IpAddr> {
+    servers.retain(|server| !model::ranges::is_sentinel(*server));
+    servers
+}
+
 /// Dials the portal outside the tunnel.
 pub(crate) struct OutsideDialer {
     pub(crate) sockets: platform::Sockets,
@@ -43,7 +49,8 @@ impl Dialer for OutsideDialer {
             if !known.is_empty() {
                 return Ok(known);
             }
-            let servers = self.resolvers.lock().clone();
+            let at = |server: &IpAddr| SocketAddr::new(*server, DNS_PORT);
+            let servers: Vec<SocketAddr> = self.resolvers.lock().iter().map(at).collect();
             look_up(&self.sockets, &servers, host).await
         })
     }
@@ -57,14 +64,13 @@ impl Dialer for OutsideDialer {
 /// Asks all servers at once for both families; the first one that knows the name decides.
 async fn look_up(
     sockets: &platform::Sockets,
-    servers: &[IpAddr],
+    servers: &[SocketAddr],
     host: &str,
 ) -> io::Result<Vec<IpAddr>> {
     let mut lookups = tokio::task::JoinSet::new();
     for &server in servers {
         let (sockets, host) = (sockets.clone(), host.to_owned());
         lookups.spawn(async move {
-            let server = SocketAddr::new(server, DNS_PORT);
             let (v4, v6) = tokio::join!(
                 ask(&sockets, server, &host, RecordType::A),
                 ask(&sockets, server, &host, RecordType::AAAA),
@@ -117,5 +123,12 @@ fn addresses(answer: &Message) -> Vec<IpAddr> {
         RData::AAAA(address) => Some(IpAddr::V6(address.0)),
         _ => None,
     };
-    answer.answers.iter().filter_map(|record| address(&record.data)).collect()
+    answer
+        .answers
+        .iter()
+        .filter_map(|record| address(&record.data))
+        .collect()
 }
+
+#[cfg(test)]
+mod tests;

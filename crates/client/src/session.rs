@@ -6,7 +6,7 @@ use crate::{
     entropy,
     error::ConnectFault,
     event::{EventStream, channel},
-    resolve::{OutsideDialer, Resolvers},
+    resolve::{OutsideDialer, Resolvers, outside},
     settings::Settings,
     status::{PortalState, Status},
 };
@@ -51,13 +51,15 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Settings that cannot work, no TUN device, no socket. Everything later is an event.
+    /// Settings that cannot work, leftovers that stay, no TUN device, no socket. Everything later
+    /// is an event.
     pub fn connect<P: Platform>(
         settings: Settings,
         mut platform: P,
     ) -> Result<(Self, EventStream), ConnectFault> {
         let started_at = Instant::now();
         let login = login(&settings)?;
+        platform.revert()?;
         let resolvers = system_resolvers(&platform);
         let os = |action| move |source| ConnectFault::Os { action, source };
         let tunnel = tunnel(&settings, &resolvers).map_err(os("draw entropy"))?;
@@ -74,7 +76,10 @@ impl Session {
             resolvers: Arc::clone(&resolvers),
             hosts: platform.host_table(),
         };
-        let policy = RetryPolicy { budget: settings.max_partition_time, ..RetryPolicy::default() };
+        let policy = RetryPolicy {
+            budget: settings.max_partition_time,
+            ..RetryPolicy::default()
+        };
         let seed = entropy::seed().map_err(os("draw entropy"))?;
         let (events, stream) = channel();
         let (commands, command_inbox) = mpsc::channel(COMMANDS);
@@ -89,10 +94,24 @@ impl Session {
             commands: command_inbox,
             events,
             state: Arc::clone(&state),
-            session: SessionState { started_at, key, ready: false, lookups: Default::default() },
+            session: SessionState {
+                started_at,
+                key,
+                ready: false,
+                lookups: Default::default(),
+            },
         };
         let control = tokio::spawn(control.run());
-        Ok((Self { commands, to_data, state, control, data_plane }, stream))
+        Ok((
+            Self {
+                commands,
+                to_data,
+                state,
+                control,
+                data_plane,
+            },
+            stream,
+        ))
     }
 
     /// Drops all connections and makes new ones, as after a change of network.
@@ -146,16 +165,23 @@ impl Session {
 }
 
 fn login(settings: &Settings) -> Result<Login, ConnectFault> {
-    let Settings { api_url, token, external_id, user_agent, .. } = settings;
+    let Settings {
+        api_url,
+        token,
+        external_id,
+        user_agent,
+        ..
+    } = settings;
     let login = Login::new(api_url, Party::Client, token, external_id, user_agent)?;
     Ok(login.named(&settings.name)?.device(&settings.device)?)
 }
 
 fn system_resolvers<P: Platform>(platform: &P) -> Vec<IpAddr> {
-    platform.system_resolvers().unwrap_or_else(|fault| {
+    let servers = platform.system_resolvers().unwrap_or_else(|fault| {
         tracing::warn!(%fault, "The system's resolvers are unknown");
         vec![]
-    })
+    });
+    outside(servers)
 }
 
 fn tunnel(settings: &Settings, resolvers: &[IpAddr]) -> std::io::Result<Tunnel> {
@@ -163,8 +189,15 @@ fn tunnel(settings: &Settings, resolvers: &[IpAddr]) -> std::io::Result<Tunnel> 
         internet_resource: settings.internet_resource,
         system_resolvers: resolvers.to_vec(),
     };
-    let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    Ok(Tunnel::new(config, entropy::seed()?, unix_time, Instant::now()))
+    let unix_time = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    Ok(Tunnel::new(
+        config,
+        entropy::seed()?,
+        unix_time,
+        Instant::now(),
+    ))
 }
 
 /// Starts the thread that moves packets; device and sockets belong to its own runtime.
@@ -180,18 +213,40 @@ fn spawn_data_plane<P: Platform>(
         .build()
         .map_err(os("start the data plane"))?;
     let guard = runtime.enter();
-    let tun = platform.create_tun()?;
-    tracing::debug!(interface = tun.name(), "Created the TUN device");
-    let data_plane = DataPlane::new(tunnel, tun, sockets, channels).map_err(|fault| match fault {
-        DataPlaneFault::Bind(source) => os("bind a UDP socket")(source),
-        DataPlaneFault::Tun(source) => os("use the TUN device")(source),
-    })?;
+    let data_plane = data_plane(tunnel, platform, sockets, channels);
     drop(guard);
+    let data_plane = match data_plane {
+        Ok(data_plane) => data_plane,
+        Err(fault) => {
+            // Just dropping it panics: the caller is in a runtime, which must not be blocked.
+            runtime.shutdown_background();
+            return Err(fault);
+        }
+    };
     let run = move || {
         if let Err(fault) = runtime.block_on(data_plane.run()) {
-            tracing::error!(error = &fault as &dyn std::error::Error, "The data plane ended");
+            tracing::error!(
+                error = &fault as &dyn std::error::Error,
+                "The data plane ended"
+            );
         }
     };
     let builder = thread::Builder::new().name("data plane".into());
     builder.spawn(run).map_err(os("start the data plane"))
+}
+
+/// Opens device and sockets. Must be called in the runtime that will drive them.
+fn data_plane<P: Platform>(
+    tunnel: Tunnel,
+    platform: &mut P,
+    sockets: (platform::Sockets, u16),
+    channels: (mpsc::Receiver<Input>, mpsc::Sender<Report>),
+) -> Result<DataPlane<P::Tun>, ConnectFault> {
+    let os = |action| move |source| ConnectFault::Os { action, source };
+    let tun = platform.create_tun()?;
+    tracing::debug!(interface = tun.name(), "Created the TUN device");
+    DataPlane::new(tunnel, tun, sockets, channels).map_err(|fault| match fault {
+        DataPlaneFault::Bind(source) => os("bind a UDP socket")(source),
+        DataPlaneFault::Tun(source) => os("use the TUN device")(source),
+    })
 }

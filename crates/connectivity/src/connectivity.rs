@@ -22,6 +22,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Who is called this much too late was stopped, or asleep: others have given up on it meanwhile.
+const PAUSE: Duration = Duration::from_secs(12);
+
 /// Connections to peers over direct and relayed paths, as one state machine.
 ///
 /// Contract: call one of `update_relays`, `upsert`, `remove`, `add_…`, `remove_…`, `send`,
@@ -227,8 +230,12 @@ impl Connectivity {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(timer) = self.timers.pop_due(now) {
+        while let Some((timer, at)) = self.timers.pop_due(now) {
+            let is_late = now.saturating_duration_since(at) >= PAUSE;
             match timer {
+                Timer::Connection(slot) if is_late => {
+                    self.with_connection(slot, now, |connection, io| connection.resume(io.now));
+                }
                 Timer::Connection(slot) => self.connections.mark(slot),
                 Timer::Relay(id) => {
                     if let Some(allocation) = self.relays.get_mut(id) {
@@ -336,9 +343,7 @@ impl Connectivity {
         mut act: impl FnMut(&mut Connection, &mut Io<'_>),
     ) {
         let (connections, mut io) = self.parts(now);
-        for connection in connections.iter_mut() {
-            act(connection, &mut io);
-        }
+        connections.for_each(|connection| act(connection, &mut io));
     }
 
     fn parts(&mut self, now: Instant) -> (&mut Connections, Io<'_>) {

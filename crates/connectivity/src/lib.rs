@@ -66,6 +66,8 @@ mod gathered;
 mod relay;
 mod session;
 mod timer;
+#[cfg(test)]
+mod traces;
 mod transmit;
 
 pub use connectivity::Connectivity;

@@ -51,14 +51,14 @@ impl Timers {
         self.set.get(timer).copied()
     }
 
-    /// Takes one timer whose deadline is not after `now`.
-    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
+    /// Takes one timer whose deadline is not after `now`, with that deadline.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Timer, Instant)> {
         let &(at, timer) = self.queue.first()?;
         if at > now {
             return None;
         }
         self.set(timer, None);
-        Some(timer)
+        Some((timer, at))
     }
 
     /// Clears every deadline.
@@ -90,9 +90,12 @@ mod tests {
         assert_eq!(timers.pop_due(start), None);
 
         let due = start + 3 * second;
-        assert_eq!(timers.pop_due(due), Some(Timer::Connection(2)));
+        assert_eq!(
+            timers.pop_due(due),
+            Some((Timer::Connection(2), start + second))
+        );
         assert_eq!(timers.next().map(|next| next.why), Some("later"));
-        assert_eq!(timers.pop_due(due), Some(Timer::Connection(1)));
+        assert_eq!(timers.pop_due(due), Some((Timer::Connection(1), due)));
         assert_eq!(timers.pop_due(due), None);
         assert_eq!(timers.next(), None);
     }

@@ -14,7 +14,10 @@ pub(crate) struct SystemDialer;
 impl Dialer for SystemDialer {
     fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
         Box::pin(async move {
-            Ok(tokio::net::lookup_host((host, 0)).await?.map(|address| address.ip()).collect())
+            Ok(tokio::net::lookup_host((host, 0))
+                .await?
+                .map(|address| address.ip())
+                .collect())
         })
     }
 

@@ -6,7 +6,7 @@
 //!
 //! The portal proper is [`Core`], a state machine without sockets, files or clock. [`Portal`]
 //! drives it: one task per connection, one for timers, one that writes files, one for the
-//! control socket. [`Settings`] documents the configuration file, [`Command`] what [`control`]
+//! control socket. [`Settings`] documents the configuration file, [`Command`] what [`control()`]
 //! can say to a running portal.
 //!
 //! Decisions:
@@ -25,6 +25,7 @@ mod config;
 mod connections;
 mod control;
 mod core;
+mod files;
 mod hub;
 mod identity;
 mod relays;

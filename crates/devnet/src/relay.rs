@@ -11,5 +11,6 @@ mod shell;
 #[cfg(test)]
 mod tests;
 
+pub use auth::password;
 pub use server::{Forward, Ports, Server, ServerConfig};
 pub use shell::{Config, Fault, run};

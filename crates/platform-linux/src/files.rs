@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink},
+    os::unix::fs::{
+        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink,
+    },
     path::{Path, PathBuf},
 };
 
@@ -63,7 +65,9 @@ pub fn read_secret_file(path: &Path) -> Result<Option<SecretSlice<u8>>, FileFaul
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(os("open", path, source)),
     };
-    let metadata = file.metadata().map_err(|source| os("examine", path, source))?;
+    let metadata = file
+        .metadata()
+        .map_err(|source| os("examine", path, source))?;
     let owned = |fault: fn(PathBuf) -> FileFault| fault(path.to_owned());
     if metadata.uid() != 0 {
         return Err(owned(FileFault::Owner));
@@ -78,7 +82,8 @@ pub fn read_secret_file(path: &Path) -> Result<Option<SecretSlice<u8>>, FileFaul
         return Err(owned(FileFault::Kind));
     }
     let mut content = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
-    file.read_to_end(&mut content).map_err(|source| os("read", path, source))?;
+    file.read_to_end(&mut content)
+        .map_err(|source| os("read", path, source))?;
     Ok(Some(SecretSlice::from(content)))
 }
 
@@ -99,7 +104,9 @@ pub fn load_or_create_device_id() -> Result<String, FileFault> {
 fn device_id_in(directory: &Path) -> Result<String, FileFault> {
     let mut builder = DirBuilder::new();
     builder.recursive(true).mode(0o770);
-    builder.create(directory).map_err(|source| os("create", directory, source))?;
+    builder
+        .create(directory)
+        .map_err(|source| os("create", directory, source))?;
     set_mode(directory, 0o770)?;
     let path = directory.join("firezone-id.json");
     match fs::read(&path) {
@@ -118,12 +125,21 @@ fn device_id_in(directory: &Path) -> Result<String, FileFault> {
 fn create_device_id(path: &Path) -> Result<String, FileFault> {
     let text = uuid::Uuid::new_v4().to_string();
     let hash = digest::digest(&digest::SHA256, text.as_bytes());
-    let id: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let id: String = hash
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let content = serde_json::to_vec(&DeviceId { id: id.clone() }).map_err(io::Error::other);
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
     let write = |content: Vec<u8>| {
         let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o640).open(&temporary)?;
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o640)
+            .open(&temporary)?;
         file.write_all(&content)?;
         file.sync_all()?;
         // A link never replaces an existing file, a rename would.
@@ -131,7 +147,9 @@ fn create_device_id(path: &Path) -> Result<String, FileFault> {
     };
     let result = content.and_then(write);
     let removed = fs::remove_file(&temporary);
-    result.and(removed).map_err(|source| os("create", path, source))?;
+    result
+        .and(removed)
+        .map_err(|source| os("create", path, source))?;
     set_mode(path, 0o640)?;
     Ok(id)
 }
@@ -147,11 +165,17 @@ pub fn create_log_file(directory: &Path, base: &str, stamp: &str) -> Result<File
     create().map_err(|source| os("create", directory, source))?;
     let name = format!("{base}.{stamp}.log");
     let path = directory.join(&name);
-    let file = OpenOptions::new().append(true).create(true).mode(0o640).open(&path);
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .open(&path);
     let file = file.map_err(|source| os("create", &path, source))?;
     set_mode(&path, 0o640)?;
     let link = directory.join(format!("{base}.latest"));
-    let linked = fs::remove_file(&link).or_else(ignore_missing).and_then(|()| symlink(&name, &link));
+    let linked = fs::remove_file(&link)
+        .or_else(ignore_missing)
+        .and_then(|()| symlink(&name, &link));
     if let Err(error) = linked {
         tracing::debug!(%error, "No link to the latest log file");
     }
@@ -159,7 +183,11 @@ pub fn create_log_file(directory: &Path, base: &str, stamp: &str) -> Result<File
 }
 
 fn ignore_missing(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+    if error.kind() == io::ErrorKind::NotFound {
+        Ok(())
+    } else {
+        Err(error)
+    }
 }
 
 fn set_mode(path: &Path, mode: u32) -> Result<(), FileFault> {
@@ -168,7 +196,11 @@ fn set_mode(path: &Path, mode: u32) -> Result<(), FileFault> {
 }
 
 fn os(action: &'static str, path: &Path, source: io::Error) -> FileFault {
-    FileFault::Os { action, path: path.to_owned(), source }
+    FileFault::Os {
+        action,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 #[cfg(test)]
@@ -200,14 +232,22 @@ mod tests {
 
     #[test]
     fn only_files_of_root_alone_are_secrets() {
-        assert!(rustix::process::geteuid().is_root(), "this test needs root to make root's files");
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "this test needs root to make root's files"
+        );
         let directory = Directory::new("secret");
         let path = directory.0.join("token");
         assert!(read_secret_file(&path).unwrap().is_none());
         fs::write(&path, "secret\n").unwrap();
-        for (mode, good) in
-            [(0o600, true), (0o400, true), (0o000, true), (0o640, false), (0o604, false), (0o700, false)]
-        {
+        for (mode, good) in [
+            (0o600, true),
+            (0o400, true),
+            (0o000, true),
+            (0o640, false),
+            (0o604, false),
+            (0o700, false),
+        ] {
             set_mode(&path, mode).unwrap();
             let result = read_secret_file(&path);
             assert_eq!(result.is_ok(), good, "{mode:o}");
@@ -220,7 +260,10 @@ mod tests {
         assert!(matches!(read_secret_file(&path), Err(FileFault::Owner(_))));
         std::os::unix::fs::chown(&path, Some(0), Some(1)).unwrap();
         assert!(matches!(read_secret_file(&path), Err(FileFault::Group(_))));
-        assert!(matches!(read_secret_file(&directory.0), Err(FileFault::Mode(_))));
+        assert!(matches!(
+            read_secret_file(&directory.0),
+            Err(FileFault::Mode(_))
+        ));
     }
 
     #[test]
@@ -232,7 +275,10 @@ mod tests {
         assert!(id.bytes().all(|c| c.is_ascii_hexdigit()));
         assert_eq!(device_id_in(&config).unwrap(), id);
         let path = config.join("firezone-id.json");
-        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{{\"id\":\"{id}\"}}"));
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            format!("{{\"id\":\"{id}\"}}")
+        );
         assert_eq!((mode(&config), mode(&path)), (0o770, 0o640));
         assert_eq!(fs::read_dir(&config).unwrap().count(), 1);
     }
@@ -242,7 +288,10 @@ mod tests {
         let directory = Directory::new("damaged");
         let path = directory.0.join("firezone-id.json");
         fs::write(&path, "{").unwrap();
-        assert!(matches!(device_id_in(&directory.0), Err(FileFault::Damaged(_))));
+        assert!(matches!(
+            device_id_in(&directory.0),
+            Err(FileFault::Damaged(_))
+        ));
         assert_eq!(fs::read_to_string(&path).unwrap(), "{");
     }
 

@@ -20,7 +20,10 @@ pub fn os_info() -> OsInfo {
 
 /// The name of the machine.
 pub fn host_name() -> Option<String> {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
     Some(name).filter(|name| !name.is_empty())
 }
 

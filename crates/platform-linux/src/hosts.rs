@@ -8,7 +8,11 @@ const MAX_TABLE: u64 = 1 << 20;
 /// The addresses that the table gives a name; none if there is no table.
 pub(crate) fn look_up(table: &Path, name: &str) -> Vec<IpAddr> {
     let small = std::fs::metadata(table).is_ok_and(|metadata| metadata.len() <= MAX_TABLE);
-    let text = if small { std::fs::read_to_string(table).unwrap_or_default() } else { String::new() };
+    let text = if small {
+        std::fs::read_to_string(table).unwrap_or_default()
+    } else {
+        String::new()
+    };
     addresses(&text, name)
 }
 
@@ -17,7 +21,9 @@ fn addresses(table: &str, name: &str) -> Vec<IpAddr> {
     let line = |line: &str| {
         let mut words = line.split('#').next()?.split_ascii_whitespace();
         let address = words.next()?.parse().ok()?;
-        words.any(|word| word.eq_ignore_ascii_case(name)).then_some(address)
+        words
+            .any(|word| word.eq_ignore_ascii_case(name))
+            .then_some(address)
     };
     table.lines().filter_map(line).collect()
 }
@@ -31,7 +37,10 @@ mod tests {
         let table = "# portal 9.9.9.9\n192.0.2.1 portal.test Portal # old.test\n\
                      2001:db8::1\tportal.test\nbroken portal.test\n192.0.2.2\n";
         let found = |name| addresses(table, name);
-        assert_eq!(found("PORTAL.test."), ["192.0.2.1", "2001:db8::1"].map(|a| a.parse().unwrap()));
+        assert_eq!(
+            found("PORTAL.test."),
+            ["192.0.2.1", "2001:db8::1"].map(|a| a.parse().unwrap())
+        );
         assert_eq!(found("portal").len(), 1);
         assert!(found("old.test").is_empty());
     }

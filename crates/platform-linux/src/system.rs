@@ -8,7 +8,9 @@ use crate::{
     rules::FWMARK,
     tun::{self, LinuxTun},
 };
-use platform::{HostTable, InterfacePlan, NetworkWatch, Platform, PlatformFault, Sockets, TunFault};
+use platform::{
+    HostTable, InterfacePlan, NetworkWatch, Platform, PlatformFault, Sockets, TunFault,
+};
 use socket_factory::{Options, SystemSockets};
 use std::{fmt, net::IpAddr, sync::Arc};
 

@@ -4,8 +4,8 @@
 //! send events, and make any call fail. Sockets are the system's, meant for loopback.
 
 use crate::{
-    HostTable, InterfacePlan, NetworkEvent, NetworkWatch, PacketBatch, Platform, PlatformFault, Sockets, Tun,
-    TunFault, WatchSender,
+    HostTable, InterfacePlan, NetworkEvent, NetworkWatch, PacketBatch, Platform, PlatformFault,
+    Sockets, Tun, TunFault, WatchSender,
 };
 use ipnet::IpNet;
 use model::ranges::MTU;

@@ -74,6 +74,10 @@ impl Frame {
         if text.trim().is_empty() {
             return Err(FrameFault::Empty);
         }
+        // Serde would read an array as the members in their order; that is another serializer.
+        if !text.trim_start().starts_with('{') {
+            return Err(FrameFault::Malformed);
+        }
         serde_json::from_str(text).map_err(|_| FrameFault::Malformed)
     }
 
@@ -159,6 +163,7 @@ mod tests {
             r#"{"topic":"client","payload":{},"ref":1}"#,
             r#"{"topic":"client","event":"init","payl"#,
             r#"[null,"1","client","init",{}]"#,
+            r#"["client","init",{},1]"#,
             "nonsense",
         ];
         for text in malformed {
@@ -194,6 +199,15 @@ mod tests {
         #[test]
         fn any_text_is_a_frame_or_a_fault(text: String) {
             drop(Frame::parse(&text));
+        }
+
+        #[test]
+        fn any_frame_survives(topic: String, event: String, text: String, reference: Option<u64>) {
+            let frame = Frame {
+                reference,
+                ..Frame::push(&topic, &event, json!({"text": [text, null]}))
+            };
+            prop_assert_eq!(Frame::parse(&frame.emit()), Ok(frame));
         }
 
         #[test]

@@ -50,6 +50,7 @@ const fn days(year: u64, month: u64, day: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn dates_are_counted_in_unix_seconds() {
@@ -82,6 +83,19 @@ mod tests {
         ] {
             let expected = expected.map(Duration::from_secs);
             assert_eq!(parse(text, now), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_wait_or_none(text: String) {
+            parse(&text, UNIX_EPOCH);
+        }
+
+        #[test]
+        fn any_date_is_after_the_one_before(day in 1_u64..28, month in 1_u64..=12, year in 1970_u64..9999) {
+            prop_assert!(days(year, month, day) < days(year, month, day + 1));
+            prop_assert_eq!(days(year, 12, 31) + 1, days(year + 1, 1, 1));
         }
     }
 }

@@ -76,13 +76,21 @@ impl Authorizations {
         }
         let mut packets = PacketBuffer::new(MAX_PACKETS);
         packets.push(packet);
-        self.pending.insert(resource, Pending { asked_at: now, packets });
+        self.pending.insert(
+            resource,
+            Pending {
+                asked_at: now,
+                packets,
+            },
+        );
         Ask::Now
     }
 
     /// An answer arrived: the packets that waited for it; none if nothing was asked.
     pub(crate) fn grant(&mut self, resource: ResourceId) -> Option<PacketBuffer> {
-        self.pending.remove(&resource).map(|pending| pending.packets)
+        self.pending
+            .remove(&resource)
+            .map(|pending| pending.packets)
     }
 
     /// Forgets a request and its packets.
@@ -144,7 +152,11 @@ mod tests {
         for number in 0..=255 {
             want(&mut authorizations, number, now);
         }
-        let packets: Vec<_> = authorizations.grant(RESOURCE).unwrap().into_packets().collect();
+        let packets: Vec<_> = authorizations
+            .grant(RESOURCE)
+            .unwrap()
+            .into_packets()
+            .collect();
         assert_eq!(packets.len(), MAX_PACKETS);
         assert_eq!(packets[0].last(), Some(&128));
         assert!(authorizations.grant(RESOURCE).is_none());

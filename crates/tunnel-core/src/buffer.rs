@@ -14,12 +14,19 @@ pub(crate) struct PacketBuffer {
 
 impl PacketBuffer {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { packets: VecDeque::new(), capacity }
+        Self {
+            packets: VecDeque::new(),
+            capacity,
+        }
     }
 
     pub(crate) fn push(&mut self, packet: &IpPacket<&[u8]>) {
         let bytes = packet.bytes();
-        if let Some(copy) = self.packets.iter_mut().find(|kept| is_repetition(kept, packet)) {
+        if let Some(copy) = self
+            .packets
+            .iter_mut()
+            .find(|kept| is_repetition(kept, packet))
+        {
             *copy = bytes.into();
             return;
         }
@@ -39,7 +46,9 @@ fn is_repetition(kept: &[u8], packet: &IpPacket<&[u8]>) -> bool {
     if kept == packet.bytes() {
         return true;
     }
-    let Some(sequence) = packet.tcp_syn_sequence() else { return false };
+    let Some(sequence) = packet.tcp_syn_sequence() else {
+        return false;
+    };
     IpPacket::parse(kept).is_ok_and(|kept| {
         kept.tcp_syn_sequence() == Some(sequence) && connection(&kept) == connection(packet)
     })
@@ -64,7 +73,9 @@ mod tests {
 
     #[test]
     fn copies_are_kept_once_and_the_oldest_gives_way() {
-        let packets: Vec<Vec<u8>> = (0..4).map(|n| udp("10.0.0.1:1", "10.0.0.2:2", &[n])).collect();
+        let packets: Vec<Vec<u8>> = (0..4)
+            .map(|n| udp("10.0.0.1:1", "10.0.0.2:2", &[n]))
+            .collect();
         let mut buffer = PacketBuffer::new(3);
         for packet in packets.iter().chain(&packets[1..]) {
             push(&mut buffer, packet);

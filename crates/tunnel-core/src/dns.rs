@@ -106,7 +106,10 @@ impl Dns {
             return Err(DropReason::UnknownSentinel);
         }
         match packet.transport() {
-            Transport::Udp { source, destination: PORT } => {
+            Transport::Udp {
+                source,
+                destination: PORT,
+            } => {
                 let query = parse_query(packet.udp_payload()).ok_or(DropReason::MalformedQuery)?;
                 let asker = Asker::Udp {
                     from: SocketAddr::new(packet.source(), source),
@@ -115,7 +118,9 @@ impl Dns {
                 self.handle_query(asker, sentinel, (&query, packet.udp_payload()), resources);
                 Ok(())
             }
-            Transport::Tcp { destination: PORT, .. } => {
+            Transport::Tcp {
+                destination: PORT, ..
+            } => {
                 self.tcp.handle_packet(packet, now);
                 self.serve_tcp(resources, now);
                 Ok(())
@@ -167,7 +172,10 @@ impl Dns {
     }
 
     pub(crate) fn deadline(&self) -> Option<Wakeup> {
-        self.tcp.deadline().map(|at| Wakeup { at, why: "TCP connection to the stub resolver" })
+        self.tcp.deadline().map(|at| Wakeup {
+            at,
+            why: "TCP connection to the stub resolver",
+        })
     }
 
     fn serve_tcp(&mut self, resources: &ResourceTable, now: Instant) {
@@ -193,12 +201,18 @@ impl Dns {
     ) {
         match stub::decide(query, &mut self.pool, resources) {
             Decision::Answer(answer) => self.reply(asker, &answer),
-            Decision::Resource { answer, resource, domain } => {
+            Decision::Resource {
+                answer,
+                resource,
+                domain,
+            } => {
                 self.intercepted.push_back((resource, domain));
                 self.reply(asker, &answer);
             }
             Decision::Forward => {
-                let Some(server) = self.sentinels.upstream(sentinel) else { return };
+                let Some(server) = self.sentinels.upstream(sentinel) else {
+                    return;
+                };
                 let transport = match asker {
                     Asker::Tcp(_) => DnsTransport::Tcp,
                     Asker::Udp { .. } => DnsTransport::Udp,
@@ -206,7 +220,12 @@ impl Dns {
                 match self.forwarder.begin(asker, message) {
                     Some(id) => {
                         let message = message.to_vec();
-                        self.queries.push_back(DnsQuery { id, server, transport, message });
+                        self.queries.push_back(DnsQuery {
+                            id,
+                            server,
+                            transport,
+                            message,
+                        });
                     }
                     None => self.reply(asker, &stub::server_failure(message)),
                 }
@@ -243,3 +262,6 @@ fn parse_query(bytes: &[u8]) -> Option<Message> {
     let is_query = message.metadata.message_type == MessageType::Query;
     (is_query && message.queries.len() == 1).then_some(message)
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,10 @@ pub(crate) struct NatKey {
 #[derive(Debug)]
 enum State {
     /// The gateway was told and has not answered; packets wait if there is a buffer.
-    Pending { told_at: Instant, buffer: Option<PacketBuffer> },
+    Pending {
+        told_at: Instant,
+        buffer: Option<PacketBuffer>,
+    },
     /// The name was asked for again: the gateway is to be told anew.
     Recreating { hold: bool },
     /// The gateway translates.
@@ -67,16 +70,28 @@ impl DnsNat {
         let held = || Some(PacketBuffer::new(MAX_PACKETS));
         match self.states.get_mut(key) {
             None => {
-                self.states.insert(key.clone(), State::Pending { told_at: now, buffer: held() });
+                self.states.insert(
+                    key.clone(),
+                    State::Pending {
+                        told_at: now,
+                        buffer: held(),
+                    },
+                );
                 Tell::Now
             }
             Some(State::Pending { told_at, .. }) => repeat(told_at, now),
             Some(state @ State::Recreating { hold: true }) => {
-                *state = State::Pending { told_at: now, buffer: held() };
+                *state = State::Pending {
+                    told_at: now,
+                    buffer: held(),
+                };
                 Tell::Now
             }
             Some(state @ State::Recreating { hold: false }) => {
-                *state = State::Pending { told_at: now, buffer: None };
+                *state = State::Pending {
+                    told_at: now,
+                    buffer: None,
+                };
                 Tell::Now
             }
             Some(State::Confirmed | State::Failed) => Tell::No,
@@ -179,17 +194,22 @@ mod tests {
 
     impl Fixture {
         fn new() -> Self {
-            Self { nat: DnsNat::default(), start: Instant::now() }
+            Self {
+                nat: DnsNat::default(),
+                start: Instant::now(),
+            }
         }
 
         fn update(&mut self, ms: u64) -> Tell {
-            self.nat.update(&key(), self.start + Duration::from_millis(ms))
+            self.nat
+                .update(&key(), self.start + Duration::from_millis(ms))
         }
 
         fn packet(&mut self, ms: u64, number: u8) -> (Gate, Tell) {
             let bytes = udp("10.0.0.1:1", "100.96.0.1:2", &[number]);
             let packet = IpPacket::parse(&bytes[..]).unwrap();
-            self.nat.handle_packet(&key(), &packet, self.start + Duration::from_millis(ms))
+            self.nat
+                .handle_packet(&key(), &packet, self.start + Duration::from_millis(ms))
         }
 
         fn status(&mut self, status: DomainStatus) -> Vec<u8> {
@@ -222,7 +242,10 @@ mod tests {
         for number in 0..40 {
             gate.packet(0, number);
         }
-        assert_eq!(gate.status(DomainStatus::Active), (8..40).collect::<Vec<u8>>());
+        assert_eq!(
+            gate.status(DomainStatus::Active),
+            (8..40).collect::<Vec<u8>>()
+        );
     }
 
     #[test]
@@ -230,15 +253,17 @@ mod tests {
         let mut gate = Fixture::new();
         gate.update(0);
         gate.packet(0, 1);
-        assert_eq!(gate.status(DomainStatus::Inactive), []);
+        assert!(gate.status(DomainStatus::Inactive).is_empty());
         assert_eq!(gate.packet(1, 2), (SETTLED, Tell::No));
         assert_eq!(gate.update(1), Tell::No);
     }
 
     #[test]
     fn asking_for_a_name_again_tells_the_gateway_again() {
-        for (status, held) in [(DomainStatus::Active, UNSETTLED), (DomainStatus::Inactive, Gate::Held)]
-        {
+        for (status, held) in [
+            (DomainStatus::Active, UNSETTLED),
+            (DomainStatus::Inactive, Gate::Held),
+        ] {
             let mut gate = Fixture::new();
             gate.update(0);
             gate.status(status);
@@ -252,11 +277,11 @@ mod tests {
     #[test]
     fn unknown_names_and_lost_gateways_are_ignored() {
         let mut gate = Fixture::new();
-        assert_eq!(gate.status(DomainStatus::Active), []);
+        assert!(gate.status(DomainStatus::Active).is_empty());
         gate.update(0);
         gate.packet(0, 1);
         gate.nat.remove_gateway(key().gateway);
-        assert_eq!(gate.status(DomainStatus::Active), []);
+        assert!(gate.status(DomainStatus::Active).is_empty());
         assert_eq!(gate.packet(0, 1), (SETTLED, Tell::No));
         gate.update(0);
         gate.nat.remove_resource(key().resource);

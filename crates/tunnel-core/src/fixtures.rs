@@ -5,7 +5,12 @@ use ip_packet::{IpPacket, emit_udp, protocol};
 /// A UDP packet between two sockets of one family.
 pub(crate) fn udp(from: &str, to: &str, payload: &[u8]) -> Vec<u8> {
     let mut buffer = vec![0; 1500];
-    let length = emit_udp(&mut buffer, from.parse().unwrap(), to.parse().unwrap(), payload);
+    let length = emit_udp(
+        &mut buffer,
+        from.parse().unwrap(),
+        to.parse().unwrap(),
+        payload,
+    );
     buffer.truncate(length.unwrap());
     buffer
 }

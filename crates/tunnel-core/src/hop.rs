@@ -17,7 +17,10 @@ pub(crate) struct HopCache {
 
 impl HopCache {
     pub(crate) fn new() -> Self {
-        Self { latest: None, all: LruCache::new(CAPACITY) }
+        Self {
+            latest: None,
+            all: LruCache::new(CAPACITY),
+        }
     }
 
     pub(crate) fn get(&mut self, destination: IpAddr) -> Option<PeerId> {

@@ -32,7 +32,11 @@ impl Gateway {
         if source == IpAddr::V4(self.ipv4) || source == IpAddr::V6(self.ipv6) {
             return true;
         }
-        self.latest = self.allowed.keys().find(|network| network.contains(&source)).copied();
+        self.latest = self
+            .allowed
+            .keys()
+            .find(|network| network.contains(&source))
+            .copied();
         self.latest.is_some()
     }
 
@@ -60,7 +64,13 @@ impl Gateways {
         (ipv4, ipv6): (Ipv4Addr, Ipv6Addr),
     ) -> &mut Gateway {
         let (allowed, latest) = (BTreeMap::new(), None);
-        let new = Gateway { site, ipv4, ipv6, allowed, latest };
+        let new = Gateway {
+            site,
+            ipv4,
+            ipv6,
+            allowed,
+            latest,
+        };
         let gateway = self.by_id.entry(id).or_insert(new);
         (gateway.site, gateway.ipv4, gateway.ipv6) = (site, ipv4, ipv6);
         gateway
@@ -96,7 +106,10 @@ impl Gateways {
         let matches = |gateway: &Gateway| {
             address == IpAddr::V4(gateway.ipv4) || address == IpAddr::V6(gateway.ipv6)
         };
-        self.by_id.iter().find(|(_, gateway)| matches(gateway)).map(|(id, _)| *id)
+        self.by_id
+            .iter()
+            .find(|(_, gateway)| matches(gateway))
+            .map(|(id, _)| *id)
     }
 }
 

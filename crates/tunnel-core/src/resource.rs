@@ -42,7 +42,10 @@ pub(crate) enum Insertion {
 
 impl ResourceTable {
     pub(crate) fn new(internet_enabled: bool) -> Self {
-        Self { internet_enabled, ..Self::default() }
+        Self {
+            internet_enabled,
+            ..Self::default()
+        }
     }
 
     /// Adds or replaces one resource.
@@ -104,7 +107,11 @@ impl ResourceTable {
 
     /// Ids that are known and not among the given ones.
     pub(crate) fn missing_from(&self, listed: &BTreeSet<ResourceId>) -> Vec<ResourceId> {
-        self.by_id.keys().filter(|id| !listed.contains(id)).copied().collect()
+        self.by_id
+            .keys()
+            .filter(|id| !listed.contains(id))
+            .copied()
+            .collect()
     }
 
     pub(crate) fn get(&self, id: ResourceId) -> Option<&Resource> {
@@ -140,7 +147,11 @@ impl ResourceTable {
 
     /// The resource that covers a name: the most specific pattern that matches.
     pub(crate) fn by_name(&self, domain: &DomainName) -> Option<(ResourceId, IpStack)> {
-        let exact = self.exact.get(domain.as_str()).and_then(BTreeSet::last).copied();
+        let exact = self
+            .exact
+            .get(domain.as_str())
+            .and_then(BTreeSet::last)
+            .copied();
         let id = exact.or_else(|| {
             let covers = |(pattern, _): &&(Pattern, ResourceId)| pattern.matches(domain.as_str());
             self.wildcards.iter().find(covers).map(|(_, id)| *id)
@@ -195,15 +206,25 @@ impl ResourceTable {
 
     /// Marks all sites of a resource.
     pub(crate) fn set_sites_of(&mut self, id: ResourceId, state: SiteState) -> bool {
-        let sites: Vec<SiteId> =
-            self.by_id.get(&id).map_or(&[][..], Resource::sites).iter().map(|s| s.id).collect();
-        sites.into_iter().fold(false, |changed, site| self.set_site(site, state) | changed)
+        let sites: Vec<SiteId> = self
+            .by_id
+            .get(&id)
+            .map_or(&[][..], Resource::sites)
+            .iter()
+            .map(|s| s.id)
+            .collect();
+        sites
+            .into_iter()
+            .fold(false, |changed, site| self.set_site(site, state) | changed)
     }
 
     /// All resources as an application shows them.
     pub(crate) fn statuses(&self) -> Vec<ResourceStatus> {
         let status = |resource: &Resource| {
-            let states = resource.sites().iter().map(|s| self.sites.get(&s.id).copied());
+            let states = resource
+                .sites()
+                .iter()
+                .map(|s| self.sites.get(&s.id).copied());
             ResourceStatus {
                 resource: resource.clone(),
                 state: states.flatten().max().unwrap_or_default(),
@@ -215,12 +236,18 @@ impl ResourceTable {
 
     fn insert_pattern(&mut self, pattern: Pattern, id: ResourceId) {
         if !pattern.has_wildcard() {
-            self.exact.entry(pattern.as_str().to_owned()).or_default().insert(id);
+            self.exact
+                .entry(pattern.as_str().to_owned())
+                .or_default()
+                .insert(id);
             return;
         }
         // Of equal patterns the higher id is first.
         let before = |(other, other_id): &(Pattern, ResourceId)| {
-            other.by_specificity(&pattern).then(id.cmp(other_id)).is_lt()
+            other
+                .by_specificity(&pattern)
+                .then(id.cmp(other_id))
+                .is_lt()
         };
         let at = self.wildcards.partition_point(before);
         self.wildcards.insert(at, (pattern, id));
@@ -229,7 +256,10 @@ impl ResourceTable {
 
 /// Everything, in both families.
 pub(crate) fn default_routes() -> [IpNet; 2] {
-    [IpNet::V4(ipnet::Ipv4Net::default()), IpNet::V6(ipnet::Ipv6Net::default())]
+    [
+        IpNet::V4(ipnet::Ipv4Net::default()),
+        IpNet::V6(ipnet::Ipv6Net::default()),
+    ]
 }
 
 #[cfg(test)]

@@ -100,7 +100,8 @@ impl Tunnel {
         self.hops.clear();
         self.resources.unbind_all();
         self.dns.reset(now);
-        self.outputs.push_back(Output::Event(crate::Event::ResourcesChanged));
+        self.outputs
+            .push_back(Output::Event(crate::Event::ResourcesChanged));
     }
 
     /// Switches Internet Resources on or off.
@@ -155,7 +156,9 @@ impl Tunnel {
 
     /// The connections to gateways.
     pub fn connections(&self) -> impl Iterator<Item = (GatewayId, PeerStatus)> {
-        self.connectivity.peers().map(|status| (status.peer.into(), status))
+        self.connectivity
+            .peers()
+            .map(|status| (status.peer.into(), status))
     }
 
     /// How many packets were dropped, by reason.
@@ -169,6 +172,3 @@ impl Tunnel {
         reason
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -28,7 +28,7 @@ pub(crate) struct Session<'a> {
 
 /// What a check measures.
 struct Figures {
-    first_byte: Duration,
+    first_byte: Option<Duration>,
     rate: Option<f64>,
 }
 
@@ -75,7 +75,7 @@ impl<'a> Session<'a> {
     ) {
         self.check(table, what, move || {
             Ok(Figures {
-                first_byte: job()?,
+                first_byte: Some(job()?),
                 rate: None,
             })
         });
@@ -87,10 +87,12 @@ impl<'a> Session<'a> {
         what: &str,
         job: impl FnOnce() -> io::Result<Transfer> + Send + 'static,
     ) {
+        let upload = what.starts_with("upload");
         self.check(table, what, move || {
             let transfer = job()?;
             Ok(Figures {
-                first_byte: transfer.first_byte,
+                // What answers an upload comes after all of it.
+                first_byte: (!upload).then_some(transfer.first_byte),
                 rate: (transfer.bytes == LARGE).then(|| transfer.rate()),
             })
         });
@@ -113,7 +115,7 @@ impl<'a> Session<'a> {
         table.row(&Row {
             what: what.to_owned(),
             path,
-            first_byte: figures.as_ref().map(|figures| figures.first_byte),
+            first_byte: figures.as_ref().and_then(|figures| figures.first_byte),
             rate: figures.as_ref().and_then(|figures| figures.rate),
             fault,
         });

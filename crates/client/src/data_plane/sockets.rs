@@ -30,7 +30,14 @@ impl Sockets {
     /// Binds one socket per family; one of them may fail. spec: data-plane 2.2
     pub(super) fn bind(factory: platform::Sockets, preferred_port: u16) -> io::Result<Self> {
         let (v4, v6, waiting) = (None, None, VecDeque::new());
-        let mut this = Self { factory, preferred_port, v4, v6, waiting, denied: false };
+        let mut this = Self {
+            factory,
+            preferred_port,
+            v4,
+            v6,
+            waiting,
+            denied: false,
+        };
         this.rebind()?;
         Ok(this)
     }
@@ -62,7 +69,10 @@ impl Sockets {
 
     /// Waits until a datagram arrived, or until what waits may be sent.
     pub(super) async fn ready(&self) {
-        let wanted = self.waiting.front().map(|waiting| Family::of(waiting.transmit.destination.ip()));
+        let wanted = self
+            .waiting
+            .front()
+            .map(|waiting| Family::of(waiting.transmit.destination.ip()));
         let room = async {
             match wanted.and_then(|family| self.get(family)) {
                 Some(socket) => socket.writable().await,
@@ -81,7 +91,9 @@ impl Sockets {
 
     /// Takes what has arrived; says whether there was anything.
     pub(super) fn receive(&self, family: Family, batch: &mut RecvBatch) -> bool {
-        let Some(socket) = self.get(family) else { return false };
+        let Some(socket) = self.get(family) else {
+            return false;
+        };
         match socket.try_recv(batch) {
             Ok(count) => count > 0,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
@@ -121,7 +133,9 @@ impl Sockets {
     /// Whether the batch is done with, sent or lost.
     fn try_send(&mut self, waiting: &mut Waiting) -> bool {
         let transmit = &waiting.transmit;
-        let Some(socket) = self.get(Family::of(transmit.destination.ip())) else { return true };
+        let Some(socket) = self.get(Family::of(transmit.destination.ip())) else {
+            return true;
+        };
         let outgoing = Outgoing {
             source: transmit.source.map(|source| source.ip()),
             destination: transmit.destination,
@@ -129,7 +143,9 @@ impl Sockets {
             segment_size: transmit.segment_size,
             payload: transmit.payload(),
         };
-        let Err(error) = socket.try_send_from(&outgoing, &mut waiting.sent) else { return true };
+        let Err(error) = socket.try_send_from(&outgoing, &mut waiting.sent) else {
+            return true;
+        };
         match SendFault::of(&error) {
             SendFault::WouldBlock => return false,
             SendFault::Denied if !self.denied => {

@@ -31,11 +31,13 @@ impl Connection {
     /// An address a relay sees us at. The agent sends from the host address behind it anyway.
     pub(crate) fn add_reflexive(&mut self, candidate: Candidate) {
         self.signals.add(candidate);
+        self.is_dirty = true;
     }
 
     /// An address no relay sees us at any more.
     pub(crate) fn remove_reflexive(&mut self, candidate: &Candidate) {
         self.signals.remove(candidate);
+        self.is_dirty = true;
     }
 
     /// The relay this connection uses.
@@ -106,6 +108,10 @@ impl Connection {
         else {
             return;
         };
+        if self.path.is_some() && self.remote.contains(candidate) {
+            // A gateway repeats itself with every authorization; what failed need not be tried again.
+            return self.wake(io.now);
+        }
         let Some(guesses) = self.remote.add(candidate) else {
             return;
         };

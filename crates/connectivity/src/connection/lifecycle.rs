@@ -26,6 +26,12 @@ const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Without packets for this long, checks slow down. spec: data-plane 2.15
 const IDLE_AFTER: Duration = Duration::from_secs(20);
+/// A peer that is checked every 1.5 s and has not been heard for this long is in trouble.
+const SILENCE: Duration = Duration::from_secs(3);
+/// How often relays are asked what is going on.
+const QUESTION_INTERVAL: Duration = Duration::from_secs(5);
+/// A peer that is not heard for this long after we were stopped has given us up meanwhile.
+const RESUME_TIMEOUT: Duration = Duration::from_secs(4);
 /// Room for any message that WireGuard's timers produce.
 const SCRATCH: usize = 256;
 
@@ -48,6 +54,10 @@ pub(crate) struct Origin {
 pub(super) struct Activity {
     /// When an IP packet last passed.
     pub(super) last_packet: Instant,
+    /// When anything authentic last came from the peer, or was first expected.
+    pub(super) heard: Instant,
+    /// When relays were last asked why the peer is silent.
+    pub(super) questioned: Option<Instant>,
     pub(super) is_idle: bool,
 }
 
@@ -60,6 +70,8 @@ pub(super) struct Waiting {
     pub(super) heard: bool,
     /// Since when there has been no pair to try.
     pub(super) disconnected: Option<Instant>,
+    /// When this process ran again after it had been stopped, while the peer has not been heard since.
+    pub(super) resumed: Option<Instant>,
 }
 
 /// IP traffic so far.
@@ -111,12 +123,15 @@ impl Connection {
             messages: Ring::default(),
             activity: Activity {
                 last_packet: now,
+                heard: now,
+                questioned: None,
                 is_idle: false,
             },
             waiting: Waiting {
                 since: now,
                 heard: false,
                 disconnected: None,
+                resumed: None,
             },
             traffic: Traffic::default(),
             is_announced: false,
@@ -151,6 +166,7 @@ impl Connection {
         // The other side may have lost its half and be waiting for what we said long ago.
         if self.origin.role == Role::Gateway || self.path.is_none() {
             self.signals.repeat();
+            self.is_dirty = true;
         }
     }
 
@@ -179,13 +195,14 @@ impl Connection {
 
     /// Does all that is due. Returns why the connection has to end, if it has to.
     pub(crate) fn drive(&mut self, io: &mut Io<'_>) -> Option<CloseReason> {
-        self.is_dirty = false;
         if self.path.is_some() && self.session_deadline(io.now).at <= io.now {
             self.tick(io);
         }
         self.advance_agent(io);
         self.repeat_checks(io);
+        self.question_relays(io);
         self.slow_down(io.now);
+        self.is_dirty = false;
         self.failure(io.now)
     }
 
@@ -209,6 +226,11 @@ impl Connection {
                 "disconnect grace",
             ),
             due(
+                waiting.resumed.map(|since| since + RESUME_TIMEOUT),
+                "resume timeout",
+            ),
+            due(is_lively.then(|| self.question_at()), "silent peer"),
+            due(
                 no_path.then(|| waiting.since + CONNECT_TIMEOUT),
                 "connect timeout",
             ),
@@ -220,6 +242,20 @@ impl Connection {
         .into_iter()
         .flatten()
         .min_by_key(|wakeup| wakeup.at)
+    }
+
+    /// This process had been stopped for longer than peers wait.
+    pub(crate) fn resume(&mut self, now: Instant) {
+        self.wake(now);
+        self.activity.heard = now;
+        self.waiting.resumed = Some(now);
+        self.is_dirty = true;
+    }
+
+    /// Something authentic came from the peer.
+    pub(super) fn hear(&mut self, now: Instant) {
+        self.activity.heard = now;
+        self.waiting.resumed = None;
     }
 
     /// Lets WireGuard's timers catch up.
@@ -238,6 +274,7 @@ impl Connection {
         self.activity.last_packet = now;
         if self.activity.is_idle {
             self.activity.is_idle = false;
+            self.activity.heard = now;
             self.agent.set_pace(Pace::DEFAULT);
             self.is_dirty = true;
         }
@@ -320,6 +357,21 @@ impl Connection {
         }
     }
 
+    /// A silent peer may mean that a relay is gone, or that our address has changed on the way.
+    fn question_relays(&mut self, io: &mut Io<'_>) {
+        let is_lively = self.path.is_some() && !self.activity.is_idle;
+        if is_lively && self.question_at() <= io.now {
+            self.activity.questioned = Some(io.now);
+            io.relays.question(io.now);
+        }
+    }
+
+    fn question_at(&self) -> Instant {
+        let silent = self.activity.heard + SILENCE;
+        let again = self.activity.questioned.map(|at| at + QUESTION_INTERVAL);
+        again.map_or(silent, |again| again.max(silent))
+    }
+
     fn slow_down(&mut self, now: Instant) {
         let is_quiet = now.saturating_duration_since(self.activity.last_packet) >= IDLE_AFTER;
         if is_quiet && !self.activity.is_idle && self.path.is_some() {
@@ -345,8 +397,11 @@ impl Connection {
         let is_cut_off = waiting
             .disconnected
             .is_some_and(|since| lasted(since, DISCONNECT_GRACE));
+        let is_given_up = waiting
+            .resumed
+            .is_some_and(|since| lasted(since, RESUME_TIMEOUT));
         let is_stuck = self.path.is_none() && lasted(waiting.since, CONNECT_TIMEOUT);
-        (is_cut_off || is_stuck).then_some(CloseReason::NoPath)
+        (is_cut_off || is_given_up || is_stuck).then_some(CloseReason::NoPath)
     }
 }
 

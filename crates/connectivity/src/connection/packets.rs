@@ -70,6 +70,7 @@ impl Connection {
         if !self.agent.handle_check(source, destination, stun, io.now) {
             return Received::Dropped(DropReason::UnknownCheck);
         }
+        self.hear(io.now);
         self.is_dirty = true;
         if !is_request {
             if let Some(id) = message.get(8..20) {
@@ -196,6 +197,7 @@ impl Connection {
             Opened::Done => Received::Consumed,
             Opened::Dropped(reason) => return Received::Dropped(reason),
         };
+        self.hear(io.now);
         self.follow_up(io);
         received
     }

@@ -42,6 +42,11 @@ impl RemoteCandidates {
         Some(guesses)
     }
 
+    /// Whether a candidate is known.
+    pub(crate) fn contains(&self, candidate: &Candidate) -> bool {
+        self.find(candidate).is_some()
+    }
+
     /// Forgets a candidate, and the guesses that rested on it. `None` if it was not known.
     pub(crate) fn remove(&mut self, candidate: &Candidate) -> Option<Vec<SocketAddr>> {
         let index = self.find(candidate)?;

@@ -101,17 +101,17 @@ impl Connections {
         self.slots.iter().flatten()
     }
 
-    /// All connections with their slots; each is taken to have something to do afterwards.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
-        let dirty = &mut self.dirty;
-        self.slots
-            .iter_mut()
-            .enumerate()
-            .filter_map(|(slot, connection)| Some((slot, connection.as_mut()?)))
-            .map(|(slot, connection)| {
-                dirty.insert(slot);
-                connection
-            })
+    /// Shows every connection to `act`, and remembers which ones have something to do afterwards.
+    pub(crate) fn for_each(&mut self, mut act: impl FnMut(&mut Connection)) {
+        for (slot, connection) in self.slots.iter_mut().enumerate() {
+            let Some(connection) = connection else {
+                continue;
+            };
+            act(connection);
+            if connection.is_dirty() {
+                self.dirty.insert(slot);
+            }
+        }
     }
 
     /// A connection has something to do.

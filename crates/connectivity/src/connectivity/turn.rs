@@ -3,7 +3,10 @@
 use super::Connectivity;
 use crate::{Event, connection::Connection, relay::News, timer::Timer};
 use model::RelayId;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A relay that was silent for this long while others answered is taken for dead.
+const SILENCE: Duration = Duration::from_secs(3);
 
 impl Connectivity {
     /// Follows up on everything that was touched in this turn.
@@ -90,6 +93,16 @@ impl Connectivity {
                 }
             }),
             News::Suspended => self.migrate(id, now),
+            News::Silent => {
+                let since = now.checked_sub(SILENCE).unwrap_or(now);
+                if self.relays.has_other_answer(id, since) {
+                    tracing::debug!(relay = %id, "Relay is silent");
+                    if let Some(allocation) = self.relays.get_mut(id) {
+                        allocation.restart(now);
+                    }
+                    self.migrate(id, now);
+                }
+            }
         }
     }
 

@@ -45,6 +45,8 @@ pub(crate) enum News {
     ChannelBound { peer: SocketAddr },
     /// The relay will not serve us for now.
     Suspended,
+    /// The relay did not answer an urgent question.
+    Silent,
 }
 
 /// Whether there is any use in waiting for this relay.
@@ -67,6 +69,8 @@ struct Link {
     /// What it saw as our address.
     mapped: Option<SocketAddr>,
     rtt: Option<Duration>,
+    /// When it last answered anything.
+    answered: Option<Instant>,
 }
 
 /// What the relay granted.
@@ -141,9 +145,7 @@ impl Allocation {
                 self.send(Pending::once(Request::Refresh, server, now));
             }
             (_, None) if self.standing == Standing::Suspended || self.outstanding.is_empty() => {
-                self.standing = Standing::Good;
-                self.link = Link::default();
-                self.start(now);
+                self.restart(now);
             }
             _ => {}
         }
@@ -204,9 +206,7 @@ impl Allocation {
             return;
         };
         if lease.expires_at <= now {
-            self.invalidate();
-            self.link = Link::default();
-            self.start(now);
+            self.restart(now);
             return;
         }
         let refresh = lease.refresh_at <= now;
@@ -221,8 +221,8 @@ impl Allocation {
         if refresh && !self.is_negotiating() {
             self.send(Pending::new(Request::Refresh, server, now));
         }
-        if keep_alive {
-            self.check_mapping(now);
+        if keep_alive && !self.is_binding(server) {
+            self.send(Pending::new(Request::Binding, server, now));
         }
         while let Some((number, peer)) = self.channels.pop_refresh(now) {
             self.send_bind(number, peer, now);
@@ -257,17 +257,24 @@ impl Allocation {
         Some((server, self.channels.number_for(peer, now)?))
     }
 
-    /// Sends a BINDING to see whether the relay is there and what it sees of us.
-    pub(crate) fn check_mapping(&mut self, now: Instant) {
-        let Some(server) = self.link.active else {
-            return;
-        };
-        let is_under_way = self
-            .outstanding
-            .any(|pending| pending.request == Request::Binding && pending.server == server);
-        if !is_under_way {
-            self.send(Pending::new(Request::Binding, server, now));
+    /// Asks whether the relay is there and what it sees of us, because a peer has fallen silent.
+    pub(crate) fn question(&mut self, now: Instant) {
+        if let Some(server) = self.link.active.filter(|&server| !self.is_binding(server)) {
+            self.send(Pending::urgent(Request::Binding, server, now));
         }
+    }
+
+    /// Starts over, as if the relay had just been listed.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        self.invalidate();
+        self.link = Link::default();
+        self.standing = Standing::Good;
+        self.start(now);
+    }
+
+    /// When the relay last answered anything.
+    pub(crate) fn last_answer(&self) -> Option<Instant> {
+        self.link.answered
     }
 
     /// The next message for the relay.
@@ -350,6 +357,12 @@ impl Allocation {
         })
     }
 
+    /// Whether a BINDING to this address is under way.
+    fn is_binding(&self, server: SocketAddr) -> bool {
+        self.outstanding
+            .any(|pending| pending.request == Request::Binding && pending.server == server)
+    }
+
     fn send_bind(&mut self, number: u16, peer: SocketAddr, now: Instant) {
         if let Some(server) = self.link.active {
             let request = Request::ChannelBind { number, peer };
@@ -380,7 +393,9 @@ impl Allocation {
     }
 
     fn on_expired(&mut self, pending: &Pending) {
-        if Some(pending.server) == self.link.active {
+        if pending.urgent {
+            self.news.push_back(News::Silent);
+        } else if Some(pending.server) == self.link.active {
             self.invalidate();
             self.link = Link::default();
         } else if let Request::ChannelBind { number, .. } = pending.request {

@@ -9,6 +9,11 @@ mod selection;
 
 pub(crate) use allocation::{Allocation, News};
 pub(crate) use message::{channel_header, parse_channel_data};
+#[cfg(test)]
+pub(crate) use {
+    credentials::Credentials,
+    message::{Request, Response},
+};
 
 use crate::transmit::{Route, SendQueue};
 use model::{Relay, RelayId, SeedTree};
@@ -153,6 +158,21 @@ impl Relays {
         self.touched.remove(&id);
         self.by_address.retain(|_, relay| *relay != id);
         self.allocations.remove(&id).is_some()
+    }
+
+    /// Asks all relays whether they are there and what they see of us.
+    pub(crate) fn question(&mut self, now: Instant) {
+        for (&id, allocation) in &mut self.allocations {
+            allocation.question(now);
+            self.touched.insert(id);
+        }
+    }
+
+    /// Whether another relay than this one answered since then: the network is there.
+    pub(crate) fn has_other_answer(&self, id: RelayId, since: Instant) -> bool {
+        self.allocations.iter().any(|(&other, allocation)| {
+            other != id && allocation.last_answer().is_some_and(|at| at >= since)
+        })
     }
 
     /// Whether no relay is known.

@@ -11,6 +11,9 @@ use stun_codec::TransactionId;
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// The same for a question whose answer is overdue when it is asked.
+const URGENT_FIRST_RETRY: Duration = Duration::from_millis(500);
+const URGENT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A request on its way.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(crate) struct Pending {
     pub(crate) had_nonce: bool,
     /// How often it was signed anew because the relay gave out another nonce.
     pub(crate) challenges: u8,
+    /// Silence proves nothing: the network may be gone rather than the relay.
+    pub(crate) urgent: bool,
     /// One id for each transmission; any of them may be answered.
     ids: Vec<TransactionId>,
     first_sent: Instant,
@@ -39,11 +44,23 @@ impl Pending {
             server,
             had_nonce: false,
             challenges: 0,
+            urgent: false,
             ids: Vec::new(),
             first_sent: now,
             interval: FIRST_RETRY,
             retry_at: Some(now + FIRST_RETRY),
             give_up_at: now + PATIENCE,
+        }
+    }
+
+    /// A question whether the relay is still there, asked because somebody behind it is silent.
+    pub(crate) fn urgent(request: Request, server: SocketAddr, now: Instant) -> Self {
+        Self {
+            urgent: true,
+            interval: URGENT_FIRST_RETRY,
+            retry_at: Some(now + URGENT_FIRST_RETRY),
+            give_up_at: now + URGENT_PATIENCE,
+            ..Self::new(request, server, now)
         }
     }
 
@@ -204,6 +221,24 @@ mod tests {
         let now = outstanding.deadline().unwrap();
         assert_eq!(now - start, FIRST_RETRY);
         assert!(matches!(outstanding.pop_due(now), Some(Due::Expired(_))));
+    }
+
+    #[test]
+    fn an_urgent_question_is_repeated_sooner_and_given_up_sooner() {
+        let start = Instant::now();
+        let mut outstanding = Outstanding::default();
+        outstanding.push(Pending::urgent(Request::Binding, server(), start));
+        let mut sent = Vec::new();
+        while let Some(Due::Retry(pending)) = outstanding
+            .deadline()
+            .and_then(|now| outstanding.pop_due(now).inspect(|_| sent.push(now - start)))
+        {
+            outstanding.push(pending);
+        }
+        assert_eq!(
+            sent.iter().map(Duration::as_millis).collect::<Vec<_>>(),
+            [500, 1250, 2375, 3000]
+        );
     }
 
     #[test]

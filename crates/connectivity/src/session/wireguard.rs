@@ -26,6 +26,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// The same when none do.
 const QUIET_TICK: Duration = Duration::from_secs(10);
 
+/// Wait before an overdue retry is asked for again.
+const PATIENCE: Duration = Duration::from_millis(50);
+
 /// A message of WireGuard itself.
 pub(crate) type HandshakeMessage = [u8; MAX_HANDSHAKE];
 
@@ -229,7 +232,13 @@ impl Session {
                 Tick::Send(length)
             }
             TunnResult::Err(WireGuardError::ConnectionExpired) => Tick::Dead(CloseReason::Expired),
-            _ => Tick::Done,
+            _ => {
+                // The clock inside may be a little behind; ask again, but not in a busy loop.
+                if let Some(attempt) = &mut self.attempt {
+                    attempt.retry_at = attempt.retry_at.max(now + PATIENCE);
+                }
+                Tick::Done
+            }
         }
     }
 

@@ -19,7 +19,13 @@ pub(super) struct Access {
 
 impl Access {
     pub(super) fn grant(&mut self, resource: Resource, expires_at: Option<u64>) {
-        self.grants.insert(resource.id(), Grant { resource, expires_at });
+        self.grants.insert(
+            resource.id(),
+            Grant {
+                resource,
+                expires_at,
+            },
+        );
     }
 
     pub(super) fn set_expiry(&mut self, id: ResourceId, expires_at: Option<u64>) {
@@ -37,7 +43,12 @@ impl Access {
 
     /// Keeps only these resources; returns those that went.
     pub(super) fn retain(&mut self, keep: impl Fn(ResourceId) -> bool) -> Vec<ResourceId> {
-        let gone: Vec<_> = self.grants.keys().copied().filter(|id| !keep(*id)).collect();
+        let gone: Vec<_> = self
+            .grants
+            .keys()
+            .copied()
+            .filter(|id| !keep(*id))
+            .collect();
         for id in &gone {
             self.grants.remove(id);
         }
@@ -47,8 +58,12 @@ impl Access {
     /// Ends what has expired; returns what did.
     pub(super) fn expire(&mut self, unix_now: u64) -> Vec<ResourceId> {
         let expired = |grant: &Grant| grant.expires_at.is_some_and(|at| at <= unix_now);
-        let gone: Vec<_> =
-            self.grants.iter().filter(|(_, grant)| expired(grant)).map(|(id, _)| *id).collect();
+        let gone: Vec<_> = self
+            .grants
+            .iter()
+            .filter(|(_, grant)| expired(grant))
+            .map(|(id, _)| *id)
+            .collect();
         for id in &gone {
             self.grants.remove(id);
         }

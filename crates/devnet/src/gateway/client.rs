@@ -2,7 +2,7 @@
 
 use super::{
     access::{Access, Kind},
-    nat::{Inbound, Nat, NatFault},
+    nat::{ErrorOrigin, Inbound, Nat, NatFault},
 };
 use ip_packet::{IcmpError, IpPacket, Transport, Unreachable};
 use model::ranges;
@@ -21,6 +21,7 @@ pub(super) struct Client {
 }
 
 /// What became of a packet from a resource.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum FromResource {
     /// It goes to the client as it stands in its buffer.
     Send,
@@ -32,7 +33,12 @@ pub(super) enum FromResource {
 
 impl Client {
     pub(super) fn new(ipv4: Ipv4Addr, ipv6: Ipv6Addr) -> Self {
-        Self { ipv4, ipv6, access: Access::default(), nat: Nat::default() }
+        Self {
+            ipv4,
+            ipv6,
+            access: Access::default(),
+            nat: Nat::default(),
+        }
     }
 
     pub(super) fn owns(&self, address: IpAddr) -> bool {
@@ -59,10 +65,12 @@ impl Client {
         if !self.access.permits_resource(resource, kind) {
             return Err(Some(Unreachable::Prohibited));
         }
-        self.nat.translate_out(packet, now).map_err(|fault| match fault {
-            NatFault::NoAddress => Some(Unreachable::Network),
-            NatFault::Protocol => None,
-        })
+        self.nat
+            .translate_out(packet, now)
+            .map_err(|fault| match fault {
+                NatFault::NoAddress => Some(Unreachable::Network),
+                NatFault::Protocol => None,
+            })
     }
 
     /// A packet from a resource to the client, translated in place. spec: data-plane 15.5
@@ -72,7 +80,7 @@ impl Client {
         now: Instant,
     ) -> FromResource {
         if let Transport::IcmpError { .. } = packet.transport() {
-            return self.error_from_resource(packet);
+            return self.error_from_resource(packet, now);
         }
         let kind = Kind::inbound(packet);
         let permitted = match self.nat.translate_in(packet, now) {
@@ -80,15 +88,23 @@ impl Client {
             Inbound::Translated(resource) => self.access.permits_resource(resource, kind),
             Inbound::Unknown => self.access.permits_address(packet.source(), kind),
         };
-        if permitted { FromResource::Send } else { FromResource::Drop }
+        if permitted {
+            FromResource::Send
+        } else {
+            FromResource::Drop
+        }
     }
 
     /// Errors pass; those about translated packets get the addresses that the client knows.
     /// spec: data-plane 17.4
-    fn error_from_resource(&self, packet: &IpPacket<&mut [u8]>) -> FromResource {
-        let Some(error) = IcmpError::parse(packet) else { return FromResource::Send };
-        let Some((proxy, port)) = self.nat.translate_error(&error) else {
+    fn error_from_resource(&self, packet: &IpPacket<&mut [u8]>, now: Instant) -> FromResource {
+        let Some(error) = IcmpError::parse(packet) else {
             return FromResource::Send;
+        };
+        let (proxy, port) = match self.nat.origin_of_error(&error, now) {
+            ErrorOrigin::Session(proxy, port) => (proxy, port),
+            ErrorOrigin::Expired => return FromResource::Drop,
+            ErrorOrigin::Unknown => return FromResource::Send,
         };
         let mut buffer = vec![0; ranges::MTU];
         match error.emit_translated(&mut buffer, (proxy, packet.destination()), port) {
@@ -100,3 +116,6 @@ impl Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,9 @@
 //! The gateway's data plane, without I/O. spec: data-plane 15
 
-use super::client::{Client, FromResource};
+use super::{
+    client::{Client, FromResource},
+    pattern,
+};
 use connectivity::{
     Authorization, Connectivity, Datagram, Event, NoRelay, Role, Transmit, Upsert, Verdict, Wakeup,
 };
@@ -95,12 +98,18 @@ impl Core {
             FromPortal::Init(init) => {
                 self.update_relays(&[], init.relays, now);
                 self.ours = Some((init.interface.ipv4, init.interface.ipv6));
-                let listed: BTreeSet<_> =
-                    init.authorizations.iter().map(|a| (a.client_id, a.resource_id)).collect();
+                let listed: BTreeSet<_> = init
+                    .authorizations
+                    .iter()
+                    .map(|a| (a.client_id, a.resource_id))
+                    .collect();
                 self.retain(|client, resource| listed.contains(&(client, resource)));
             }
             FromPortal::AuthorizeFlow(flow) => self.authorize(*flow, now),
-            FromPortal::RejectAccess { client_id, resource_id } => {
+            FromPortal::RejectAccess {
+                client_id,
+                resource_id,
+            } => {
                 self.retain(|client, resource| (client, resource) != (client_id, resource_id));
             }
             FromPortal::ResourceUpdated(resource) => {
@@ -114,10 +123,20 @@ impl Core {
                 }
             }
             FromPortal::IceCandidates(of) => {
-                self.each(of.client_id, &of.candidates, now, Connectivity::add_remote_candidate);
+                self.each(
+                    of.client_id,
+                    &of.candidates,
+                    now,
+                    Connectivity::add_remote_candidate,
+                );
             }
             FromPortal::InvalidateIceCandidates(of) => {
-                self.each(of.client_id, &of.candidates, now, Connectivity::remove_remote_candidate);
+                self.each(
+                    of.client_id,
+                    &of.candidates,
+                    now,
+                    Connectivity::remove_remote_candidate,
+                );
             }
             FromPortal::RelaysPresence(presence) => {
                 self.update_relays(&presence.disconnected_ids, presence.connected, now);
@@ -137,7 +156,9 @@ impl Core {
         else {
             return Received::Consumed;
         };
-        let Ok(packet) = IpPacket::parse(&mut plain[..len]) else { return Received::Consumed };
+        let Ok(packet) = IpPacket::parse(&mut plain[..len]) else {
+            return Received::Consumed;
+        };
         match self.from_client(peer.into(), packet, now) {
             true => Received::Deliver(len),
             false => Received::Consumed,
@@ -146,12 +167,21 @@ impl Core {
 
     /// A packet from the TUN device, changed in place on its way to a client.
     pub fn handle_tun(&mut self, packet: &mut [u8], now: Instant) {
-        let Ok(mut packet) = IpPacket::parse(packet) else { return };
-        let Some(&id) = self.by_address.get(&packet.destination()) else { return };
-        let Some(client) = self.clients.get_mut(&id) else { return };
+        let Ok(mut packet) = IpPacket::parse(packet) else {
+            return;
+        };
+        let Some(&id) = self.by_address.get(&packet.destination()) else {
+            return;
+        };
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
         // Answers of our own DNS server need no resource.
         let instead;
-        let bytes = if self.ours.is_some_and(|ours| is_one_of(packet.source(), ours)) {
+        let bytes = if self
+            .ours
+            .is_some_and(|ours| is_one_of(packet.source(), ours))
+        {
             packet.bytes()
         } else {
             match client.from_resource(&mut packet, now) {
@@ -169,10 +199,18 @@ impl Core {
     /// A name was resolved, or was not.
     pub fn handle_resolved(&mut self, lookup: Lookup, addresses: Option<&[IpAddr]>, now: Instant) {
         self.lookups = self.lookups.saturating_sub(1);
-        let Some(client) = self.clients.get_mut(&lookup.client) else { return };
+        let Some(client) = self.clients.get_mut(&lookup.client) else {
+            return;
+        };
         let status = match addresses {
             Some(addresses) if client.access.get(lookup.resource).is_some() => {
-                client.nat.assign(lookup.resource, &lookup.proxy_ips, addresses);
+                let Lookup {
+                    resource,
+                    domain,
+                    proxy_ips,
+                    ..
+                } = &lookup;
+                client.nat.assign(*resource, domain, proxy_ips, addresses);
                 DomainStatus::Active
             }
             _ => DomainStatus::Inactive,
@@ -247,23 +285,25 @@ impl Core {
             }
         }
         let (ipv4, ipv6) = (flow.client.ipv4, flow.client.ipv6);
-        let client = self.clients.entry(id).or_insert_with(|| Client::new(ipv4, ipv6));
+        let client = self
+            .clients
+            .entry(id)
+            .or_insert_with(|| Client::new(ipv4, ipv6));
         (client.ipv4, client.ipv6) = (ipv4, ipv6);
         client.access.grant(flow.resource, flow.expires_at);
+        self.by_address.retain(|_, owner| *owner != id);
         self.by_address.insert(ipv4.into(), id);
         self.by_address.insert(ipv6.into(), id);
         let reference = flow.reference;
-        self.outputs.push_back(Output::Tell(ToPortal::FlowAuthorized { reference }));
+        self.outputs
+            .push_back(Output::Tell(ToPortal::FlowAuthorized { reference }));
     }
 
     /// Whether the packet goes to the TUN device. spec: data-plane 15.1
-    fn from_client(
-        &mut self,
-        id: ClientId,
-        mut packet: IpPacket<&mut [u8]>,
-        now: Instant,
-    ) -> bool {
-        let Some(client) = self.clients.get_mut(&id) else { return false };
+    fn from_client(&mut self, id: ClientId, mut packet: IpPacket<&mut [u8]>, now: Instant) -> bool {
+        let Some(client) = self.clients.get_mut(&id) else {
+            return false;
+        };
         if Control::recognize(&packet) {
             let control = Control::parse(&packet);
             self.handle_control(id, control, now);
@@ -271,7 +311,10 @@ impl Core {
         }
         let refusal = if !client.owns(packet.source()) {
             Err(Some(ip_packet::Unreachable::Prohibited))
-        } else if self.ours.is_some_and(|ours| is_one_of(packet.destination(), ours)) {
+        } else if self
+            .ours
+            .is_some_and(|ours| is_one_of(packet.destination(), ours))
+        {
             Ok(())
         } else if ranges::is_tunnel(packet.destination()) {
             Err(Some(ip_packet::Unreachable::Prohibited))
@@ -289,8 +332,17 @@ impl Core {
 
     fn handle_control(&mut self, id: ClientId, control: Option<Control>, now: Instant) {
         match control {
-            Some(Control::AssignedIps { resource, domain, proxy_ips }) => {
-                let lookup = Lookup { client: id, resource, domain, proxy_ips };
+            Some(Control::AssignedIps {
+                resource,
+                domain,
+                proxy_ips,
+            }) => {
+                let lookup = Lookup {
+                    client: id,
+                    resource,
+                    domain,
+                    proxy_ips,
+                };
                 if self.may_resolve(&lookup) && self.lookups < MAX_LOOKUPS {
                     self.lookups += 1;
                     self.outputs.push_back(Output::Resolve(lookup));
@@ -308,17 +360,32 @@ impl Core {
 
     /// The resource must be granted, and proxy addresses must be such. spec: data-plane 15.3
     fn may_resolve(&self, lookup: &Lookup) -> bool {
-        let granted = self.clients.get(&lookup.client).and_then(|c| c.access.get(lookup.resource));
-        matches!(granted, Some(Resource::Dns(dns)) if pattern_covers(&dns.address, &lookup.domain))
+        let granted = self
+            .clients
+            .get(&lookup.client)
+            .and_then(|c| c.access.get(lookup.resource));
+        let domain = lookup.domain.as_str();
+        matches!(granted, Some(Resource::Dns(dns)) if pattern::covers(&dns.address, domain))
             && lookup.proxy_ips.len() <= 8
-            && lookup.proxy_ips.iter().all(|address| ranges::is_proxy(*address))
+            && lookup
+                .proxy_ips
+                .iter()
+                .all(|address| ranges::is_proxy(*address))
     }
 
     fn answer(&mut self, lookup: &Lookup, status: DomainStatus, now: Instant) {
         let (resource, domain) = (lookup.resource, lookup.domain.clone());
         let mut buffer = [0; MAX_CONTROL];
-        if let Ok(length) = (Control::DomainStatus { resource, domain, status }).emit(&mut buffer) {
-            let _verdict = self.connectivity.send(lookup.client.into(), &buffer[..length], now);
+        if let Ok(length) = (Control::DomainStatus {
+            resource,
+            domain,
+            status,
+        })
+        .emit(&mut buffer)
+        {
+            let _verdict = self
+                .connectivity
+                .send(lookup.client.into(), &buffer[..length], now);
         }
     }
 
@@ -348,11 +415,18 @@ impl Core {
     fn handle_event(&mut self, event: Event) {
         match event {
             Event::CandidatesAdded { peer, candidates } => {
-                let of = CandidatesForClients { client_ids: vec![peer.into()], candidates };
-                self.outputs.push_back(Output::Tell(ToPortal::BroadcastIceCandidates(of)));
+                let of = CandidatesForClients {
+                    client_ids: vec![peer.into()],
+                    candidates,
+                };
+                self.outputs
+                    .push_back(Output::Tell(ToPortal::BroadcastIceCandidates(of)));
             }
             Event::CandidatesRemoved { peer, candidates } => {
-                let of = CandidatesForClients { client_ids: vec![peer.into()], candidates };
+                let of = CandidatesForClients {
+                    client_ids: vec![peer.into()],
+                    candidates,
+                };
                 let message = ToPortal::BroadcastInvalidatedIceCandidates(of);
                 self.outputs.push_back(Output::Tell(message));
             }
@@ -370,16 +444,5 @@ fn is_one_of(address: IpAddr, (ipv4, ipv6): (Ipv4Addr, Ipv6Addr)) -> bool {
     address == IpAddr::V4(ipv4) || address == IpAddr::V6(ipv6)
 }
 
-/// Whether a pattern can cover a name: the labels behind the last wildcard are its end.
-///
-/// The client picks the resource by the exact rule; this keeps it from naming other domains.
-fn pattern_covers(pattern: &str, domain: &DomainName) -> bool {
-    let pattern = pattern.trim_end_matches('.').to_ascii_lowercase();
-    match pattern.rfind(['*', '?']) {
-        None => pattern == domain.as_str(),
-        Some(at) => {
-            let fixed = &pattern[at + 1..];
-            domain.as_str().ends_with(fixed) || fixed.strip_prefix('.') == Some(domain.as_str())
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Translates between proxy addresses and real ones, for one client. spec: data-plane 15.4
 
 use ip_packet::{Flow, IcmpError, IpPacket};
-use model::ResourceId;
+use model::{DomainName, ResourceId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -35,9 +35,21 @@ pub(super) enum Inbound {
     Unknown,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// Whose packet an ICMP error is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ErrorOrigin {
+    /// One of an expired session.
+    Expired,
+    /// One that was sent to this proxy address from this port.
+    Session(IpAddr, u16),
+    /// No session knows it.
+    Unknown,
+}
+
+#[derive(Debug, Clone)]
 struct Mapping {
     resource: ResourceId,
+    domain: DomainName,
     real: Option<IpAddr>,
 }
 
@@ -59,28 +71,46 @@ pub(super) struct Nat {
 impl Nat {
     /// Lets proxy addresses stand for the addresses of a name, family by family.
     ///
-    /// Proxy addresses of a family that the name lacks answer that there is no route.
+    /// Proxy addresses of a family that the name lacks answer that there is no route. When an
+    /// address stood for another name, the client numbers anew: nothing of before is valid, and
+    /// its sessions must not carry what is meant for the new name.
     pub(super) fn assign(
         &mut self,
         resource: ResourceId,
+        domain: &DomainName,
         proxies: &BTreeSet<IpAddr>,
         resolved: &[IpAddr],
     ) {
+        let is_taken = |proxy| {
+            let mapping: Option<&Mapping> = self.mappings.get(proxy);
+            mapping.is_some_and(|mapping| mapping.domain != *domain)
+        };
+        if proxies.iter().any(is_taken) {
+            *self = Self::default();
+        }
         for is_v4 in [true, false] {
             let family = |address: &&IpAddr| address.is_ipv4() == is_v4;
             let mut real = resolved.iter().filter(family).copied().cycle();
             for &proxy in proxies.iter().filter(family) {
-                self.mappings.insert(proxy, Mapping { resource, real: real.next() });
+                let mapping = Mapping {
+                    resource,
+                    domain: domain.clone(),
+                    real: real.next(),
+                };
+                self.mappings.insert(proxy, mapping);
             }
         }
     }
 
     /// Forgets all names of a resource.
     pub(super) fn remove_resource(&mut self, resource: ResourceId) {
-        self.mappings.retain(|_, mapping| mapping.resource != resource);
-        self.by_inside.retain(|_, session| session.resource != resource);
+        self.mappings
+            .retain(|_, mapping| mapping.resource != resource);
+        self.by_inside
+            .retain(|_, session| session.resource != resource);
         let known = &self.by_inside;
-        self.by_outside.retain(|_, inside| known.contains_key(inside));
+        self.by_outside
+            .retain(|_, inside| known.contains_key(inside));
     }
 
     /// The resource that a proxy address belongs to.
@@ -96,14 +126,15 @@ impl Nat {
     ) -> Result<(), NatFault> {
         let flow = packet.transport().source().ok_or(NatFault::Protocol)?;
         let proxy = packet.destination();
-        let mapping = *self.mappings.get(&proxy).ok_or(NatFault::NoAddress)?;
+        let mapping = self.mappings.get(&proxy).ok_or(NatFault::NoAddress)?;
+        let (resource, real) = (mapping.resource, mapping.real);
         let inside = (flow, proxy);
         let outside = match self.by_inside.get_mut(&inside) {
             Some(session) if is_alive(flow, session.used_at, now) => {
                 session.used_at = now;
                 session.outside
             }
-            _ => self.open(inside, mapping, now)?,
+            _ => self.open(inside, (resource, real), now)?,
         };
         packet.set_destination(outside.1);
         packet.set_source_port(number(outside.0));
@@ -119,11 +150,15 @@ impl Nat {
         packet: &mut IpPacket<B>,
         now: Instant,
     ) -> Inbound {
-        let Some(flow) = packet.transport().destination() else { return Inbound::Unknown };
+        let Some(flow) = packet.transport().destination() else {
+            return Inbound::Unknown;
+        };
         let Some(&inside) = self.by_outside.get(&(flow, packet.source())) else {
             return Inbound::Unknown;
         };
-        let Some(session) = self.by_inside.get_mut(&inside) else { return Inbound::Unknown };
+        let Some(session) = self.by_inside.get_mut(&inside) else {
+            return Inbound::Unknown;
+        };
         if !is_alive(flow, session.used_at, now) {
             return Inbound::Expired;
         }
@@ -138,29 +173,40 @@ impl Nat {
     }
 
     /// The proxy address and port behind an ICMP error about a translated packet.
-    pub(super) fn translate_error(&self, error: &IcmpError<'_>) -> Option<(IpAddr, u16)> {
+    pub(super) fn origin_of_error(&self, error: &IcmpError<'_>, now: Instant) -> ErrorOrigin {
         let key = (error.quoted.source_flow, error.quoted.destination);
-        let (flow, proxy) = *self.by_outside.get(&key)?;
-        Some((proxy, number(flow)))
+        let Some(inside) = self.by_outside.get(&key) else {
+            return ErrorOrigin::Unknown;
+        };
+        match self.by_inside.get(inside) {
+            Some(session) if is_alive(inside.0, session.used_at, now) => {
+                ErrorOrigin::Session(inside.1, number(inside.0))
+            }
+            _ => ErrorOrigin::Expired,
+        }
     }
 
     /// Starts a session at the same port where that is free. spec: data-plane 15.4
     fn open(
         &mut self,
         inside: (Flow, IpAddr),
-        mapping: Mapping,
+        (resource, real): (ResourceId, Option<IpAddr>),
         now: Instant,
     ) -> Result<(Flow, IpAddr), NatFault> {
         self.close(inside);
-        let real = mapping.real.ok_or(NatFault::NoAddress)?;
+        let real = real.ok_or(NatFault::NoAddress)?;
         self.make_room(now);
         let first = number(inside.0);
-        let free = (0..=u16::MAX)
-            .map(|step| first.checked_add(step).unwrap_or_else(|| step - (u16::MAX - first)))
+        let free = (first..=u16::MAX)
+            .chain(1..first)
             .map(|port| (with_number(inside.0, port), real))
             .find(|outside| !self.by_outside.contains_key(outside));
         let outside = free.ok_or(NatFault::NoAddress)?;
-        let session = Session { outside, resource: mapping.resource, used_at: now };
+        let session = Session {
+            outside,
+            resource,
+            used_at: now,
+        };
         self.by_inside.insert(inside, session);
         self.by_outside.insert(outside, inside);
         Ok(outside)
@@ -170,15 +216,20 @@ impl Nat {
         if self.by_inside.len() < MAX_SESSIONS {
             return;
         }
-        self.by_inside.retain(|(flow, _), session| is_alive(*flow, session.used_at, now));
+        self.by_inside
+            .retain(|(flow, _), session| is_alive(*flow, session.used_at, now));
         if self.by_inside.len() >= MAX_SESSIONS {
-            let idlest = self.by_inside.iter().min_by_key(|(_, session)| session.used_at);
+            let idlest = self
+                .by_inside
+                .iter()
+                .min_by_key(|(_, session)| session.used_at);
             if let Some(&inside) = idlest.map(|(inside, _)| inside) {
                 self.by_inside.remove(&inside);
             }
         }
         let known = &self.by_inside;
-        self.by_outside.retain(|_, inside| known.contains_key(inside));
+        self.by_outside
+            .retain(|_, inside| known.contains_key(inside));
     }
 
     fn close(&mut self, inside: (Flow, IpAddr)) {
@@ -211,77 +262,4 @@ fn with_number(flow: Flow, number: u16) -> Flow {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use ip_packet::{Transport, emit_udp};
-
-    const RESOURCE: ResourceId = ResourceId::from_bytes([1; 16]);
-
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    fn packet(from: &str, to: &str) -> IpPacket<Vec<u8>> {
-        let mut bytes = vec![0; 100];
-        let length = emit_udp(&mut bytes, from.parse().unwrap(), to.parse().unwrap(), b"x");
-        bytes.truncate(length.unwrap());
-        IpPacket::parse(bytes).unwrap()
-    }
-
-    fn nat() -> Nat {
-        let mut nat = Nat::default();
-        let proxies = ["100.96.0.1", "100.96.0.2", "fd00:2021:1111:8000::1"].map(ip).into();
-        nat.assign(RESOURCE, &proxies, &[ip("192.0.2.1")]);
-        nat
-    }
-
-    #[test]
-    fn packets_travel_there_and_back() {
-        let (mut nat, now) = (nat(), Instant::now());
-        let mut out = packet("100.64.0.7:4000", "100.96.0.2:53");
-        assert_eq!(nat.translate_out(&mut out, now), Ok(()));
-        assert_eq!(out.destination(), ip("192.0.2.1"));
-        assert_eq!(out.transport(), Transport::Udp { source: 4000, destination: 53 });
-
-        let mut back = packet("192.0.2.1:53", "100.64.0.7:4000");
-        assert_eq!(nat.translate_in(&mut back, now), Inbound::Translated(RESOURCE));
-        assert_eq!(back.source(), ip("100.96.0.2"));
-    }
-
-    #[test]
-    fn equal_ports_of_two_proxy_addresses_are_kept_apart() {
-        let (mut nat, now) = (nat(), Instant::now());
-        for (proxy, port) in [("100.96.0.1", 65_535), ("100.96.0.2", 1)] {
-            let mut out = packet("100.64.0.7:65535", &format!("{proxy}:53"));
-            nat.translate_out(&mut out, now).unwrap();
-            assert_eq!(out.transport(), Transport::Udp { source: port, destination: 53 });
-            let mut back = packet("192.0.2.1:53", &format!("100.64.0.7:{port}"));
-            nat.translate_in(&mut back, now);
-            assert_eq!(back.source(), ip(proxy));
-            assert_eq!(back.transport(), Transport::Udp { source: 53, destination: 65_535 });
-        }
-    }
-
-    #[test]
-    fn names_without_an_address_of_the_family_are_unreachable() {
-        let (mut nat, now) = (nat(), Instant::now());
-        let mut out = packet("[fd00:2021:1111::7]:1", "[fd00:2021:1111:8000::1]:2");
-        assert_eq!(nat.translate_out(&mut out, now), Err(NatFault::NoAddress));
-        let mut out = packet("100.64.0.7:1", "100.96.0.9:2");
-        assert_eq!(nat.translate_out(&mut out, now), Err(NatFault::NoAddress));
-    }
-
-    #[test]
-    fn idle_sessions_expire_and_strangers_are_unknown() {
-        let (mut nat, now) = (nat(), Instant::now());
-        nat.translate_out(&mut packet("100.64.0.7:4000", "100.96.0.1:53"), now).unwrap();
-        let mut back = packet("192.0.2.1:53", "100.64.0.7:4000");
-        assert_eq!(nat.translate_in(&mut back.clone(), now + OTHER_TTL), Inbound::Expired);
-        assert_eq!(nat.translate_in(&mut back, now), Inbound::Translated(RESOURCE));
-        let mut stranger = packet("192.0.2.9:53", "100.64.0.7:4000");
-        assert_eq!(nat.translate_in(&mut stranger, now), Inbound::Unknown);
-        nat.remove_resource(RESOURCE);
-        let mut back = packet("192.0.2.1:53", "100.64.0.7:4000");
-        assert_eq!(nat.translate_in(&mut back, now), Inbound::Unknown);
-    }
-}
+mod tests;

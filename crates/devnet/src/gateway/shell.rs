@@ -118,7 +118,10 @@ pub async fn run<P: Platform>(
     let tun = platform.create_tun()?;
     let udp = platform.sockets().udp;
     let bind = |family| bind_preferred(udp.as_ref(), family, PREFERRED_PORT);
-    let policy = RetryPolicy { budget: Some(PATIENCE), ..RetryPolicy::default() };
+    let policy = RetryPolicy {
+        budget: Some(PATIENCE),
+        ..RetryPolicy::default()
+    };
     let core = Core::new(config.seed.clone(), unix_now(), Instant::now());
     let mut shell = Shell {
         sockets: [bind(Family::V4)?, bind(Family::V6)?],
@@ -198,7 +201,8 @@ impl<P: Platform> Shell<P> {
         self.platform.apply(plan).await?;
         if self.servers.is_empty() {
             for address in [IpAddr::V4(plan.ipv4), IpAddr::V6(plan.ipv6)] {
-                self.servers.spawn(dns::serve(SocketAddr::new(address, dns::PORT)));
+                self.servers
+                    .spawn(dns::serve(SocketAddr::new(address, dns::PORT)));
             }
         }
         Ok(())
@@ -214,7 +218,8 @@ impl<P: Platform> Shell<P> {
         match self.tun.try_read(up) {
             Ok(()) => {
                 moved = true;
-                up.iter_mut().for_each(|packet| self.core.handle_tun(packet, now));
+                up.iter_mut()
+                    .for_each(|packet| self.core.handle_tun(packet, now));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error.into()),
@@ -251,7 +256,11 @@ impl<P: Platform> Shell<P> {
             match self.core.poll() {
                 Output::Send(transmit) => {
                     let [v4, v6] = &self.sockets;
-                    let socket = if transmit.destination.is_ipv4() { v4 } else { v6 };
+                    let socket = if transmit.destination.is_ipv4() {
+                        v4
+                    } else {
+                        v6
+                    };
                     let outgoing = Outgoing {
                         source: transmit.source.map(|source| source.ip()),
                         destination: transmit.destination,
@@ -310,5 +319,7 @@ fn write<T: Tun>(tun: &mut T, batch: &mut PacketBatch) {
 }
 
 fn unix_now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }

@@ -177,6 +177,11 @@ impl<'a> Deployment<'a> {
         Program::start(self.internet.client(), "stranger", command, &self.directory.logs())
     }
 
+    /// Ends the client without giving it a chance to clean up.
+    pub fn kill_client(&mut self) {
+        self.client = None;
+    }
+
     /// Kills the portal and starts it again; waits until all know it again.
     ///
     /// # Errors

@@ -334,17 +334,20 @@ impl Core {
         Some(())
     }
 
-    /// Everything that a gateway may let through.
+    /// Everything that a gateway may let through. The older generation does not ask when that
+    /// ends, and ignores the answer.
     pub(crate) fn grants_of(&self, gateway: GatewayId) -> Vec<gateway::Authorization> {
         self.flows
             .granted
             .iter()
             .filter(|((_, _, of), expires_at)| *of == gateway && **expires_at > self.now.unix)
-            .map(|(&(client_id, resource_id, _), _)| gateway::Authorization {
-                client_id,
-                resource_id,
-                expires_at: None,
-            })
+            .map(
+                |(&(client_id, resource_id, _), &expires_at)| gateway::Authorization {
+                    client_id,
+                    resource_id,
+                    expires_at: Some(expires_at),
+                },
+            )
             .collect()
     }
 

@@ -1,6 +1,6 @@
 //! The control socket: one JSON command a line in, one JSON answer a line out.
 
-use super::{command::Command, hub::Hub};
+use super::{command::Command, files::save, hub::Hub, server::Options};
 use serde_json::{Value, json};
 use std::{
     fs, io,
@@ -60,17 +60,17 @@ pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Serves operators. `settings` is the configuration file, for commands that read it again.
-pub(crate) async fn serve(listener: UnixListener, hub: Arc<Hub>, settings: PathBuf) {
+/// Serves operators.
+pub(crate) async fn serve(listener: UnixListener, hub: Arc<Hub>, options: Options) {
     let mut operators = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept(), if operators.len() < MAX_OPERATORS => {
                 if let Ok((stream, _)) = accepted {
-                    let (hub, settings) = (Arc::clone(&hub), settings.clone());
+                    let (hub, options) = (Arc::clone(&hub), options.clone());
                     operators.spawn(async move {
                         // An operator that goes away is no fault of ours.
-                        drop(converse(stream, &hub, &settings).await);
+                        drop(converse(stream, &hub, &options).await);
                     });
                 }
             }
@@ -79,7 +79,7 @@ pub(crate) async fn serve(listener: UnixListener, hub: Arc<Hub>, settings: PathB
     }
 }
 
-async fn converse(stream: UnixStream, hub: &Hub, settings: &Path) -> io::Result<()> {
+async fn converse(stream: UnixStream, hub: &Arc<Hub>, options: &Options) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     loop {
@@ -92,18 +92,22 @@ async fn converse(stream: UnixStream, hub: &Hub, settings: &Path) -> io::Result<
             return Ok(());
         }
         let answer = match serde_json::from_slice(&line) {
-            Ok(command) => carry_out(command, hub, settings).await,
+            Ok(command) => carry_out(command, hub, options).await,
             Err(error) => json!({"ok": false, "error": format!("not a command: {error}")}),
         };
         writer.write_all(format!("{answer}\n").as_bytes()).await?;
     }
 }
 
-async fn carry_out(command: Command, hub: &Hub, settings: &Path) -> Value {
+async fn carry_out(command: Command, hub: &Arc<Hub>, options: &Options) -> Value {
     let file = match &command {
         Command::Reload => {
-            let path = settings.to_owned();
-            let reading = tokio::task::spawn_blocking(move || fs::read_to_string(path));
+            let (hub, options) = (Arc::clone(hub), options.clone());
+            let reading = tokio::task::spawn_blocking(move || {
+                // What earlier commands changed must not be undone by a file that lacks it.
+                save(&hub, &options);
+                fs::read_to_string(&options.settings)
+            });
             reading.await.ok().and_then(Result::ok)
         }
         _ => None,

@@ -39,6 +39,8 @@ pub(crate) struct Hub {
     pub(crate) rescheduled: Notify,
     /// There is something to write.
     pub(crate) unsaved: Notify,
+    /// Held while files are written, so that an older text never replaces a newer one.
+    pub(crate) writing: Mutex<()>,
 }
 
 struct Inner {
@@ -59,6 +61,7 @@ impl Hub {
             }),
             rescheduled: Notify::new(),
             unsaved: Notify::new(),
+            writing: Mutex::new(()),
         }
     }
 
@@ -168,5 +171,83 @@ fn moment() -> Moment {
     Moment {
         at: Instant::now(),
         unix: unix.map_or(0, |since| since.as_secs()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::portal::{SavedState, Settings};
+    use model::Seed;
+    use serde_json::json;
+
+    const TOKENS: &str = r#"{"tokens": [{"token": "t", "kind": "client", "actor": "anna"}]}"#;
+    const HEARTBEAT: &str = r#"{"topic":"phoenix","event":"heartbeat","payload":{},"ref":1}"#;
+
+    fn hub() -> Hub {
+        let settings = Settings::parse(TOKENS).unwrap();
+        let seed = Seed::from_bytes([1; 32]);
+        Hub::new(Core::new(settings, SavedState::default(), seed, moment()).unwrap())
+    }
+
+    fn connect(hub: &Hub, room: usize) -> (ConnectionId, mpsc::Receiver<Outgoing>) {
+        let (sender, receiver) = mpsc::channel(room);
+        let upgrade = Upgrade {
+            path: "/client/websocket",
+            query: "token=t&external_id=x&public_key=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE%3D",
+            user_agent: "X/1 connlib/1.5.2",
+            authorization: None,
+            remote: [127, 0, 0, 1].into(),
+        };
+        (hub.upgrade(&upgrade, sender).unwrap(), receiver)
+    }
+
+    #[test]
+    fn a_party_that_does_not_read_is_given_up() {
+        let hub = hub();
+        let (id, mut receiver) = connect(&hub, 4);
+        for _ in 0..10 {
+            hub.frame(id, HEARTBEAT);
+        }
+        for _ in 0..4 {
+            assert!(matches!(receiver.try_recv(), Ok(Outgoing::Text(_))));
+        }
+        let end = receiver.try_recv();
+        assert!(matches!(end, Err(mpsc::error::TryRecvError::Disconnected)));
+    }
+
+    #[test]
+    fn the_close_is_the_last_thing_a_party_is_sent() {
+        let hub = hub();
+        let (id, mut receiver) = connect(&hub, 8);
+        hub.frame(id, HEARTBEAT);
+        let revoke = serde_json::from_value(json!({"cmd": "token_revoke", "token": "t"}));
+        assert_eq!(hub.command(revoke.unwrap(), None)["ok"], true);
+        hub.frame(id, HEARTBEAT);
+        let mut texts = Vec::new();
+        loop {
+            match receiver.try_recv() {
+                Ok(Outgoing::Text(text)) => texts.push(text),
+                Ok(Outgoing::Close(1000)) => break,
+                _ => panic!("the close is missing"),
+            }
+        }
+        assert_eq!(texts.len(), 2);
+        assert!(texts[1].contains("token_expired"));
+        let end = receiver.try_recv();
+        assert!(matches!(end, Err(mpsc::error::TryRecvError::Disconnected)));
+    }
+
+    #[test]
+    fn what_has_changed_is_handed_out_once() {
+        let hub = hub();
+        assert_eq!(hub.take_unsaved(), (None, None));
+        let (id, _receiver) = connect(&hub, 8);
+        let (settings, state) = hub.take_unsaved();
+        assert!(settings.is_none() && state.unwrap().contains("anna"));
+        assert_eq!(hub.take_unsaved(), (None, None));
+        assert!(hub.deadline().is_some());
+        hub.closed(id);
+        assert!(hub.deadline().is_none());
     }
 }

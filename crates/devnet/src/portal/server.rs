@@ -5,8 +5,8 @@ use super::{
     connections::{ConnectionId, MAX_CONNECTIONS},
     control,
     core::{Core, Moment},
+    files::{read_state, save},
     hub::{Hub, OUTGOING, Outgoing},
-    identity::SavedState,
     upgrade::{Refusal, Upgrade},
 };
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -15,7 +15,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use std::{
     fs, io,
     net::IpAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -155,8 +155,7 @@ impl Portal {
         if let Some(path) = options.control.clone() {
             let listener =
                 control::listen(&path).map_err(|source| PortalFault::Control { path, source })?;
-            let settings = options.settings.clone();
-            tasks.spawn(control::serve(listener, Arc::clone(&hub), settings));
+            tasks.spawn(control::serve(listener, Arc::clone(&hub), options.clone()));
         }
         let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         for listener in listeners {
@@ -172,16 +171,6 @@ impl Portal {
             drop(fs::remove_file(path));
         }
         Ok(())
-    }
-}
-
-fn read_state(path: &Path) -> SavedState {
-    match fs::read_to_string(path) {
-        Ok(text) => serde_json::from_str(&text).unwrap_or_else(|error| {
-            tracing::warn!(%error, "started without the state file, which is broken");
-            SavedState::default()
-        }),
-        Err(_) => SavedState::default(),
     }
 }
 
@@ -204,37 +193,6 @@ async fn keep_files(hub: Arc<Hub>, options: Options) {
         // Files are small, but disks may be slow.
         drop(tokio::task::spawn_blocking(move || save(&hub, &options)).await);
     }
-}
-
-fn save(hub: &Hub, options: &Options) {
-    let (settings, state) = hub.take_unsaved();
-    let files = [
-        (settings, Some(&options.settings)),
-        (state, options.state.as_ref()),
-    ];
-    for (text, path) in files {
-        if let (Some(text), Some(path)) = (text, path)
-            && let Err(error) = write(path, &text)
-        {
-            tracing::warn!(%error, ?path, "cannot write a file");
-        }
-    }
-}
-
-/// Replaces a file in one go; only its owner may read it.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    use io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(".new");
-    let mut options = fs::OpenOptions::new();
-    let options = options.write(true).create(true).truncate(true).mode(0o600);
-    let mut file = options.open(&fresh)?;
-    file.write_all(text.as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)
 }
 
 async fn accept(listener: TcpListener, hub: Arc<Hub>, slots: Arc<Semaphore>) {

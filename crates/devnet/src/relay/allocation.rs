@@ -51,7 +51,15 @@ impl Allocation {
     pub(super) fn new(port: u16, (v4, v6): (bool, bool), username: &str, until: Instant) -> Self {
         let username = username.to_owned();
         let (by_number, by_peer) = (BTreeMap::new(), BTreeMap::new());
-        Self { port, v4, v6, username, expires_at: until, by_number, by_peer }
+        Self {
+            port,
+            v4,
+            v6,
+            username,
+            expires_at: until,
+            by_number,
+            by_peer,
+        }
     }
 
     /// Whether the allocation has an address of the peer's family.
@@ -67,12 +75,25 @@ impl Allocation {
         now: Instant,
     ) -> Result<(), Conflict> {
         self.forget_expired(now);
-        if self.by_peer.get(&peer).is_some_and(|&other| other != number)
-            || self.by_number.get(&number).is_some_and(|channel| channel.peer != peer)
+        if self
+            .by_peer
+            .get(&peer)
+            .is_some_and(|&other| other != number)
+            || self
+                .by_number
+                .get(&number)
+                .is_some_and(|channel| channel.peer != peer)
         {
             return Err(Conflict);
         }
-        self.by_number.insert(number, Channel { number, peer, bound_at: now });
+        self.by_number.insert(
+            number,
+            Channel {
+                number,
+                peer,
+                bound_at: now,
+            },
+        );
         self.by_peer.insert(peer, number);
         Ok(())
     }

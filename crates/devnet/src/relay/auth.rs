@@ -21,7 +21,7 @@ const NONCE_USES: u32 = 100;
 const MAX_NONCES: usize = 4096;
 
 /// The password that belongs to a username, spec: data-plane 5.1.
-pub(super) fn password(expiry: &str, secret: &SecretString, salt: &str) -> Zeroizing<String> {
+pub fn password(expiry: &str, secret: &SecretString, salt: &str) -> Zeroizing<String> {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in [expiry, ":", secret.expose_secret(), ":", salt] {
         context.update(part.as_bytes());
@@ -41,7 +41,12 @@ pub(super) struct Authority {
 
 impl Authority {
     pub(super) fn new(secret: SecretString, rng: ChaCha20Rng) -> Self {
-        Self { secret, nonces: BTreeMap::new(), order: VecDeque::new(), rng }
+        Self {
+            secret,
+            nonces: BTreeMap::new(),
+            order: VecDeque::new(),
+            rng,
+        }
     }
 
     /// The password of `<expiry>:<salt>`; none if the username has another form.
@@ -52,7 +57,9 @@ impl Authority {
 
     /// Whether the username is good for longer than `unix_now`.
     pub(super) fn is_current(username: &str, unix_now: Duration) -> bool {
-        let expiry = username.split_once(':').and_then(|(expiry, _)| expiry.parse::<u64>().ok());
+        let expiry = username
+            .split_once(':')
+            .and_then(|(expiry, _)| expiry.parse::<u64>().ok());
         expiry.is_some_and(|expiry| expiry > unix_now.as_secs())
     }
 

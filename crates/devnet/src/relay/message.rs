@@ -108,7 +108,13 @@ impl Request {
             CHANNEL_BIND => Kind::ChannelBind,
             CREATE_PERMISSION => Kind::CreatePermission,
             REFRESH => Kind::Refresh,
-            other => return Err(refuse_unsigned(other, message.transaction_id(), BAD_REQUEST)),
+            other => {
+                return Err(refuse_unsigned(
+                    other,
+                    message.transaction_id(),
+                    BAD_REQUEST,
+                ));
+            }
         };
         Ok(Self { kind, message })
     }
@@ -127,18 +133,26 @@ impl Request {
 
     pub(super) fn is_signed_with(&self, username: &str, password: &str) -> bool {
         let integrity = self.message.get_attribute::<MessageIntegrity>();
-        let (Some(username), Some(realm)) = (texts(username), realm()) else { return false };
+        let (Some(username), Some(realm)) = (texts(username), realm()) else {
+            return false;
+        };
         integrity.is_some_and(|integrity| {
-            integrity.check_long_term_credential(&username, &realm, password).is_ok()
+            integrity
+                .check_long_term_credential(&username, &realm, password)
+                .is_ok()
         })
     }
 
     pub(super) fn transport(&self) -> Option<u8> {
-        self.message.get_attribute::<RequestedTransport>().map(RequestedTransport::protocol)
+        self.message
+            .get_attribute::<RequestedTransport>()
+            .map(RequestedTransport::protocol)
     }
 
     pub(super) fn requested_family(&self) -> Option<AddressFamily> {
-        self.message.get_attribute::<RequestedAddressFamily>().map(RequestedAddressFamily::address_family)
+        self.message
+            .get_attribute::<RequestedAddressFamily>()
+            .map(RequestedAddressFamily::address_family)
     }
 
     pub(super) fn additional_family(&self) -> Option<AddressFamily> {
@@ -148,15 +162,21 @@ impl Request {
     }
 
     pub(super) fn lifetime(&self) -> Option<Duration> {
-        self.message.get_attribute::<Lifetime>().map(Lifetime::lifetime)
+        self.message
+            .get_attribute::<Lifetime>()
+            .map(Lifetime::lifetime)
     }
 
     pub(super) fn channel(&self) -> Option<u16> {
-        self.message.get_attribute::<ChannelNumber>().map(|number| number.value())
+        self.message
+            .get_attribute::<ChannelNumber>()
+            .map(|number| number.value())
     }
 
     pub(super) fn peer(&self) -> Option<SocketAddr> {
-        self.message.get_attribute::<XorPeerAddress>().map(XorPeerAddress::address)
+        self.message
+            .get_attribute::<XorPeerAddress>()
+            .map(XorPeerAddress::address)
     }
 
     /// The beginning of a success response.
@@ -217,9 +237,8 @@ impl Response {
     /// Signs and writes the response; clients discard errors without a signature.
     pub(super) fn signed(mut self, username: &str, password: &str) -> Vec<u8> {
         if let (Some(username), Some(realm)) = (texts(username), realm())
-            && let Ok(integrity) = MessageIntegrity::new_long_term_credential(
-                &self.0, &username, &realm, password,
-            )
+            && let Ok(integrity) =
+                MessageIntegrity::new_long_term_credential(&self.0, &username, &realm, password)
         {
             self.0.add_attribute(integrity);
         }
@@ -227,7 +246,9 @@ impl Response {
     }
 
     pub(super) fn unsigned(self) -> Vec<u8> {
-        MessageEncoder::default().encode_into_bytes(self.0).unwrap_or_default()
+        MessageEncoder::default()
+            .encode_into_bytes(self.0)
+            .unwrap_or_default()
     }
 }
 
@@ -239,7 +260,11 @@ fn refuse_unsigned(method: Method, id: TransactionId, refusal: Refusal) -> Unusa
     if let Ok(code) = ErrorCode::new(refusal.0, refusal.1.to_owned()) {
         message.add_attribute(code);
     }
-    Unusable::Refuse(MessageEncoder::default().encode_into_bytes(message).unwrap_or_default())
+    Unusable::Refuse(
+        MessageEncoder::default()
+            .encode_into_bytes(message)
+            .unwrap_or_default(),
+    )
 }
 
 fn texts(username: &str) -> Option<Username> {

@@ -139,20 +139,32 @@ impl Server {
 
     /// When [`Server::handle_timeout`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        self.allocations.values().map(|allocation| allocation.expires_at).min()
+        self.allocations
+            .values()
+            .map(|allocation| allocation.expires_at)
+            .min()
     }
 
     fn forward<'a>(&self, from: SocketAddr, datagram: &'a [u8], now: Instant) -> Forward<'a> {
-        let Some((header, rest)) = datagram.split_first_chunk::<{ ranges::CHANNEL_HEADER }>() else {
+        let Some((header, rest)) = datagram.split_first_chunk::<{ ranges::CHANNEL_HEADER }>()
+        else {
             return Forward::Drop;
         };
         let number = u16::from_be_bytes([header[0], header[1]]);
         let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
         // Trailing bytes are padding.
-        let Some(payload) = rest.get(..length) else { return Forward::Drop };
-        let Some(allocation) = self.allocations.get(&from) else { return Forward::Drop };
+        let Some(payload) = rest.get(..length) else {
+            return Forward::Drop;
+        };
+        let Some(allocation) = self.allocations.get(&from) else {
+            return Forward::Drop;
+        };
         match allocation.peer(number, now) {
-            Some(peer) => Forward::ToPeer { port: allocation.port, peer, payload },
+            Some(peer) => Forward::ToPeer {
+                port: allocation.port,
+                peer,
+                payload,
+            },
             None => Forward::Drop,
         }
     }
@@ -179,7 +191,9 @@ impl Server {
                 request.refuse(refusal).challenge(nonce)
             }
         };
-        let Some(username) = request.username() else { return Some(response.unsigned()) };
+        let Some(username) = request.username() else {
+            return Some(response.unsigned());
+        };
         Some(match self.authority.password(username) {
             Some(password) => response.signed(username, &password),
             None => response.unsigned(),
@@ -197,7 +211,10 @@ impl Server {
         if !self.authority.use_nonce(nonce) {
             return Err(message::STALE_NONCE);
         }
-        let password = self.authority.password(username).ok_or(message::UNAUTHORIZED)?;
+        let password = self
+            .authority
+            .password(username)
+            .ok_or(message::UNAUTHORIZED)?;
         let is_genuine = request.is_signed_with(username, &password);
         if !is_genuine || !Authority::is_current(username, unix_now) {
             return Err(message::UNAUTHORIZED);
@@ -235,7 +252,9 @@ impl Server {
             return Err(message::BAD_REQUEST);
         }
         let families = self.families(request)?;
-        let port = self.free_port(families, ports).ok_or(message::INSUFFICIENT_CAPACITY)?;
+        let port = self
+            .free_port(families, ports)
+            .ok_or(message::INSUFFICIENT_CAPACITY)?;
         let username = request.username().unwrap_or_default();
         let lifetime = lifetime(request);
         let allocation = Allocation::new(port, families, username, now + lifetime);
@@ -284,7 +303,10 @@ impl Server {
         ports: &mut dyn Ports,
         now: Instant,
     ) -> Result<Response, Refusal> {
-        let allocation = self.allocations.get_mut(&from).ok_or(message::ALLOCATION_MISMATCH)?;
+        let allocation = self
+            .allocations
+            .get_mut(&from)
+            .ok_or(message::ALLOCATION_MISMATCH)?;
         let lifetime = lifetime(request);
         if lifetime.is_zero() {
             self.delete(from, ports);
@@ -300,20 +322,29 @@ impl Server {
         from: SocketAddr,
         now: Instant,
     ) -> Result<Response, Refusal> {
-        let allocation = self.allocations.get_mut(&from).ok_or(message::ALLOCATION_MISMATCH)?;
+        let allocation = self
+            .allocations
+            .get_mut(&from)
+            .ok_or(message::ALLOCATION_MISMATCH)?;
         let (Some(peer), Some(number)) = (request.peer(), request.channel()) else {
             return Err(message::BAD_REQUEST);
         };
         if !allocation.reaches(peer) {
             return Err(message::FAMILY_MISMATCH);
         }
-        allocation.bind(number, peer, now).map_err(|_conflict| message::BAD_REQUEST)?;
+        allocation
+            .bind(number, peer, now)
+            .map_err(|_conflict| message::BAD_REQUEST)?;
         Ok(request.success())
     }
 
     fn delete(&mut self, client: SocketAddr, ports: &mut dyn Ports) {
         if let Some(allocation) = self.allocations.remove(&client) {
-            tracing::debug!(port = allocation.port, user = allocation.username, "Allocation ended");
+            tracing::debug!(
+                port = allocation.port,
+                user = allocation.username,
+                "Allocation ended"
+            );
             self.by_port.remove(&allocation.port);
             ports.close(allocation.port);
         }
@@ -321,5 +352,8 @@ impl Server {
 }
 
 fn lifetime(request: &Request) -> Duration {
-    request.lifetime().unwrap_or(DEFAULT_LIFETIME).min(MAX_LIFETIME)
+    request
+        .lifetime()
+        .unwrap_or(DEFAULT_LIFETIME)
+        .min(MAX_LIFETIME)
 }

@@ -110,7 +110,10 @@ pub async fn run(config: Config, mut stop: mpsc::Receiver<()>) -> Result<(), Fau
     let mut portal = Channel::<v1::Relay>::new(
         login,
         Arc::new(SystemDialer),
-        RetryPolicy { budget: Some(PATIENCE), ..RetryPolicy::default() },
+        RetryPolicy {
+            budget: Some(PATIENCE),
+            ..RetryPolicy::default()
+        },
         config.seed,
     );
     portal.connect(None);
@@ -134,7 +137,10 @@ pub async fn run(config: Config, mut stop: mpsc::Receiver<()>) -> Result<(), Fau
 
 /// Keeps forwarding until the last allocation ended. spec: portal 4.7
 async fn drain(state: &Rc<RefCell<State>>, stop: &mut mpsc::Receiver<()>) {
-    tracing::info!(allocations = state.borrow().server.allocations(), "Draining");
+    tracing::info!(
+        allocations = state.borrow().server.allocations(),
+        "Draining"
+    );
     while state.borrow().server.allocations() > 0 {
         tokio::select! {
             () = tokio::time::sleep(SWEEP) => sweep(state),
@@ -162,7 +168,13 @@ fn login(config: &Config, secret: &SecretString) -> Result<Login, LoginFault> {
         port: config.port,
         stamp_secret: secret.clone(),
     };
-    let login = Login::new(&config.api_url, party, &config.token, "", &config.user_agent)?;
+    let login = Login::new(
+        &config.api_url,
+        party,
+        &config.token,
+        "",
+        &config.user_agent,
+    )?;
     login.named(&config.name)
 }
 
@@ -217,12 +229,21 @@ async fn serve_clients(
             continue;
         }
         let now = (Instant::now(), unix_now());
-        let State { server, ports, outbox, .. } = &mut *state.borrow_mut();
+        let State {
+            server,
+            ports,
+            outbox,
+            ..
+        } = &mut *state.borrow_mut();
         for datagram in batch.datagrams() {
             match server.handle_client(datagram.remote, datagram.payload, ports, now) {
                 Forward::Drop => {}
                 Forward::Reply(reply) => outbox.push(&socket, datagram.remote, &[], &reply),
-                Forward::ToPeer { port, peer, payload } => {
+                Forward::ToPeer {
+                    port,
+                    peer,
+                    payload,
+                } => {
                     if let Some(socket) = ports.sockets.get(&(port, Family::of(peer.ip()))) {
                         outbox.push(socket, peer, &[], payload);
                     }
@@ -246,13 +267,20 @@ async fn serve_peers(
             continue;
         }
         let Some(state) = state.upgrade() else { return };
-        let State { server, listeners, outbox, .. } = &mut *state.borrow_mut();
+        let State {
+            server,
+            listeners,
+            outbox,
+            ..
+        } = &mut *state.borrow_mut();
         let now = Instant::now();
         for datagram in batch.datagrams() {
             let Some((client, channel)) = server.handle_peer(port, datagram.remote, now) else {
                 continue;
             };
-            let Ok(length) = u16::try_from(datagram.payload.len()) else { continue };
+            let Ok(length) = u16::try_from(datagram.payload.len()) else {
+                continue;
+            };
             let ([a, b], [c, d]) = (channel.to_be_bytes(), length.to_be_bytes());
             if let Some(listener) = listeners.get(&Family::of(client.ip())) {
                 outbox.push(listener, client, &[a, b, c, d], datagram.payload);
@@ -307,7 +335,10 @@ struct Outbox {
 impl Outbox {
     fn push(&mut self, socket: &Rc<UdpSocket>, to: SocketAddr, header: &[u8], payload: &[u8]) {
         let length = header.len() + payload.len();
-        let same = self.socket.as_ref().is_some_and(|current| Rc::ptr_eq(current, socket))
+        let same = self
+            .socket
+            .as_ref()
+            .is_some_and(|current| Rc::ptr_eq(current, socket))
             && self.destination == Some(to);
         let fits = !self.closed
             && length <= self.segment
@@ -328,7 +359,13 @@ impl Outbox {
     fn flush(&mut self) {
         if let (Some(socket), Some(destination)) = (self.socket.take(), self.destination.take()) {
             let (segment_size, payload) = (self.segment, &self.buffer[..]);
-            let outgoing = Outgoing { source: None, destination, ecn: 0, segment_size, payload };
+            let outgoing = Outgoing {
+                source: None,
+                destination,
+                ecn: 0,
+                segment_size,
+                payload,
+            };
             if let Err(error) = socket.try_send(&outgoing) {
                 tracing::debug!(%error, "Datagrams are lost");
             }
@@ -339,5 +376,7 @@ impl Outbox {
 }
 
 fn unix_now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }

@@ -42,7 +42,13 @@ impl Forwarder {
         }
         let id = QueryId(self.next);
         self.next += 1;
-        self.pending.insert(id, Pending { asker, query: query.to_vec() });
+        self.pending.insert(
+            id,
+            Pending {
+                asker,
+                query: query.to_vec(),
+            },
+        );
         Some(id)
     }
 

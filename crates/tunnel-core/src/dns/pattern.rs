@@ -121,7 +121,9 @@ fn labels_match(mut pattern: Option<&str>, mut name: Option<&str>) -> bool {
             continue;
         }
         // Let the last `**` swallow one label more.
-        let Some((after, from)) = retry else { return false };
+        let Some((after, from)) = retry else {
+            return false;
+        };
         name = split(from).1;
         pattern = after;
         retry = name.map(|n| (after, n));
@@ -163,18 +165,50 @@ mod tests {
     #[test]
     fn tokens_match_as_specified() {
         for (text, matching, other) in [
-            ("example.com", vec!["example.com"], vec!["a.example.com", "example.co", "xexample.com"]),
+            (
+                "example.com",
+                vec!["example.com"],
+                vec!["a.example.com", "example.co", "xexample.com"],
+            ),
             ("EXAMPLE.com.", vec!["example.com"], vec![]),
-            ("*.example.com", vec!["example.com", "a.example.com"], vec!["a.b.example.com", "com"]),
-            ("**.example.com", vec!["example.com", "a.example.com", "a.b.c.example.com"], vec!["com"]),
-            ("?.example.com", vec!["a.example.com"], vec!["example.com", "ab.example.com"]),
-            ("*ample.com", vec!["example.com", "ample.com"], vec!["a.ample.com", "amplex.com"]),
-            ("foo-*.com", vec!["foo-.com", "foo-bar.com"], vec!["foo.com", "foo-a.b.com"]),
-            ("a.**.d", vec!["a.d", "a.b.d", "a.b.c.d"], vec!["a.b.c", "b.d"]),
+            (
+                "*.example.com",
+                vec!["example.com", "a.example.com"],
+                vec!["a.b.example.com", "com"],
+            ),
+            (
+                "**.example.com",
+                vec!["example.com", "a.example.com", "a.b.c.example.com"],
+                vec!["com"],
+            ),
+            (
+                "?.example.com",
+                vec!["a.example.com"],
+                vec!["example.com", "ab.example.com"],
+            ),
+            (
+                "*ample.com",
+                vec!["example.com", "ample.com"],
+                vec!["a.ample.com", "amplex.com"],
+            ),
+            (
+                "foo-*.com",
+                vec!["foo-.com", "foo-bar.com"],
+                vec!["foo.com", "foo-a.b.com"],
+            ),
+            (
+                "a.**.d",
+                vec!["a.d", "a.b.d", "a.b.c.d"],
+                vec!["a.b.c", "b.d"],
+            ),
             ("a.*.d", vec!["a.b.d"], vec!["a.d", "a.b.c.d"]),
             ("**.b.**", vec!["b", "a.b", "b.c", "a.a.b.c.c"], vec!["a.c"]),
             ("**", vec!["a", "a.b"], vec![]),
-            ("a?c*e.x", vec!["abcde.x", "abce.x"], vec!["ace.x", "abcd.x"]),
+            (
+                "a?c*e.x",
+                vec!["abcde.x", "abce.x"],
+                vec!["ace.x", "abcd.x"],
+            ),
         ] {
             let pattern = pattern(text);
             for name in matching {
@@ -207,7 +241,15 @@ mod tests {
 
     #[test]
     fn invalid_patterns_are_refused() {
-        for text in ["", ".", "a..b", "a**.com", "***.com", &"a".repeat(64), &"a.".repeat(130)] {
+        for text in [
+            "",
+            ".",
+            "a..b",
+            "a**.com",
+            "***.com",
+            &"a".repeat(64),
+            &"a.".repeat(130),
+        ] {
             assert!(Pattern::parse(text).is_err(), "{text}");
         }
     }

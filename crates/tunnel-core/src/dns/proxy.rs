@@ -48,11 +48,19 @@ impl ProxyPool {
         for address in &mut v6 {
             *address = self.take_v6()?;
         }
-        for address in v4.into_iter().map(IpAddr::V4).chain(v6.into_iter().map(IpAddr::V6)) {
+        for address in v4
+            .into_iter()
+            .map(IpAddr::V4)
+            .chain(v6.into_iter().map(IpAddr::V6))
+        {
             self.by_address.insert(address, index);
         }
         self.by_domain.insert(domain.clone(), index);
-        self.names.push(ProxiedName { domain: domain.clone(), v4, v6 });
+        self.names.push(ProxiedName {
+            domain: domain.clone(),
+            v4,
+            v6,
+        });
         self.names.last()
     }
 
@@ -64,7 +72,9 @@ impl ProxyPool {
 
     /// The addresses of a name, if it has any yet.
     pub(crate) fn get(&self, domain: &DomainName) -> Option<&ProxiedName> {
-        self.by_domain.get(domain).and_then(|&index| self.names.get(index))
+        self.by_domain
+            .get(domain)
+            .and_then(|&index| self.names.get(index))
     }
 
     /// All names so far, in the order of assignment.
@@ -125,7 +135,9 @@ mod tests {
         for n in 0..MAX_NAMES {
             let addresses = pool.assign(&name(&format!("n{n}.test"))).unwrap();
             for address in addresses.v4 {
-                assert!(ranges::PROXY_V4.contains(&address) && !ranges::SENTINEL_V4.contains(&address));
+                assert!(
+                    ranges::PROXY_V4.contains(&address) && !ranges::SENTINEL_V4.contains(&address)
+                );
             }
             assert!(addresses.v6.iter().all(|a| ranges::PROXY_V6.contains(a)));
         }

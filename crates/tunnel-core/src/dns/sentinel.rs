@@ -65,9 +65,17 @@ impl Sentinels {
 
     /// The portal's servers if there are any, else the system's; no sentinels, no duplicates.
     fn effective(&self) -> Vec<SocketAddr> {
-        let system = || self.system.iter().map(|ip| SocketAddr::new(*ip, DNS_PORT)).collect();
-        let servers: Vec<SocketAddr> =
-            if self.portal.is_empty() { system() } else { self.portal.clone() };
+        let system = || {
+            self.system
+                .iter()
+                .map(|ip| SocketAddr::new(*ip, DNS_PORT))
+                .collect()
+        };
+        let servers: Vec<SocketAddr> = if self.portal.is_empty() {
+            system()
+        } else {
+            self.portal.clone()
+        };
         let mut seen = BTreeSet::new();
         servers
             .into_iter()
@@ -104,7 +112,10 @@ mod tests {
     fn every_server_gets_a_sentinel_of_its_family() {
         let mut sentinels = Sentinels::default();
         assert!(sentinels.set_system(vec![ip("192.0.2.53"), ip("2001:db8::53"), ip("192.0.2.53")]));
-        assert_eq!(addresses(&sentinels), ["100.100.111.1", "fd00:2021:1111:8000:100:100:111:0"]);
+        assert_eq!(
+            addresses(&sentinels),
+            ["100.100.111.1", "fd00:2021:1111:8000:100:100:111:0"]
+        );
         let server = sentinels.upstream(ip("100.100.111.1")).unwrap();
         assert_eq!(server.to_string(), "192.0.2.53:53");
         assert_eq!(sentinels.upstream(ip("100.100.111.2")), None);
@@ -124,10 +135,16 @@ mod tests {
         let mut sentinels = Sentinels::default();
         sentinels.set_system(vec![ip("192.0.2.53")]);
         assert!(sentinels.set_portal(vec!["203.0.113.1:5353".parse().unwrap()]));
-        assert_eq!(sentinels.upstream(ip("100.100.111.2")).unwrap().port(), 5353);
+        assert_eq!(
+            sentinels.upstream(ip("100.100.111.2")).unwrap().port(),
+            5353
+        );
         assert!(!sentinels.set_system(vec![ip("192.0.2.99")]));
         assert!(sentinels.set_portal(vec![]));
-        assert_eq!(sentinels.upstream(ip("100.100.111.1")).unwrap().ip(), ip("192.0.2.99"));
+        assert_eq!(
+            sentinels.upstream(ip("100.100.111.1")).unwrap().ip(),
+            ip("192.0.2.99")
+        );
     }
 
     #[test]

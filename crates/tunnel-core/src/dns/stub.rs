@@ -27,19 +27,23 @@ pub(crate) enum Decision {
     /// This answer, without any resource.
     Answer(Vec<u8>),
     /// This answer; the name of a resource was asked for.
-    Resource { answer: Vec<u8>, resource: ResourceId, domain: DomainName },
+    Resource {
+        answer: Vec<u8>,
+        resource: ResourceId,
+        domain: DomainName,
+    },
     /// The server behind the sentinel is to be asked.
     Forward,
 }
 
-pub(crate) fn decide(
-    query: &Message,
-    pool: &mut ProxyPool,
-    resources: &ResourceTable,
-) -> Decision {
-    let Some(question) = query.queries.first() else { return Decision::Forward };
+pub(crate) fn decide(query: &Message, pool: &mut ProxyPool, resources: &ResourceTable) -> Decision {
+    let Some(question) = query.queries.first() else {
+        return Decision::Forward;
+    };
     let name = question.name();
-    let Ok(domain) = name.to_ascii().parse::<DomainName>() else { return Decision::Forward };
+    let Ok(domain) = name.to_ascii().parse::<DomainName>() else {
+        return Decision::Forward;
+    };
     // Rows 2 to 7 of the table, in its order.
     if domain.as_str() == CANARY {
         return Decision::Answer(respond(query, ResponseCode::NXDomain, vec![]));
@@ -54,7 +58,11 @@ pub(crate) fn decide(
                 return Decision::Answer(respond(query, ResponseCode::ServFail, vec![]));
             };
             let answer = respond(query, ResponseCode::NoError, records);
-            Decision::Resource { answer, resource, domain }
+            Decision::Resource {
+                answer,
+                resource,
+                domain,
+            }
         }
         _ => Decision::Forward,
     }
@@ -119,12 +127,16 @@ fn addresses(
     let assigned = pool.assign(domain)?;
     let record = |data| Record::from_rdata(name.clone(), TTL, data);
     Some(match kind {
-        RecordType::A if stack.has_v4() => {
-            assigned.v4.iter().map(|&address| record(RData::A(A(address)))).collect()
-        }
-        RecordType::AAAA if stack.has_v6() => {
-            assigned.v6.iter().map(|&address| record(RData::AAAA(AAAA(address)))).collect()
-        }
+        RecordType::A if stack.has_v4() => assigned
+            .v4
+            .iter()
+            .map(|&address| record(RData::A(A(address))))
+            .collect(),
+        RecordType::AAAA if stack.has_v6() => assigned
+            .v6
+            .iter()
+            .map(|&address| record(RData::AAAA(AAAA(address))))
+            .collect(),
         _ => vec![],
     })
 }
@@ -137,16 +149,20 @@ fn answer_reverse(
 ) -> Decision {
     let domain = reversed_address(reverse.as_str()).and_then(|address| pool.name_of(address));
     let target = domain.and_then(|domain| Name::from_ascii(format!("{domain}.")).ok());
-    let Some(target) = target else { return Decision::Forward };
+    let Some(target) = target else {
+        return Decision::Forward;
+    };
     let record = Record::from_rdata(name.clone(), TTL, RData::PTR(PTR(target)));
     Decision::Answer(respond(query, ResponseCode::NoError, vec![record]))
 }
 
 /// The address behind a name below `in-addr.arpa` or `ip6.arpa`.
-fn reversed_address(name: &str) -> Option<IpAddr> {
+pub(super) fn reversed_address(name: &str) -> Option<IpAddr> {
     if let Some(octets) = name.strip_suffix(".in-addr.arpa") {
-        let octets: Vec<u8> =
-            octets.rsplit('.').map(|octet| octet.parse().ok()).collect::<Option<_>>()?;
+        let octets: Vec<u8> = octets
+            .rsplit('.')
+            .map(|octet| octet.parse().ok())
+            .collect::<Option<_>>()?;
         let octets: [u8; 4] = octets.try_into().ok()?;
         return Some(Ipv4Addr::from(octets).into());
     }

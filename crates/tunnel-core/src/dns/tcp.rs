@@ -107,7 +107,8 @@ impl TcpServer {
                 stream.used_at = now;
             }
             while let Some(message) = stream.next_message() {
-                self.queries.push_back((connection, stream.sentinel, message));
+                self.queries
+                    .push_back((connection, stream.sentinel, message));
             }
             if socket.state() == State::CloseWait && stream.unsent.is_empty() {
                 socket.close();
@@ -126,8 +127,12 @@ impl TcpServer {
 
     /// Answers a query; the connection may be gone.
     pub(crate) fn reply(&mut self, connection: Connection, message: &[u8]) {
-        let Some(stream) = self.streams.get_mut(&connection) else { return };
-        let Ok(length) = u16::try_from(message.len()) else { return };
+        let Some(stream) = self.streams.get_mut(&connection) else {
+            return;
+        };
+        let Ok(length) = u16::try_from(message.len()) else {
+            return;
+        };
         stream.unsent.extend(length.to_be_bytes());
         stream.unsent.extend(message);
         let socket = self.sockets.get_mut::<Socket<'_>>(stream.handle);
@@ -167,17 +172,25 @@ impl TcpServer {
 
     /// Makes a socket for a connection that is about to begin.
     fn listen(&mut self, packet: &IpPacket<&[u8]>, now: Instant) {
-        let Transport::Tcp { source, .. } = packet.transport() else { return };
+        let Transport::Tcp { source, .. } = packet.transport() else {
+            return;
+        };
         let sentinel = packet.destination();
         let remote = IpEndpoint::new(packet.source().into(), source);
         let same = |stream: &&Stream| stream.sentinel == sentinel;
-        if self.streams.values().any(|s| same(&s) && s.remote.is_none_or(|r| r == remote)) {
+        if self
+            .streams
+            .values()
+            .any(|s| same(&s) && s.remote.is_none_or(|r| r == remote))
+        {
             return;
         }
         if self.streams.values().filter(same).count() >= MAX_CONNECTIONS {
             // The connection that was silent for the longest time gives way.
             let oldest = self.streams.iter().filter(|(_, s)| s.sentinel == sentinel);
-            let oldest = oldest.min_by_key(|(_, stream)| stream.used_at).map(|(&c, _)| c);
+            let oldest = oldest
+                .min_by_key(|(_, stream)| stream.used_at)
+                .map(|(&c, _)| c);
             if let Some(connection) = oldest {
                 self.abort(connection);
                 self.poll(now);
@@ -195,7 +208,14 @@ impl TcpServer {
         let connection = Connection(self.next);
         self.next += 1;
         let (received, unsent) = (vec![], VecDeque::new());
-        let stream = Stream { handle, sentinel, remote: None, received, unsent, used_at: now };
+        let stream = Stream {
+            handle,
+            sentinel,
+            remote: None,
+            received,
+            unsent,
+            used_at: now,
+        };
         self.streams.insert(connection, stream);
     }
 
@@ -216,7 +236,9 @@ impl Stream {
     fn send(&mut self, socket: &mut Socket<'_>) {
         while !self.unsent.is_empty() && socket.can_send() {
             let (head, _) = self.unsent.as_slices();
-            let Ok(count) = socket.send_slice(head) else { break };
+            let Ok(count) = socket.send_slice(head) else {
+                break;
+            };
             self.unsent.drain(..count);
         }
     }

@@ -19,7 +19,11 @@ pub(crate) struct PrefixMap<V> {
 
 impl<V> Default for PrefixMap<V> {
     fn default() -> Self {
-        Self { values: HashMap::new(), v4: BTreeMap::new(), v6: BTreeMap::new() }
+        Self {
+            values: HashMap::new(),
+            v4: BTreeMap::new(),
+            v6: BTreeMap::new(),
+        }
     }
 }
 
@@ -30,7 +34,10 @@ impl<V> PrefixMap<V> {
     {
         let network = network.trunc();
         if !self.values.contains_key(&network) {
-            *self.lengths(network).entry(network.prefix_len()).or_default() += 1;
+            *self
+                .lengths(network)
+                .entry(network.prefix_len())
+                .or_default() += 1;
         }
         self.values.entry(network).or_default()
     }
@@ -58,7 +65,10 @@ impl<V> PrefixMap<V> {
             IpAddr::V4(_) => &self.v4,
             IpAddr::V6(_) => &self.v6,
         };
-        lengths.keys().rev().find_map(|&length| self.values.get(&covering(address, length)))
+        lengths
+            .keys()
+            .rev()
+            .find_map(|&length| self.values.get(&covering(address, length)))
     }
 
     fn lengths(&mut self, network: IpNet) -> &mut BTreeMap<u8, usize> {
@@ -96,7 +106,14 @@ mod tests {
     #[test]
     fn the_longest_prefix_wins_in_its_family() {
         let mut map = PrefixMap::default();
-        for text in ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3/32", "0.0.0.0/0", "::/0", "2001:db8::/32"] {
+        for text in [
+            "10.0.0.0/8",
+            "10.1.0.0/16",
+            "10.1.2.3/32",
+            "0.0.0.0/0",
+            "::/0",
+            "2001:db8::/32",
+        ] {
             *map.entry(net(text)) = text;
         }
         for (address, expected) in [
@@ -107,11 +124,18 @@ mod tests {
             ("2001:db8::1", "2001:db8::/32"),
             ("fe80::1", "::/0"),
         ] {
-            assert_eq!(map.longest_match(address.parse().unwrap()), Some(&expected), "{address}");
+            assert_eq!(
+                map.longest_match(address.parse().unwrap()),
+                Some(&expected),
+                "{address}"
+            );
         }
         assert_eq!(map.remove(net("10.1.0.0/16")), Some("10.1.0.0/16"));
         assert_eq!(map.remove(net("10.1.0.0/16")), None);
-        assert_eq!(map.longest_match("10.1.2.4".parse().unwrap()), Some(&"10.0.0.0/8"));
+        assert_eq!(
+            map.longest_match("10.1.2.4".parse().unwrap()),
+            Some(&"10.0.0.0/8")
+        );
     }
 
     proptest! {

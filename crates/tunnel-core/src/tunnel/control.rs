@@ -13,7 +13,11 @@ impl Tunnel {
     /// News from the portal.
     pub fn handle_portal(&mut self, update: PortalUpdate, now: Instant) {
         match update {
-            PortalUpdate::Init { interface, resources, relays } => {
+            PortalUpdate::Init {
+                interface,
+                resources,
+                relays,
+            } => {
                 self.set_interface(interface);
                 self.replace_resources(resources);
                 self.connectivity.update_relays(&[], relays, now);
@@ -32,30 +36,44 @@ impl Tunnel {
                 self.resources.remove(id);
                 self.resources_changed();
             }
-            PortalUpdate::Relays { disconnected, connected } => {
-                self.connectivity.update_relays(&disconnected, connected, now);
+            PortalUpdate::Relays {
+                disconnected,
+                connected,
+            } => {
+                self.connectivity
+                    .update_relays(&disconnected, connected, now);
             }
             PortalUpdate::Authorized(authorized) => self.authorize(*authorized, now),
             PortalUpdate::Refused { resource, offline } => {
                 if offline && self.resources.set_sites_of(resource, SiteState::Offline) {
-                    self.outputs.push_back(Output::Event(Event::ResourcesChanged));
+                    self.outputs
+                        .push_back(Output::Event(Event::ResourcesChanged));
                 }
             }
-            PortalUpdate::CandidatesAdded { gateway, candidates } => {
+            PortalUpdate::CandidatesAdded {
+                gateway,
+                candidates,
+            } => {
                 for candidate in &candidates {
-                    self.connectivity.add_remote_candidate(gateway.into(), candidate, now);
+                    self.connectivity
+                        .add_remote_candidate(gateway.into(), candidate, now);
                 }
             }
-            PortalUpdate::CandidatesRemoved { gateway, candidates } => {
+            PortalUpdate::CandidatesRemoved {
+                gateway,
+                candidates,
+            } => {
                 for candidate in &candidates {
-                    self.connectivity.remove_remote_candidate(gateway.into(), candidate, now);
+                    self.connectivity
+                        .remove_remote_candidate(gateway.into(), candidate, now);
                 }
             }
         }
     }
 
     fn set_interface(&mut self, interface: Interface) {
-        self.dns.set_portal_resolvers(interface.upstream_dns.clone());
+        self.dns
+            .set_portal_resolvers(interface.upstream_dns.clone());
         self.interface = Some(interface);
     }
 
@@ -92,13 +110,16 @@ impl Tunnel {
 
     fn resources_changed(&mut self) {
         self.hops.clear();
-        self.outputs.push_back(Output::Event(Event::ResourcesChanged));
+        self.outputs
+            .push_back(Output::Event(Event::ResourcesChanged));
         self.update_plan();
     }
 
     /// A gateway accepted a request. spec: data-plane 11
     fn authorize(&mut self, authorized: Authorized, now: Instant) {
-        let Authorized { resource, gateway, .. } = authorized;
+        let Authorized {
+            resource, gateway, ..
+        } = authorized;
         let Some(waiting) = self.authorizations.grant(resource) else {
             tracing::debug!(%resource, "Nobody asked for this authorization");
             return;
@@ -121,12 +142,14 @@ impl Tunnel {
             Err(no_relay) => {
                 tracing::info!(%gateway, "No relay is usable, asking the portal for others");
                 let connectivity::NoRelay = no_relay;
-                self.outputs.push_back(Output::Request(PortalRequest::Reconnect));
+                self.outputs
+                    .push_back(Output::Request(PortalRequest::Reconnect));
                 return;
             }
         }
         self.authorizations.connected(gateway);
-        self.gateways.upsert(gateway, authorized.site, (authorized.ipv4, authorized.ipv6));
+        self.gateways
+            .upsert(gateway, authorized.site, (authorized.ipv4, authorized.ipv6));
         self.resources.bind(resource, gateway);
         self.allow(gateway, resource);
         self.hops.clear();
@@ -136,7 +159,9 @@ impl Tunnel {
 
     /// Lets a gateway send from the networks of a resource. spec: data-plane 9.2
     fn allow(&mut self, gateway: GatewayId, id: ResourceId) {
-        let Some(gateway) = self.gateways.get_mut(gateway) else { return };
+        let Some(gateway) = self.gateways.get_mut(gateway) else {
+            return;
+        };
         match self.resources.get(id) {
             Some(Resource::Cidr(cidr)) => gateway.allow(cidr.address, id),
             Some(Resource::Internet(_)) => {
@@ -158,17 +183,23 @@ impl Tunnel {
         if let Some(site) = self.gateways.remove(gateway)
             && self.resources.set_site(site, SiteState::Unknown)
         {
-            self.outputs.push_back(Output::Event(Event::ResourcesChanged));
+            self.outputs
+                .push_back(Output::Event(Event::ResourcesChanged));
         }
     }
 
     /// Tells the shell how to configure the interface, if that changed. spec: data-plane 8
     pub(super) fn update_plan(&mut self) {
-        let Some(interface) = &self.interface else { return };
+        let Some(interface) = &self.interface else {
+            return;
+        };
         let plan = InterfacePlan {
             ipv4: interface.ipv4,
             ipv6: interface.ipv6,
-            routes: ranges::client_routes().into_iter().chain(self.resources.routes()).collect(),
+            routes: ranges::client_routes()
+                .into_iter()
+                .chain(self.resources.routes())
+                .collect(),
             dns_servers: self.dns.sentinels().collect(),
             search_domain: interface.search_domain.clone(),
         };

@@ -43,7 +43,10 @@ impl Tunnel {
             self.handle_control(id, control, now);
             return Ok(Received::Consumed);
         }
-        let gateway = self.gateways.get_mut(id).ok_or(DropReason::UnexpectedSource)?;
+        let gateway = self
+            .gateways
+            .get_mut(id)
+            .ok_or(DropReason::UnexpectedSource)?;
         if !gateway.may_send_from(packet.source()) {
             return Err(DropReason::UnexpectedSource);
         }
@@ -52,8 +55,16 @@ impl Tunnel {
 
     fn handle_control(&mut self, gateway: GatewayId, control: Control, now: Instant) {
         match control {
-            Control::DomainStatus { resource, domain, status } => {
-                let key = NatKey { gateway, resource, domain };
+            Control::DomainStatus {
+                resource,
+                domain,
+                status,
+            } => {
+                let key = NatKey {
+                    gateway,
+                    resource,
+                    domain,
+                };
                 let held = self.nat.handle_status(&key, status);
                 for packet in held {
                     if let Err(reason) = self.encrypt(gateway.into(), &packet, now) {

@@ -36,18 +36,25 @@ impl Tunnel {
         let output = match event {
             CandidatesAdded { peer, candidates } => {
                 let gateway = peer.into();
-                Output::Request(PortalRequest::AddCandidates { gateway, candidates })
+                Output::Request(PortalRequest::AddCandidates {
+                    gateway,
+                    candidates,
+                })
             }
             CandidatesRemoved { peer, candidates } => {
                 let gateway = peer.into();
-                Output::Request(PortalRequest::RemoveCandidates { gateway, candidates })
+                Output::Request(PortalRequest::RemoveCandidates {
+                    gateway,
+                    candidates,
+                })
             }
             Established { peer } => {
                 let gateway = peer.into();
                 if let Some(site) = self.gateways.site_of(gateway)
                     && self.resources.set_site(site, SiteState::Online)
                 {
-                    self.outputs.push_back(Output::Event(Event::ResourcesChanged));
+                    self.outputs
+                        .push_back(Output::Event(Event::ResourcesChanged));
                 }
                 Output::Event(Event::GatewayConnected(gateway))
             }

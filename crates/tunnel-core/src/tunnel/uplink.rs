@@ -80,8 +80,14 @@ impl Tunnel {
     ) -> Result<(), DropReason> {
         let destination = packet.destination();
         let (resource, domain) = if ranges::is_proxy(destination) {
-            let domain = self.dns.name_of(destination).ok_or(DropReason::UnknownProxy)?;
-            let resource = self.resources.by_name(domain).ok_or(DropReason::NoResource)?;
+            let domain = self
+                .dns
+                .name_of(destination)
+                .ok_or(DropReason::UnknownProxy)?;
+            let resource = self
+                .resources
+                .by_name(domain)
+                .ok_or(DropReason::NoResource)?;
             (resource.0, Some(domain.clone()))
         } else {
             let resource = self.resources.by_address(destination);
@@ -91,7 +97,11 @@ impl Tunnel {
             return self.request(resource, packet, now);
         };
         if let Some(domain) = domain {
-            let key = NatKey { gateway, resource, domain };
+            let key = NatKey {
+                gateway,
+                resource,
+                domain,
+            };
             let (gate, tell) = self.nat.handle_packet(&key, packet, now);
             if tell == Tell::Now {
                 self.tell(&key, now);
@@ -118,7 +128,10 @@ impl Tunnel {
         match self.authorizations.want(resource, packet, now) {
             Ask::Now => {
                 let connected_gateways = self.authorizations.connected_gateways();
-                let request = PortalRequest::CreateFlow { resource, connected_gateways };
+                let request = PortalRequest::CreateFlow {
+                    resource,
+                    connected_gateways,
+                };
                 self.outputs.push_back(Output::Request(request));
                 Ok(())
             }
@@ -149,14 +162,20 @@ impl Tunnel {
     /// Names of resources were asked for: their gateways resolve them anew.
     pub(super) fn refresh_intercepted(&mut self, now: Instant) {
         while let Some((resource, domain)) = self.dns.poll_intercepted() {
-            let Some(gateway) = self.resources.gateway_of(resource) else { continue };
+            let Some(gateway) = self.resources.gateway_of(resource) else {
+                continue;
+            };
             if let Some(name) = self.dns.proxied(&domain) {
                 let v4 = name.v4.into_iter().map(IpAddr::V4);
                 for address in v4.chain(name.v6.into_iter().map(IpAddr::V6)) {
                     self.hops.forget(address);
                 }
             }
-            let key = NatKey { gateway, resource, domain };
+            let key = NatKey {
+                gateway,
+                resource,
+                domain,
+            };
             self.nat.recreate(&key);
             if self.nat.update(&key, now) == Tell::Now {
                 self.tell(&key, now);
@@ -172,11 +191,17 @@ impl Tunnel {
         now: Instant,
     ) {
         let covered = |name: &&DomainName| {
-            self.resources.by_name(name).is_some_and(|(id, _)| id == resource)
+            self.resources
+                .by_name(name)
+                .is_some_and(|(id, _)| id == resource)
         };
         let names: Vec<DomainName> = self.dns.names().filter(covered).cloned().collect();
         for domain in names {
-            let key = NatKey { gateway, resource, domain };
+            let key = NatKey {
+                gateway,
+                resource,
+                domain,
+            };
             if self.nat.update(&key, now) == Tell::Now {
                 self.tell(&key, now);
             }
@@ -186,15 +211,23 @@ impl Tunnel {
     /// Tells a gateway which addresses stand for a name, and lets it send from them.
     /// spec: data-plane 13.2
     fn tell(&mut self, key: &NatKey, now: Instant) {
-        let Some(Resource::Dns(resource)) = self.resources.get(key.resource) else { return };
-        let Some(proxy_ips) = self.proxy_ips(&key.domain, resource.ip_stack) else { return };
+        let Some(Resource::Dns(resource)) = self.resources.get(key.resource) else {
+            return;
+        };
+        let Some(proxy_ips) = self.proxy_ips(&key.domain, resource.ip_stack) else {
+            return;
+        };
         if let Some(gateway) = self.gateways.get_mut(key.gateway) {
             for &address in &proxy_ips {
                 gateway.allow(IpNet::from(address), key.resource);
             }
         }
         let domain = key.domain.clone();
-        let control = Control::AssignedIps { resource: key.resource, domain, proxy_ips };
+        let control = Control::AssignedIps {
+            resource: key.resource,
+            domain,
+            proxy_ips,
+        };
         let mut packet = [0; MAX_CONTROL];
         match control.emit(&mut packet) {
             Ok(length) => {
@@ -209,8 +242,18 @@ impl Tunnel {
     fn proxy_ips(&self, domain: &DomainName, stack: IpStack) -> Option<BTreeSet<IpAddr>> {
         let name = self.dns.proxied(domain)?;
         debug_assert_eq!(name.domain, *domain);
-        let v4 = name.v4.iter().filter(|_| stack.has_v4()).copied().map(IpAddr::V4);
-        let v6 = name.v6.iter().filter(|_| stack.has_v6()).copied().map(IpAddr::V6);
+        let v4 = name
+            .v4
+            .iter()
+            .filter(|_| stack.has_v4())
+            .copied()
+            .map(IpAddr::V4);
+        let v6 = name
+            .v6
+            .iter()
+            .filter(|_| stack.has_v6())
+            .copied()
+            .map(IpAddr::V6);
         Some(v4.chain(v6).collect())
     }
 }

@@ -23,6 +23,7 @@ impl Allocation {
         local: SocketAddr,
         now: Instant,
     ) {
+        self.link.answered = Some(now);
         self.link.rtt = Some(smoothed(self.link.rtt, pending.age(now)));
         match response.error() {
             None => self.on_success(&pending, response, local, now),
@@ -43,7 +44,7 @@ impl Allocation {
     ) {
         match pending.request {
             Request::Binding => {
-                self.on_reached(pending.server, local, response.mapped_address(), now);
+                self.on_reached(pending, local, response.mapped_address(), now);
             }
             Request::Allocate => self.on_granted(response, local, now),
             Request::Refresh | Request::Release => match response.lifetime() {
@@ -66,25 +67,27 @@ impl Allocation {
     /// A BINDING was answered: the first answer decides which address of the relay we use.
     fn on_reached(
         &mut self,
-        server: SocketAddr,
+        pending: &Pending,
         local: SocketAddr,
         mapped: Option<SocketAddr>,
         now: Instant,
     ) {
         self.news.push_back(News::Reached { local, mapped });
+        let server = pending.server;
         let is_first = self.link.active.is_none();
         if is_first {
             self.link.active = Some(server);
         } else if self.link.active != Some(server) {
             return;
         }
-        // The relay knows us by the address it sees: with another one we are a stranger.
+        // The relay knows us by the address it sees: with another one we are a stranger. So we are
+        // after it has started anew, which is what an urgent question is about.
         let has_moved = matches!((self.link.mapped, mapped), (Some(old), Some(new)) if old != new);
         self.link.local = Some(local);
         self.link.mapped = mapped.or(self.link.mapped);
         if self.lease.is_none() {
             self.allocate(now);
-        } else if (is_first || has_moved) && !self.is_negotiating() {
+        } else if (is_first || has_moved || pending.urgent) && !self.is_negotiating() {
             self.send(Pending::new(Request::Refresh, server, now));
         }
     }

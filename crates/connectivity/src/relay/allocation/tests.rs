@@ -1,1 +1,829 @@
+//! The tables of data-plane 4.4, 4.5 and 4.6, row by row, against a scripted relay.
 
+use super::*;
+use crate::relay::message::Attribute;
+use bytecodec::{DecodeExt as _, EncodeExt as _};
+use model::{RelayId, Seed, SeedTree};
+use std::net::{SocketAddrV4, SocketAddrV6};
+use stun_codec::{
+    Message, MessageClass, MessageDecoder, MessageEncoder, Method,
+    rfc5389::{
+        attributes::{ErrorCode, Nonce, Realm, Username, XorMappedAddress},
+        methods::BINDING,
+    },
+    rfc5766::{
+        attributes::{Lifetime, XorRelayAddress},
+        methods::{ALLOCATE, CHANNEL_BIND, REFRESH},
+    },
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn v4(last: u8, port: u16) -> SocketAddr {
+    SocketAddr::from(([198, 51, 100, last], port))
+}
+
+fn v6(last: u16, port: u16) -> SocketAddr {
+    SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, last], port))
+}
+
+fn local(server: SocketAddr) -> SocketAddr {
+    if server.is_ipv4() {
+        SocketAddr::from(([192, 168, 1, 2], 52625))
+    } else {
+        v6(0x99, 52625)
+    }
+}
+
+const SERVER: SocketAddr = SocketAddr::V4(SocketAddrV4::new(
+    std::net::Ipv4Addr::new(198, 51, 100, 1),
+    3478,
+));
+
+fn relay(username: &str) -> Relay {
+    Relay {
+        id: RelayId::from_bytes([1; 16]),
+        v4: Some(SocketAddrV4::new([198, 51, 100, 1].into(), 3478)),
+        v6: Some(SocketAddrV6::new(
+            [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into(),
+            3478,
+            0,
+            0,
+        )),
+        username: username.to_owned(),
+        password: "secret".to_owned().into(),
+    }
+}
+
+/// A request as the relay sees it.
+struct Seen {
+    server: SocketAddr,
+    message: Message<Attribute>,
+}
+
+impl Seen {
+    fn method(&self) -> Method {
+        self.message.method()
+    }
+
+    fn nonce(&self) -> Option<&str> {
+        self.message.get_attribute::<Nonce>().map(Nonce::value)
+    }
+
+    fn lifetime(&self) -> Option<Duration> {
+        self.message
+            .get_attribute::<Lifetime>()
+            .map(Lifetime::lifetime)
+    }
+
+    fn number(&self) -> Option<u16> {
+        let number = self
+            .message
+            .get_attribute::<stun_codec::rfc5766::attributes::ChannelNumber>();
+        number.map(|number| number.value())
+    }
+}
+
+struct Bench {
+    allocation: Allocation,
+    now: Instant,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let ids = SeedTree::new(Seed::from_bytes([1; 32])).stream("ids");
+        let now = Instant::now();
+        Self {
+            allocation: Allocation::new(relay("2000000000:salt"), ids, now),
+            now,
+        }
+    }
+
+    /// With an allocation of both families, and nothing under way.
+    fn allocated() -> Self {
+        let mut bench = Self::new();
+        bench.reach();
+        let request = bench.one();
+        bench.challenge(&request, 401, "nonce1");
+        let request = bench.one();
+        bench.grant(&request);
+        bench.news();
+        bench
+    }
+
+    /// Answers the BINDINGs of both families, IPv4 first.
+    fn reach(&mut self) {
+        for request in self.sent() {
+            assert_eq!(request.method(), BINDING);
+            self.mapped(&request, v4(200, 40_000));
+        }
+    }
+
+    fn sent(&mut self) -> Vec<Seen> {
+        std::iter::from_fn(|| self.allocation.poll_transmit())
+            .map(|(server, bytes)| Seen {
+                server,
+                message: MessageDecoder::<Attribute>::default()
+                    .decode_from_bytes(&bytes)
+                    .unwrap()
+                    .unwrap(),
+            })
+            .collect()
+    }
+
+    fn one(&mut self) -> Seen {
+        let mut sent = self.sent();
+        assert_eq!(sent.len(), 1, "one request");
+        sent.remove(0)
+    }
+
+    fn none(&mut self) {
+        let methods: Vec<_> = self.sent().iter().map(Seen::method).collect();
+        assert!(methods.is_empty(), "{methods:?}");
+    }
+
+    fn news(&mut self) -> Vec<News> {
+        std::iter::from_fn(|| self.allocation.poll_news()).collect()
+    }
+
+    fn answer(&mut self, to: &Seen, attributes: Vec<Attribute>, key: Option<&Credentials>) {
+        let has_error = attributes
+            .iter()
+            .any(|a| matches!(a, Attribute::ErrorCode(_)));
+        let class = if has_error {
+            MessageClass::ErrorResponse
+        } else {
+            MessageClass::SuccessResponse
+        };
+        let mut reply = Message::new(class, to.method(), to.message.transaction_id());
+        for attribute in attributes {
+            reply.add_attribute(attribute);
+        }
+        if let Some(key) = key {
+            key.sign(&mut reply).unwrap();
+        }
+        let bytes = MessageEncoder::default().encode_into_bytes(reply).unwrap();
+        let (server, now) = (to.server, self.now);
+        self.allocation
+            .handle_stun(server, local(server), &bytes, now);
+    }
+
+    fn signed(&mut self, to: &Seen, attributes: Vec<Attribute>) {
+        let key = Credentials::new(&relay("2000000000:salt"));
+        self.answer(to, attributes, key.as_ref());
+    }
+
+    fn mapped(&mut self, to: &Seen, address: SocketAddr) {
+        self.answer(to, vec![XorMappedAddress::new(address).into()], None);
+    }
+
+    fn grant(&mut self, to: &Seen) {
+        assert_eq!(to.method(), ALLOCATE);
+        self.signed(
+            to,
+            vec![
+                XorRelayAddress::new(v4(1, 50_000)).into(),
+                XorRelayAddress::new(v6(1, 50_000)).into(),
+                Lifetime::from_u32(600).into(),
+            ],
+        );
+    }
+
+    fn refuse(&mut self, to: &Seen, code: u16) {
+        let error = ErrorCode::new(code, String::new()).unwrap();
+        self.signed(to, vec![error.into()]);
+    }
+
+    fn challenge(&mut self, to: &Seen, code: u16, nonce: &str) {
+        self.challenge_from(to, code, nonce, "firezone");
+    }
+
+    fn challenge_from(&mut self, to: &Seen, code: u16, nonce: &str, realm: &str) {
+        let attributes = vec![
+            ErrorCode::new(code, String::new()).unwrap().into(),
+            Nonce::new(nonce.to_owned()).unwrap().into(),
+            Realm::new(realm.to_owned()).unwrap().into(),
+        ];
+        // Signed with our realm, as `Credentials` has no other; the relay's is the first of two.
+        self.signed(to, attributes);
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(wakeup) = self.allocation.deadline().filter(|next| next.at <= end) {
+            self.now = self.now.max(wakeup.at);
+            self.allocation.handle_timeout(self.now);
+        }
+        self.now = end;
+    }
+
+    /// Sends a request of each kind, as if it were due; the allocation is granted already.
+    fn provoke(&mut self, request: Request) -> Seen {
+        match request {
+            Request::Allocate => self
+                .allocation
+                .send(Pending::new(request, SERVER, self.now)),
+            Request::ChannelBind { peer, .. } => self.allocation.bind(peer, self.now),
+            _ => self
+                .allocation
+                .send(Pending::new(request, SERVER, self.now)),
+        }
+        self.one()
+    }
+}
+
+const BIND: Request = Request::ChannelBind {
+    number: 0x4000,
+    peer: SocketAddr::V4(SocketAddrV4::new(
+        std::net::Ipv4Addr::new(203, 0, 113, 9),
+        9,
+    )),
+};
+
+fn revoked(news: &[News]) -> usize {
+    news.iter()
+        .filter(|news| matches!(news, News::Revoked { .. }))
+        .count()
+}
+
+#[test]
+fn it_starts_with_a_binding_to_every_address_and_uses_the_first_that_answers() {
+    for first in [0, 1] {
+        let mut bench = Bench::new();
+        let bindings = bench.sent();
+        let servers: Vec<_> = bindings.iter().map(|seen| seen.server).collect();
+        assert_eq!(servers, [v4(1, 3478), v6(1, 3478)]);
+        bench.mapped(&bindings[first], v4(200, 40_000));
+        let request = bench.one();
+        assert_eq!(request.method(), ALLOCATE);
+        assert_eq!(request.server, servers[first]);
+        let [
+            News::Reached {
+                local: from,
+                mapped,
+            },
+        ] = bench.news()[..]
+        else {
+            panic!("one answer, one piece of news");
+        };
+        assert_eq!(
+            (from, mapped),
+            (local(servers[first]), Some(v4(200, 40_000)))
+        );
+
+        bench.mapped(&bindings[1 - first], v4(200, 40_001));
+        bench.none();
+        assert_eq!(
+            bench.news().len(),
+            1,
+            "the second answer only updates candidates"
+        );
+    }
+}
+
+#[test]
+fn requests_carry_what_the_inventory_says() {
+    let mut bench = Bench::new();
+    let names = |seen: &Seen| -> Vec<&'static str> {
+        let attributes = seen.message.attributes();
+        attributes
+            .map(|attribute| match attribute {
+                Attribute::AdditionalAddressFamily(_) => "family",
+                Attribute::ChannelNumber(_) => "number",
+                Attribute::Lifetime(_) => "lifetime",
+                Attribute::MessageIntegrity(_) => "integrity",
+                Attribute::Nonce(_) => "nonce",
+                Attribute::Realm(_) => "realm",
+                Attribute::RequestedTransport(_) => "transport",
+                Attribute::Software(_) => "software",
+                Attribute::Username(_) => "username",
+                Attribute::XorPeerAddress(_) => "peer",
+                other => panic!("{other:?} is not for requests"),
+            })
+            .collect()
+    };
+    let bindings = bench.sent();
+    assert_eq!(names(&bindings[0]), ["software"]);
+    bench.mapped(&bindings[0], v4(200, 1));
+    let first = bench.one();
+    let auth = ["username", "realm", "integrity"];
+    assert_eq!(
+        names(&first),
+        [&["transport", "family", "software"][..], &auth].concat()
+    );
+    bench.challenge(&first, 401, "nonce1");
+    let auth = ["username", "realm", "nonce", "integrity"];
+    let allocate = bench.one();
+    assert_eq!(
+        names(&allocate),
+        [&["transport", "family", "software"][..], &auth].concat()
+    );
+    bench.grant(&allocate);
+    for (request, expected) in [
+        (Request::Refresh, &["transport", "family", "software"][..]),
+        (
+            Request::Release,
+            &["transport", "family", "lifetime", "software"],
+        ),
+        (BIND, &["peer", "number", "software"]),
+    ] {
+        let seen = bench.provoke(request);
+        assert_eq!(names(&seen), [expected, &auth].concat(), "{request:?}");
+    }
+}
+
+#[test]
+fn a_challenge_repeats_the_request_with_the_nonce() {
+    for (code, had_nonce) in [(401, false), (438, false), (438, true)] {
+        let mut bench = if had_nonce {
+            Bench::allocated()
+        } else {
+            Bench::new()
+        };
+        let request = if had_nonce {
+            bench.provoke(Request::Refresh)
+        } else {
+            bench.reach();
+            bench.one()
+        };
+        bench.challenge(&request, code, "fresh");
+        let again = bench.one();
+        assert_eq!(again.method(), request.method());
+        assert_eq!(again.nonce(), Some("fresh"), "{code}");
+        assert_ne!(
+            again.message.transaction_id(),
+            request.message.transaction_id()
+        );
+    }
+}
+
+#[test]
+fn a_challenge_for_another_realm_is_the_end_without_a_word() {
+    let mut bench = Bench::new();
+    bench.reach();
+    let request = bench.one();
+    bench.challenge_from(&request, 401, "fresh", "elsewhere");
+    bench.none();
+    assert!(!bench.allocation.is_usable());
+}
+
+#[test]
+fn endless_challenges_end() {
+    let mut bench = Bench::new();
+    bench.reach();
+    let mut rounds = 0;
+    while let Some(request) = bench.sent().pop() {
+        bench.challenge(&request, 438, &format!("nonce{rounds}"));
+        rounds += 1;
+        assert!(rounds < 20);
+    }
+    assert!(!bench.allocation.is_usable());
+}
+
+#[test]
+fn refused_credentials_end_the_allocation() {
+    for code in [401, 420] {
+        let mut bench = Bench::allocated();
+        let request = bench.provoke(Request::Refresh);
+        bench.refuse(&request, code);
+        assert_eq!(revoked(&bench.news()), 2, "{code}");
+        bench.none();
+        assert!(bench.allocation.is_gone(), "{code}");
+    }
+}
+
+#[test]
+fn a_mismatch_starts_over() {
+    for (request, follows, lifetime) in [
+        (Request::Allocate, REFRESH, Some(Duration::ZERO)),
+        (Request::Refresh, ALLOCATE, None),
+        (BIND, ALLOCATE, None),
+    ] {
+        let mut bench = Bench::allocated();
+        let seen = bench.provoke(request);
+        bench.refuse(&seen, 437);
+        assert_eq!(revoked(&bench.news()), 2, "{request:?}");
+        let mut next = bench.one();
+        assert_eq!(
+            (next.method(), next.lifetime()),
+            (follows, lifetime),
+            "{request:?}"
+        );
+        if follows == REFRESH {
+            bench.signed(&next, vec![Lifetime::from_u32(0).into()]);
+            next = bench.one();
+            assert_eq!(next.method(), ALLOCATE, "once the old one is gone");
+        }
+        bench.grant(&next);
+        let binds: Vec<_> = bench.sent().iter().map(Seen::method).collect();
+        let expected = if request == BIND {
+            vec![CHANNEL_BIND]
+        } else {
+            vec![]
+        };
+        assert_eq!(binds, expected, "the peer waits for the new allocation");
+    }
+}
+
+#[test]
+fn endless_mismatches_end() {
+    let mut bench = Bench::allocated();
+    let mut request = bench.provoke(Request::Refresh);
+    let mut rounds = 0;
+    loop {
+        bench.refuse(&request, 437);
+        rounds += 1;
+        assert!(rounds < 20);
+        match bench.sent().pop() {
+            Some(next) => request = next,
+            None => break,
+        }
+    }
+    assert!(bench.news().contains(&News::Suspended));
+}
+
+#[test]
+fn other_errors_hit_only_what_was_asked() {
+    for code in [400, 441, 443, 486, 508] {
+        let mut bench = Bench::new();
+        bench.reach();
+        bench.allocation.bind(v4(9, 9), bench.now);
+        let request = bench.one();
+        bench.refuse(&request, code);
+        assert!(bench.news().contains(&News::Suspended), "{code}");
+        assert!(!bench.allocation.is_usable() && !bench.allocation.is_gone());
+        bench.pass(60 * SECOND);
+        bench.none();
+        bench.allocation.probe(bench.now);
+        bench.reach();
+        let request = bench.one();
+        bench.challenge(&request, 401, "nonce1");
+        let request = bench.one();
+        bench.grant(&request);
+        bench.none();
+        assert!(bench.allocation.is_usable(), "a later refresh starts over");
+
+        let mut bench = Bench::allocated();
+        let bind = bench.provoke(BIND);
+        bench.refuse(&bind, code);
+        assert_eq!(bench.news(), [], "{code}");
+        assert_ne!(
+            bench.provoke(BIND).number(),
+            bind.number(),
+            "another number"
+        );
+
+        let mut bench = Bench::allocated();
+        let refresh = bench.provoke(Request::Refresh);
+        bench.refuse(&refresh, code);
+        assert_eq!(bench.news(), [], "{code}");
+        assert!(bench.allocation.is_usable());
+    }
+}
+
+#[test]
+fn what_is_not_signed_by_the_relay_is_not_believed() {
+    let stranger = Relay {
+        password: "other".to_owned().into(),
+        ..relay("2000000000:salt")
+    };
+    let stranger = Credentials::new(&stranger);
+    for key in [None, stranger.as_ref()] {
+        for code in [401, 420, 437, 438] {
+            let mut bench = Bench::allocated();
+            let request = bench.provoke(Request::Refresh);
+            let error = ErrorCode::new(code, String::new()).unwrap();
+            bench.answer(&request, vec![error.into()], key);
+            bench.none();
+            assert_eq!(bench.news(), [], "{code}");
+            bench.pass(SECOND);
+            assert_eq!(bench.one().method(), REFRESH, "it stays outstanding");
+        }
+        let mut bench = Bench::new();
+        bench.reach();
+        let request = bench.one();
+        bench.news();
+        let relayed = XorRelayAddress::new(v4(1, 50_000)).into();
+        bench.answer(&request, vec![relayed, Lifetime::from_u32(600).into()], key);
+        assert_eq!(bench.news(), []);
+    }
+}
+
+#[test]
+fn errors_to_a_binding_are_ignored() {
+    let mut bench = Bench::new();
+    let bindings = bench.sent();
+    bench.refuse(&bindings[0], 420);
+    assert_eq!(bench.news(), []);
+    bench.mapped(&bindings[0], v4(200, 1));
+    assert_eq!(bench.one().method(), ALLOCATE);
+}
+
+#[test]
+fn answers_of_another_method_or_class_are_ignored() {
+    let mut bench = Bench::allocated();
+    let request = bench.provoke(Request::Refresh);
+    for (class, method) in [
+        (MessageClass::SuccessResponse, CHANNEL_BIND),
+        (MessageClass::Request, REFRESH),
+        (MessageClass::Indication, REFRESH),
+    ] {
+        let mut reply = Message::new(class, method, request.message.transaction_id());
+        reply.add_attribute(Lifetime::from_u32(600));
+        let key = Credentials::new(&relay("2000000000:salt")).unwrap();
+        key.sign(&mut reply).unwrap();
+        let bytes = MessageEncoder::default().encode_into_bytes(reply).unwrap();
+        bench
+            .allocation
+            .handle_stun(SERVER, local(SERVER), &bytes, bench.now);
+    }
+    bench.pass(SECOND);
+    assert_eq!(bench.one().method(), REFRESH, "still outstanding");
+}
+
+#[test]
+fn an_allocation_needs_a_lifetime_and_one_address() {
+    let v4_address: Attribute = XorRelayAddress::new(v4(1, 50_000)).into();
+    let v6_address: Attribute = XorRelayAddress::new(v6(1, 50_000)).into();
+    let lifetime: Attribute = Lifetime::from_u32(600).into();
+    for (attributes, expected) in [
+        (
+            vec![v4_address.clone(), lifetime.clone()],
+            vec![v4(1, 50_000)],
+        ),
+        (
+            vec![v6_address.clone(), lifetime.clone()],
+            vec![v6(1, 50_000)],
+        ),
+        (
+            vec![v6_address, v4_address.clone(), lifetime.clone()],
+            vec![v4(1, 50_000), v6(1, 50_000)],
+        ),
+        (vec![lifetime], vec![]),
+        (vec![v4_address.clone()], vec![]),
+        (vec![v4_address, Lifetime::from_u32(0).into()], vec![]),
+    ] {
+        let mut bench = Bench::new();
+        bench.reach();
+        let request = bench.one();
+        bench.news();
+        bench.signed(&request, attributes);
+        let granted: Vec<_> = bench
+            .news()
+            .into_iter()
+            .filter_map(|news| match news {
+                News::Granted { address, .. } => Some(address),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(granted, expected);
+        assert_eq!(bench.allocation.is_usable(), !expected.is_empty());
+    }
+}
+
+#[test]
+fn unanswered_requests_end_the_allocation_if_they_went_where_it_lives() {
+    // Where the request went, and whether the relay is given up.
+    for (request, server, ends) in [
+        (Request::Refresh, SERVER, true),
+        (BIND, SERVER, true),
+        (Request::Binding, SERVER, true),
+        (Request::Binding, v6(1, 3478), false),
+    ] {
+        let mut bench = Bench::allocated();
+        bench
+            .allocation
+            .send(Pending::new(request, server, bench.now));
+        let ids: Vec<_> = std::iter::once(bench.one())
+            .chain([1000, 1500, 2250].into_iter().flat_map(|gap| {
+                bench.pass(Duration::from_millis(gap));
+                bench.sent()
+            }))
+            .map(|seen| seen.message.transaction_id())
+            .collect();
+        assert_eq!(ids.len(), 4, "{request:?}");
+        let is_same = ids.iter().all(|id| *id == ids[0]);
+        assert_eq!(is_same, request == Request::Binding, "{request:?}");
+        bench.pass(Duration::from_millis(8000 - 4750 - 1));
+        assert_eq!(bench.news(), []);
+        bench.pass(Duration::from_millis(1));
+        let expected = if ends { 2 } else { 0 };
+        assert_eq!(revoked(&bench.news()), expected, "{request:?} {server}");
+        assert_eq!(bench.allocation.is_gone(), ends, "{request:?} {server}");
+    }
+}
+
+#[test]
+fn a_relay_that_never_answers_is_gone_after_eight_seconds() {
+    let mut bench = Bench::new();
+    bench.pass(8 * SECOND - Duration::from_millis(1));
+    assert!(!bench.allocation.is_gone());
+    bench.pass(Duration::from_millis(1));
+    assert!(bench.allocation.is_gone());
+}
+
+#[test]
+fn a_probe_is_one_attempt_of_one_second() {
+    let mut bench = Bench::allocated();
+    bench.allocation.probe(bench.now);
+    assert_eq!(bench.one().method(), REFRESH);
+    bench.allocation.probe(bench.now);
+    bench.none();
+    bench.pass(SECOND);
+    bench.none();
+    assert_eq!(revoked(&bench.news()), 2);
+    assert!(bench.allocation.is_gone());
+}
+
+#[test]
+fn a_probe_survives_a_challenge() {
+    let mut bench = Bench::allocated();
+    bench.allocation.probe(bench.now);
+    let request = bench.one();
+    bench.challenge(&request, 438, "fresh");
+    let again = bench.one();
+    bench.signed(&again, vec![Lifetime::from_u32(600).into()]);
+    bench.pass(2 * SECOND);
+    bench.none();
+    assert!(bench.allocation.is_usable());
+}
+
+#[test]
+fn round_trips_are_averaged_from_the_first_transmission() {
+    let mut bench = Bench::new();
+    let bindings = bench.sent();
+    bench.now += Duration::from_millis(80);
+    bench.mapped(&bindings[0], v4(200, 1));
+    assert_eq!(bench.allocation.rtt(), Some(Duration::from_millis(80)));
+    let request = bench.one();
+    bench.pass(Duration::from_millis(1600));
+    let again = bench.sent().pop().unwrap();
+    assert_eq!(again.method(), ALLOCATE);
+    bench.challenge(&again, 401, "nonce1");
+    let expected = Duration::from_millis(80 * 7 / 8 + 1600 / 8);
+    assert_eq!(bench.allocation.rtt(), Some(expected));
+    bench.sent();
+    bench.challenge(&request, 401, "nonce2");
+    bench.none();
+}
+
+#[test]
+fn the_lease_is_refreshed_at_half_time_and_ends_without() {
+    let mut bench = Bench::allocated();
+    let binding_only = |bench: &mut Bench, until: Duration| {
+        let end = bench.now + until;
+        while bench.now < end {
+            bench.pass(SECOND);
+            for request in bench.sent() {
+                assert_eq!(request.method(), BINDING);
+                bench.mapped(&request, v4(200, 40_000));
+            }
+        }
+    };
+    binding_only(&mut bench, 299 * SECOND);
+    bench.pass(SECOND);
+    let refresh = bench
+        .sent()
+        .into_iter()
+        .find(|seen| seen.method() == REFRESH);
+    let refresh = refresh.expect("a refresh after 300 s");
+    assert_eq!(refresh.lifetime(), None);
+    bench.signed(&refresh, vec![Lifetime::from_u32(600).into()]);
+    binding_only(&mut bench, 290 * SECOND);
+
+    // A process that slept through all of it starts over.
+    bench.now += 3600 * SECOND;
+    bench.allocation.handle_timeout(bench.now);
+    assert_eq!(revoked(&bench.news()), 2);
+    let methods: Vec<_> = bench.sent().iter().map(Seen::method).collect();
+    assert!(methods.ends_with(&[BINDING, BINDING]), "{methods:?}");
+}
+
+#[test]
+fn the_mapping_is_kept_alive_every_25_seconds_while_there_is_a_lease() {
+    let mut bench = Bench::allocated();
+    for _ in 0..3 {
+        bench.pass(25 * SECOND - Duration::from_millis(1));
+        bench.none();
+        bench.pass(Duration::from_millis(1));
+        let binding = bench.one();
+        assert_eq!((binding.method(), binding.server), (BINDING, SERVER));
+        bench.mapped(&binding, v4(200, 40_000));
+        bench.news();
+    }
+}
+
+#[test]
+fn another_mapping_makes_sure_that_the_relay_still_knows_us() {
+    let mut bench = Bench::allocated();
+    bench.pass(25 * SECOND);
+    let binding = bench.one();
+    bench.mapped(&binding, v4(200, 40_001));
+    let refresh = bench.one();
+    assert_eq!(refresh.method(), REFRESH);
+    bench.refuse(&refresh, 437);
+    assert_eq!(bench.one().method(), ALLOCATE);
+}
+
+#[test]
+fn an_urgent_question_is_a_binding_then_a_refresh_or_silence() {
+    let mut bench = Bench::allocated();
+    bench.allocation.question(bench.now);
+    let binding = bench.one();
+    assert_eq!(binding.method(), BINDING);
+    bench.allocation.question(bench.now);
+    bench.none();
+    bench.mapped(&binding, v4(200, 40_000));
+    assert_eq!(bench.one().method(), REFRESH);
+
+    let mut bench = Bench::allocated();
+    bench.allocation.question(bench.now);
+    bench.pass(3 * SECOND);
+    assert_eq!(bench.news(), [News::Silent]);
+    assert!(!bench.allocation.is_gone(), "that is for others to decide");
+}
+
+#[test]
+fn peers_wait_for_the_allocation_up_to_a_hundred_and_each_once() {
+    let mut bench = Bench::new();
+    for port in 1..=150 {
+        bench.allocation.bind(v4(9, port), bench.now);
+        bench.allocation.bind(v4(9, port), bench.now);
+    }
+    bench.reach();
+    let request = bench.one();
+    bench.challenge(&request, 401, "nonce1");
+    let request = bench.one();
+    bench.grant(&request);
+    let binds = bench.sent();
+    assert_eq!(binds.len(), 100);
+    let numbers: Vec<_> = binds.iter().filter_map(Seen::number).collect();
+    assert_eq!(numbers, (0x4000..0x4000 + 100).collect::<Vec<u16>>());
+}
+
+#[test]
+fn no_channel_is_asked_for_in_a_family_the_allocation_lacks() {
+    let mut bench = Bench::new();
+    bench.reach();
+    let request = bench.one();
+    let relayed = XorRelayAddress::new(v4(1, 50_000)).into();
+    bench.signed(&request, vec![relayed, Lifetime::from_u32(600).into()]);
+    bench.allocation.bind(v6(9, 9), bench.now);
+    bench.none();
+    assert_eq!(bench.allocation.route_to(v6(9, 9), bench.now), None);
+    bench.none();
+}
+
+#[test]
+fn sending_without_a_channel_asks_for_one_and_uses_it_at_once() {
+    let mut bench = Bench::allocated();
+    let route = bench.allocation.route_to(v4(9, 9), bench.now);
+    assert_eq!(route, Some((SERVER, 0x4000)));
+    let bind = bench.one();
+    assert_eq!(bind.number(), Some(0x4000));
+    assert_eq!(bench.allocation.route_to(v4(9, 9), bench.now), route);
+    bench.none();
+    assert_eq!(bench.allocation.handle_channel(0x4000, bench.now), None);
+    bench.signed(&bind, vec![]);
+    assert_eq!(bench.news(), [News::ChannelBound { peer: v4(9, 9) }]);
+    assert_eq!(
+        bench.allocation.handle_channel(0x4000, bench.now),
+        Some((v4(9, 9), v4(1, 50_000)))
+    );
+}
+
+#[test]
+fn a_used_channel_is_bound_again_after_five_minutes() {
+    let mut bench = Bench::allocated();
+    let bind = bench.provoke(BIND);
+    bench.signed(&bind, vec![]);
+    bench.allocation.handle_channel(0x4000, bench.now);
+    let mut binds = 0;
+    for _ in 0..330 {
+        bench.pass(SECOND);
+        for request in bench.sent() {
+            match request.method() {
+                BINDING => bench.mapped(&request, v4(200, 40_000)),
+                REFRESH => bench.signed(&request, vec![Lifetime::from_u32(600).into()]),
+                _ => {
+                    binds += 1;
+                    assert_eq!(request.number(), Some(0x4000));
+                    bench.signed(&request, vec![]);
+                }
+            }
+        }
+    }
+    assert_eq!(binds, 1);
+}
+
+#[test]
+fn credentials_that_fit_into_no_message_make_a_relay_useless_not_a_panic() {
+    let ids = SeedTree::new(Seed::from_bytes([1; 32])).stream("ids");
+    let now = Instant::now();
+    let allocation = Allocation::new(relay(&"x".repeat(600)), ids, now);
+    let mut bench = Bench { allocation, now };
+    bench.reach();
+    bench.none();
+    assert!(bench.allocation.is_gone());
+    assert!(Username::new("x".repeat(600)).is_err());
+}

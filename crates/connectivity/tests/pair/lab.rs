@@ -1,23 +1,16 @@
-//! A client, a gateway, relays and NATs in one little internet without clock or sockets.
-//!
-//! With the feature `__virtual-time` every hop takes time, and time is what the test says. Without
-//! it the clock is the real one and nothing waits: tests that need no timer run both ways.
-#![expect(dead_code, reason = "every test binary uses another part")]
+//! The little internet itself: two ends, relays, NATs, and a portal that passes candidates on.
 #![expect(
     clippy::unwrap_used,
     reason = "a failure here is a failure of the test"
 )]
 
-pub(crate) mod nat;
-pub(crate) mod relay;
-
+use crate::nat::{Nat, NatKind};
+use crate::relay::TestRelay;
 use connectivity::{
     Authorization, Connectivity, Datagram, Ecn, Event, Output, PathKind, Received, Role, Upsert,
     Verdict,
 };
 use model::{Candidate, IceCredentials, PeerId, PresharedKey, PublicKey, Seed};
-use nat::{Nat, NatKind};
-use relay::TestRelay;
 use std::{
     collections::{BTreeMap, VecDeque},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -84,8 +77,18 @@ pub(crate) struct Node {
     pub(crate) sent: u64,
     /// Candidates signalled so far, in order.
     pub(crate) signalled: Vec<Candidate>,
+    /// Datagrams as they arrived.
+    pub(crate) arrived: Vec<Landed>,
     /// A suspended process does nothing; the kernel's buffer overflows.
     pub(crate) paused: bool,
+}
+
+/// A datagram at its destination.
+#[derive(Debug, Clone)]
+pub(crate) struct Landed {
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+    pub(crate) payload: Vec<u8>,
 }
 
 pub(crate) struct Lab {
@@ -130,6 +133,7 @@ impl Lab {
                 events: Vec::new(),
                 sent: 0,
                 signalled: Vec::new(),
+                arrived: Vec::new(),
                 paused: false,
             }
         };
@@ -323,6 +327,34 @@ impl Lab {
         }
     }
 
+    /// Takes a datagram all the way to the other end, outside time; as it arrives there.
+    pub(crate) fn carry(&mut self, side: Side, to: SocketAddr, payload: &[u8]) -> Landed {
+        let now = self.now;
+        let node = self.node(side);
+        let mut from = node.nat.as_mut().unwrap().outbound(node.v4, to);
+        let (mut to, mut payload) = (to, payload.to_vec());
+        while let Some(relay) = self.relays.iter_mut().find(|relay| relay.owns(to)) {
+            (from, to, payload) = relay.handle(from, to, &payload, now).remove(0);
+        }
+        let nat = self.node(side.other()).nat.as_ref().unwrap();
+        Landed {
+            local: nat.inbound(from, to).unwrap(),
+            remote: from,
+            payload,
+        }
+    }
+
+    /// The portal tells one end that these candidates of the other one are no longer valid.
+    pub(crate) fn retract(&mut self, side: Side, candidates: &[Candidate]) {
+        let now = self.now;
+        for candidate in candidates {
+            let node = self.node(side);
+            node.connectivity
+                .remove_remote_candidate(side.peer(), candidate, now);
+        }
+        self.collect(side);
+    }
+
     fn step(&mut self, end: Instant) -> bool {
         let cargo = self.cargo.first_key_value().map(|(&(at, _), _)| at);
         let wakeups = Side::BOTH.map(|side| self.wakeup(side));
@@ -428,6 +460,11 @@ impl Lab {
             if node.paused {
                 return;
             }
+            node.arrived.push(Landed {
+                local,
+                remote: from,
+                payload: payload.to_vec(),
+            });
             let mut plain = [0; 1316];
             let datagram = Datagram {
                 local,

@@ -1,4 +1,8 @@
 //! A TURN server in memory: what section 5 of the data-plane specification asks of a relay.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failure here is a failure of the test"
+)]
 
 use bytecodec::{DecodeExt as _, EncodeExt as _};
 use model::{Relay, RelayId};

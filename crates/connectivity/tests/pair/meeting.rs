@@ -1,10 +1,9 @@
 //! A client and a gateway find each other. These need no timer, so they run with either clock.
 
-mod common;
-
-use common::{Lab, Side, ipv4_packet};
+use crate::lab::{Lab, Side, ipv4_packet};
 use connectivity::{Event, PathKind, Verdict};
 use model::CandidateKind;
+use std::time::Duration;
 
 #[test]
 fn peers_behind_friendly_nats_meet_directly() {
@@ -47,7 +46,7 @@ fn packets_sent_while_connecting_arrive_in_order_and_only_from_the_client() {
             Verdict::Dropped(_)
         ));
     }
-    lab.run_until(std::time::Duration::from_secs(5), Lab::is_established);
+    lab.run_until(Duration::from_secs(5), Lab::is_established);
     lab.settle();
     assert_eq!(lab.node(Side::Gateway).inbox, packets);
     assert!(lab.node(Side::Client).inbox.is_empty());
@@ -70,4 +69,23 @@ fn a_new_connection_signals_the_best_candidate_first() {
             "{side:?}"
         );
     }
+}
+
+// WireGuard's timestamps come from the real clock, which virtual time outruns.
+#[cfg(not(feature = "__virtual-time"))]
+#[test]
+fn a_gateway_that_kept_its_half_helps_a_client_that_lost_its_own() {
+    use crate::lab::{CLIENT, GATEWAY};
+    use connectivity::Upsert;
+
+    let mut lab = Lab::direct();
+    lab.connect();
+    lab.ping();
+    let now = lab.now;
+    lab.node(Side::Client).connectivity.remove(GATEWAY, now);
+    assert_eq!(lab.upsert(Side::Gateway), Upsert::Reused);
+    assert_eq!(lab.upsert(Side::Client), Upsert::Created);
+    lab.run_until(Duration::from_secs(2), Lab::is_established);
+    lab.ping();
+    assert!(lab.node(Side::Gateway).connectivity.has_peer(CLIENT));
 }
