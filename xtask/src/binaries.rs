@@ -32,23 +32,39 @@ impl Binaries {
     /// Builds them; cargo shows its progress.
     pub(crate) fn build(profile: Profile) -> Result<Self> {
         let mut command = Command::new(workspace::cargo());
-        command.args(["build", "--package", "headless-client", "--package", "firezone-devnet"]);
+        command.args([
+            "build",
+            "--package",
+            "headless-client",
+            "--package",
+            "firezone-devnet",
+        ]);
         command.arg("--message-format=json-render-diagnostics");
         if profile == Profile::Release {
             command.arg("--release");
         }
         command.current_dir(workspace::root());
-        let mut cargo = command.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
+        let mut cargo = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start cargo")?;
         let messages = cargo.stdout.take().context("cargo has no output")?;
         let mut found = Vec::new();
         for line in BufReader::new(messages).lines() {
             let message: Value = serde_json::from_str(&line?).unwrap_or_default();
             found.extend(message["executable"].as_str().map(PathBuf::from));
         }
-        ensure!(cargo.wait()?.success(), "cargo could not build the programs");
+        ensure!(
+            cargo.wait()?.success(),
+            "cargo could not build the programs"
+        );
         let named = |name: &str| {
-            let program = found.iter().find(|path| path.file_stem().is_some_and(|n| n == name));
-            program.cloned().with_context(|| format!("cargo did not build {name}"))
+            let program = found
+                .iter()
+                .find(|path| path.file_stem().is_some_and(|n| n == name));
+            program
+                .cloned()
+                .with_context(|| format!("cargo did not build {name}"))
         };
         Ok(Self {
             client: named("firezone-headless-client")?,
@@ -77,7 +93,9 @@ impl Binaries {
 pub(crate) fn alone(program: &Path) -> Launch {
     Launch {
         // A program's file must be found from everywhere.
-        program: program.canonicalize().unwrap_or_else(|_| program.to_owned()),
+        program: program
+            .canonicalize()
+            .unwrap_or_else(|_| program.to_owned()),
         arguments: Vec::new(),
     }
 }

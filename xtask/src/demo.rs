@@ -58,10 +58,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let result = show_both(args, &programs, &directory, &mut table);
     if result.is_err() || table.failed() > 0 {
         directory.keep();
-        table.note(&format!("The programs' logs are in {}", directory.logs().display()));
+        table.note(&format!(
+            "The programs' logs are in {}",
+            directory.logs().display()
+        ));
     }
     result?;
-    ensure!(table.failed() == 0, "{} of {} checks failed", table.failed(), table.rows());
+    ensure!(
+        table.failed() == 0,
+        "{} of {} checks failed",
+        table.failed(),
+        table.rows()
+    );
     table.note(&format!(
         "All {} checks held, in {:.1} s.",
         table.rows(),
@@ -129,7 +137,11 @@ fn spec(nat: Nat) -> Spec {
 }
 
 fn programs(args: &Args) -> Result<Programs> {
-    let profile = if args.debug { Profile::Debug } else { Profile::Release };
+    let profile = if args.debug {
+        Profile::Debug
+    } else {
+        Profile::Release
+    };
     let mut programs = Binaries::build(profile)?.programs();
     let given = [
         (&args.client, &mut programs.client),

@@ -11,7 +11,9 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(crate) fn end_on_signals(directory: PathBuf) -> Result<()> {
     let (report, listening) = mpsc::channel();
     let listen = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(async {
             let mut interrupt = signal(SignalKind::interrupt())?;
             let mut terminate = signal(SignalKind::terminate())?;
@@ -27,8 +29,8 @@ pub(crate) fn end_on_signals(directory: PathBuf) -> Result<()> {
             exit(130)
         })
     };
-    let _listener = thread::Builder::new().name("signals".to_owned()).spawn(
-        move || -> std::io::Result<()> { listen() },
-    )?;
+    let _listener = thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || -> std::io::Result<()> { listen() })?;
     listening.recv().context("cannot listen for signals")
 }

@@ -23,6 +23,9 @@ fn is_there() -> bool {
 
 fn run(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }

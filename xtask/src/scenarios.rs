@@ -1,9 +1,6 @@
 //! Scenarios with the real programs in network namespaces. They need root or user namespaces.
 
-use crate::{
-    binaries::Binaries,
-    nft,
-};
+use crate::{binaries::Binaries, nft};
 use anyhow::{Context as _, Result, bail, ensure};
 use devnet::internet::{
     Deployment, Internet, Nat, Path, RunDirectory, Spec,
@@ -40,7 +37,10 @@ pub(crate) fn run(binaries: &Binaries) -> Result<()> {
             let logs = directory.logs();
             return result.with_context(|| format!("{name}; logs are in {}", logs.display()));
         }
-        say(&format!("      {name}: ok in {:.1} s", started_at.elapsed().as_secs_f64()));
+        say(&format!(
+            "      {name}: ok in {:.1} s",
+            started_at.elapsed().as_secs_f64()
+        ));
     }
     Ok(())
 }
@@ -63,7 +63,10 @@ fn play(
     };
     let internet = Internet::build(spec)?;
     let network = Deployment::start(&internet, directory, binaries.programs())?;
-    let mut scene = Scene { internet: &internet, network };
+    let mut scene = Scene {
+        internet: &internet,
+        network,
+    };
     scenario(&mut scene)
 }
 
@@ -110,9 +113,18 @@ impl Scene<'_> {
         let status = client.stop()?;
         ensure!(status.success(), "the client ends with {status}");
         let now = self.internet.client().landscape()?;
-        let left: Vec<_> = now.iter().filter(|line| !landscape.contains(line)).collect();
-        let gone: Vec<_> = landscape.iter().filter(|line| !now.contains(line)).collect();
-        ensure!(left.is_empty() && gone.is_empty(), "left behind: {left:?}, taken away: {gone:?}");
+        let left: Vec<_> = now
+            .iter()
+            .filter(|line| !landscape.contains(line))
+            .collect();
+        let gone: Vec<_> = landscape
+            .iter()
+            .filter(|line| !now.contains(line))
+            .collect();
+        ensure!(
+            left.is_empty() && gone.is_empty(),
+            "left behind: {left:?}, taken away: {gone:?}"
+        );
         Ok(())
     }
 }
@@ -149,12 +161,18 @@ fn wrong_token(scene: &mut Scene<'_>) -> Result<()> {
     let status = stranger.wait(Duration::from_secs(10))?;
     ensure!(status.code() == Some(1), "the client ends with {status}");
     let printed = stranger.printed();
-    let errors: Vec<&str> = printed.lines().filter(|l| l.starts_with("Error: ")).collect();
+    let errors: Vec<&str> = printed
+        .lines()
+        .filter(|l| l.starts_with("Error: "))
+        .collect();
     let last = printed.lines().last().unwrap_or_default();
     if errors.len() != 1 || errors[0] != last {
         bail!("the client does not end with one line about the fault: {printed}");
     }
-    ensure!(scene.internet.client().landscape()? == landscape, "the client left something behind");
+    ensure!(
+        scene.internet.client().landscape()? == landscape,
+        "the client left something behind"
+    );
     Ok(())
 }
 

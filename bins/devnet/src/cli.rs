@@ -119,7 +119,13 @@ pub(crate) struct Portal {
     pub(crate) control: Option<PathBuf>,
 
     /// Where to listen; may be given several times.
-    #[arg(long, env = "PORTAL_LISTEN", value_name = "ADDRESS:PORT", value_delimiter = ',', default_value = "127.0.0.1:8081")]
+    #[arg(
+        long,
+        env = "PORTAL_LISTEN",
+        value_name = "ADDRESS:PORT",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:8081"
+    )]
     pub(crate) listen: Vec<SocketAddr>,
 }
 

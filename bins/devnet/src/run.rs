@@ -71,13 +71,19 @@ async fn run_portal(options: Portal, mut stop: mpsc::Receiver<()>) -> Result<()>
         let listener = TcpListener::bind(address).await;
         listeners.push(listener.with_context(|| format!("cannot listen on {address}"))?);
     }
-    let files =
-        portal::Options { settings: options.config, state: options.state, control: options.control };
+    let files = portal::Options {
+        settings: options.config,
+        state: options.state,
+        control: options.control,
+    };
     let stopped = async move { stop.recv().await.unwrap_or_default() };
     Ok(portal::run(files, listeners, stopped).await?)
 }
 
-#[expect(clippy::print_stdout, reason = "the answer is what the operator asked for")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the answer is what the operator asked for"
+)]
 async fn control(options: Ctl) -> Result<()> {
     let command = match options.command.starts_with('{') {
         true => serde_json::from_str(&options.command).context("the command is no JSON")?,

@@ -24,7 +24,11 @@ pub(crate) async fn run(options: Up, log: &str, mut stop: mpsc::Receiver<()>) ->
         Some(client) => client,
         None => own.with_file_name("firezone-headless-client"),
     };
-    anyhow::ensure!(client.exists(), "there is no client at {}: name one", client.display());
+    anyhow::ensure!(
+        client.exists(),
+        "there is no client at {}: name one",
+        client.display()
+    );
     let directory = RunDirectory::new()?;
     let spec = Spec {
         client_nat: options.client_nat.into(),
@@ -34,7 +38,10 @@ pub(crate) async fn run(options: Up, log: &str, mut stop: mpsc::Receiver<()>) ->
     let internet = Internet::build(spec)?;
     let mut network = Deployment::start(&internet, &directory, programs(own, client, log))?;
     network.start_client()?;
-    let (id, run) = (network.client().map_or(0, |client| client.id()), directory.path().display());
+    let (id, run) = (
+        network.client().map_or(0, |client| client.id()),
+        directory.path().display(),
+    );
     println!(
         "Everything runs. Enter the client's host, and try something:\n  \
            nsenter -t {id} -a curl http://{name}/\n  \
@@ -50,9 +57,15 @@ pub(crate) async fn run(options: Up, log: &str, mut stop: mpsc::Receiver<()>) ->
 }
 
 fn programs(own: PathBuf, client: PathBuf, log: &str) -> Programs {
-    let party = |name: &str| Launch { program: own.clone(), arguments: vec![name.to_owned()] };
+    let party = |name: &str| Launch {
+        program: own.clone(),
+        arguments: vec![name.to_owned()],
+    };
     Programs {
-        client: Launch { program: client, arguments: Vec::new() },
+        client: Launch {
+            program: client,
+            arguments: Vec::new(),
+        },
         gateway: party("gateway"),
         portal: party("portal"),
         relay: party("relay"),

@@ -133,10 +133,17 @@ impl Internet {
     /// When a permission or a program is missing, or the kernel refuses something.
     pub fn build(spec: Spec) -> Result<Self, Fault> {
         let switch = Host::new("switch", None)?;
-        switch.block_on("make a bridge", || async { Netlink::open()?.add_bridge("br0").await })?;
+        switch.block_on("make a bridge", || async {
+            Netlink::open()?.add_bridge("br0").await
+        })?;
         let public = |name: &str, v4: &str, v6: &str| -> Result<Host, Fault> {
             let host = Host::new(name, Some(layout::RESOLVER))?;
-            plug(&host, "eth0", &switch, &[format!("{v4}/24"), format!("{v6}/64")])?;
+            plug(
+                &host,
+                "eth0",
+                &switch,
+                &[format!("{v4}/24"), format!("{v6}/64")],
+            )?;
             Ok(host)
         };
         let portal = public("portal", layout::PORTAL, layout::PORTAL6)?;
@@ -144,11 +151,14 @@ impl Internet {
         let relays = (0..2)
             .map(|n| {
                 let name = format!("relay{}", n + 1);
-                public(&name, layout::RELAY_ADDRESSES[n], layout::RELAY_ADDRESSES6[n])
+                public(
+                    &name,
+                    layout::RELAY_ADDRESSES[n],
+                    layout::RELAY_ADDRESSES6[n],
+                )
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let (client_router, client) =
-            access("client", "natc", CLIENT, spec.client_nat, &switch)?;
+        let (client_router, client) = access("client", "natc", CLIENT, spec.client_nat, &switch)?;
         let resource = resource_host()?;
         let (mut gateways, mut gateway_routers) = (Vec::new(), Vec::new());
         for (n, (net, inner4, inner6)) in GATEWAYS.into_iter().take(spec.gateways).enumerate() {
@@ -255,7 +265,10 @@ fn plug(host: &Host, link: &'static str, switch: &Host, addresses: &[String]) ->
 }
 
 fn connect(a: &Host, a_link: String, b: &Host, b_link: &'static str) -> Result<(), Fault> {
-    let there = b.network().try_clone_to_owned().context(|| "share a namespace".to_owned())?;
+    let there = b
+        .network()
+        .try_clone_to_owned()
+        .context(|| "share a namespace".to_owned())?;
     let add = move || async move { Netlink::open()?.add_pair(&a_link, b_link, there).await };
     a.block_on(&format!("make a link to {}", b.name()), add)
 }
@@ -306,8 +319,13 @@ fn access(
 
 fn resource_host() -> Result<Host, Fault> {
     let host = Host::new("resource", None)?;
-    host.block_on("make a bridge", || async { Netlink::open()?.add_bridge("br0").await })?;
-    let addresses = [format!("{}/24", layout::RESOURCE), format!("{}/64", layout::RESOURCE6)];
+    host.block_on("make a bridge", || async {
+        Netlink::open()?.add_bridge("br0").await
+    })?;
+    let addresses = [
+        format!("{}/24", layout::RESOURCE),
+        format!("{}/64", layout::RESOURCE6),
+    ];
     add_addresses(&host, "br0", &addresses)?;
     host.block_on("add many addresses", || async {
         let many = layout::MANY_NET.parse().map_err(io::Error::other)?;
@@ -322,12 +340,25 @@ fn set_up_gateway(
     inner4: &str,
     inner6: &str,
 ) -> Result<(), Fault> {
-    plug(gateway, "eth1", resource, &[inner4.to_owned(), inner6.to_owned()])?;
+    plug(
+        gateway,
+        "eth1",
+        resource,
+        &[inner4.to_owned(), inner6.to_owned()],
+    )?;
     add_route(gateway, layout::MANY_NET, layout::RESOURCE)?;
-    gateway.set(&[("net/ipv4/ip_forward", "1"), ("net/ipv6/conf/all/forwarding", "1")])?;
+    gateway.set(&[
+        ("net/ipv4/ip_forward", "1"),
+        ("net/ipv6/conf/all/forwarding", "1"),
+    ])?;
     // Its programs look names up where the resources are.
     gateway
-        .run(|| std::fs::write("/etc/resolv.conf", format!("nameserver {}\n", layout::RESOURCE)))?
+        .run(|| {
+            std::fs::write(
+                "/etc/resolv.conf",
+                format!("nameserver {}\n", layout::RESOURCE),
+            )
+        })?
         .context(|| "write the gateway's resolv.conf".to_owned())?;
     router::load(gateway, router::GATEWAY_RULES.to_owned())
 }

@@ -42,11 +42,15 @@ impl<'a> Session<'a> {
         let names = [("IPv4", Family::V4), ("IPv6", Family::V6)];
         for (label, family) in names {
             let target = Target::resource(family);
-            self.transfer(table, &format!("HTTP by address, {label}"), move || small(&target));
+            self.transfer(table, &format!("HTTP by address, {label}"), move || {
+                small(&target)
+            });
         }
         for (label, family) in names {
             let target = Target::resource_name(family);
-            self.transfer(table, &format!("HTTP by name, {label}"), move || small(&target));
+            self.transfer(table, &format!("HTTP by name, {label}"), move || {
+                small(&target)
+            });
         }
         for (label, family) in names {
             self.latency(table, &format!("UDP echo, {label}"), move || {
@@ -64,7 +68,9 @@ impl<'a> Session<'a> {
         self.transfer(table, "download of 100 MB, hash checked", move || {
             user::download(&target, LARGE)
         });
-        self.transfer(table, "upload of 100 MB, hash checked", move || user::upload(&up, LARGE));
+        self.transfer(table, "upload of 100 MB, hash checked", move || {
+            user::upload(&up, LARGE)
+        });
     }
 
     fn latency(
@@ -106,11 +112,17 @@ impl<'a> Session<'a> {
     ) {
         let (figures, path, fault) = match self.observe(job) {
             Ok((Ok(figures), path)) if path == Some(self.expected) => (Some(figures), path, None),
-            Ok((Ok(figures), path)) => {
-                (Some(figures), path, Some(format!("it should be {}", self.expected)))
-            }
+            Ok((Ok(figures), path)) => (
+                Some(figures),
+                path,
+                Some(format!("it should be {}", self.expected)),
+            ),
             Ok((Err(error), path)) => (None, path, Some(error.to_string())),
-            Err(fault) => (None, None, Some(format!("{:#}", anyhow::Error::from(fault)))),
+            Err(fault) => (
+                None,
+                None,
+                Some(format!("{:#}", anyhow::Error::from(fault))),
+            ),
         };
         table.row(&Row {
             what: what.to_owned(),

@@ -59,7 +59,10 @@ impl Table {
     pub(crate) fn started(&self, ready: Duration) {
         let milliseconds = ready.as_secs_f64() * 1000.0;
         match self.json {
-            true => println!("{}", json!({"section": self.section, "ready_ms": milliseconds})),
+            true => println!(
+                "{}",
+                json!({"section": self.section, "ready_ms": milliseconds})
+            ),
             false => {
                 println!("  client ready after {milliseconds:.0} ms\n");
                 println!(
@@ -84,11 +87,21 @@ impl Table {
             println!("{object}");
             return;
         }
-        let path = row.path.map_or_else(|| "?".to_owned(), |path| path.to_string());
+        let path = row
+            .path
+            .map_or_else(|| "?".to_owned(), |path| path.to_string());
         let first_byte = milliseconds.map_or_else(String::new, |ms| format!("{ms:.1} ms"));
-        let rate = row.rate.map_or_else(String::new, |rate| format!("{:.0} Mbit/s", rate / 1e6));
-        let verdict = row.fault.as_deref().map_or_else(|| "yes".to_owned(), |f| format!("NO: {f}"));
-        println!("  {:<34} {path:<8} {first_byte:>10} {rate:>12}  {verdict}", row.what);
+        let rate = row
+            .rate
+            .map_or_else(String::new, |rate| format!("{:.0} Mbit/s", rate / 1e6));
+        let verdict = row
+            .fault
+            .as_deref()
+            .map_or_else(|| "yes".to_owned(), |f| format!("NO: {f}"));
+        println!(
+            "  {:<34} {path:<8} {first_byte:>10} {rate:>12}  {verdict}",
+            row.what
+        );
     }
 
     /// Says something to a human reader.

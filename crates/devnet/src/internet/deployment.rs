@@ -152,7 +152,10 @@ impl<'a> Deployment<'a> {
         let ready = client.await_some("ready", PATIENCE, || {
             let mut buffer = [0; 512];
             let length = socket.recv(&mut buffer).unwrap_or(0);
-            if buffer[..length].windows(7).any(|window| window == b"READY=1") {
+            if buffer[..length]
+                .windows(7)
+                .any(|window| window == b"READY=1")
+            {
                 return Ok(Some(Instant::now()));
             }
             // A program that does not notify is ready when everything is in place.
@@ -174,7 +177,12 @@ impl<'a> Deployment<'a> {
     /// When it cannot be started.
     pub fn start_stranger(&self) -> Result<Program, Fault> {
         let command = self.client_command("not-the-token");
-        Program::start(self.internet.client(), "stranger", command, &self.directory.logs())
+        Program::start(
+            self.internet.client(),
+            "stranger",
+            command,
+            &self.directory.logs(),
+        )
     }
 
     /// Ends the client without giving it a chance to clean up.
@@ -216,7 +224,10 @@ impl<'a> Deployment<'a> {
         let answer = exchange().context(|| "talk to the portal".to_owned())?;
         match answer["ok"] == true {
             true => Ok(answer),
-            false => Err(Fault::Check(format!("the portal refuses: {}", answer["error"]))),
+            false => Err(Fault::Check(format!(
+                "the portal refuses: {}",
+                answer["error"]
+            ))),
         }
     }
 
@@ -226,11 +237,18 @@ impl<'a> Deployment<'a> {
         let settings = self.settings().to_string();
         fs::write(&config, settings).context(|| format!("write {}", config.display()))?;
         let mut command = self.programs.portal.command();
-        command.env("RUST_LOG", &self.programs.log).arg("--config").arg(&config);
-        command.arg("--state").arg(directory.join("portal-state.json"));
+        command
+            .env("RUST_LOG", &self.programs.log)
+            .arg("--config")
+            .arg(&config);
+        command
+            .arg("--state")
+            .arg(directory.join("portal-state.json"));
         command.arg("--control").arg(self.control_socket());
         for address in [layout::PORTAL.to_owned(), format!("[{}]", layout::PORTAL6)] {
-            command.arg("--listen").arg(format!("{address}:{}", layout::PORTAL_PORT));
+            command
+                .arg("--listen")
+                .arg(format!("{address}:{}", layout::PORTAL_PORT));
         }
         let host = self.internet.portal();
         let mut portal = Program::start(host, "portal", command, &self.directory.logs())?;
@@ -288,7 +306,9 @@ impl<'a> Deployment<'a> {
         let url = format!("ws://{}:{}/", layout::PORTAL_NAME, layout::PORTAL_PORT);
         // Gateways ask the resolver of the resource network, relays and clients the public one.
         command.env("FIREZONE_API_URL", url);
-        command.env("FIREZONE_TOKEN", token).env("FIREZONE_NAME", name);
+        command
+            .env("FIREZONE_TOKEN", token)
+            .env("FIREZONE_NAME", name);
         command.env("RUST_LOG", &self.programs.log);
     }
 
@@ -323,9 +343,7 @@ impl<'a> Deployment<'a> {
     }
 
     fn settings(&self) -> Value {
-        let resource = |name: &str, kind: &str, address: &str| {
-            json!({"name": name, "type": kind, "address": address, "sites": [SITE]})
-        };
+        let resource = |name: &str, kind: &str, address: &str| json!({"name": name, "type": kind, "address": address, "sites": [SITE]});
         let mut resources = vec![
             resource("Network", "cidr", layout::RESOURCE_NET),
             resource("IPv6 network", "cidr", layout::RESOURCE_NET6),

@@ -5,7 +5,14 @@ use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_
 use std::{fs, path::Path};
 
 /// What programs look up in `/etc` and hosts share.
-const COMMON: [&str; 6] = ["group", "gai.conf", "ld.so.cache", "passwd", "protocols", "services"];
+const COMMON: [&str; 6] = [
+    "group",
+    "gai.conf",
+    "ld.so.cache",
+    "passwd",
+    "protocols",
+    "services",
+];
 
 /// Where a host's `/etc` is made.
 const ETC: &str = "/run/etc";
@@ -37,9 +44,15 @@ fn fill_etc(name: &str, resolver: Option<&str>) -> std::io::Result<()> {
     if let Ok(release) = fs::read("/etc/os-release") {
         fs::write(etc.join("os-release"), release)?;
     }
-    fs::write(etc.join("nsswitch.conf"), "passwd: files\ngroup: files\nhosts: files dns\n")?;
+    fs::write(
+        etc.join("nsswitch.conf"),
+        "passwd: files\ngroup: files\nhosts: files dns\n",
+    )?;
     fs::write(etc.join("hostname"), format!("{name}\n"))?;
-    fs::write(etc.join("hosts"), format!("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {name}\n"))?;
+    fs::write(
+        etc.join("hosts"),
+        format!("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {name}\n"),
+    )?;
     let resolvers = resolver.map(|address| format!("nameserver {address}\n"));
     fs::write(etc.join("resolv.conf"), resolvers.unwrap_or_default())
 }

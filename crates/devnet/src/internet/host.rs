@@ -117,7 +117,9 @@ impl Host {
         job: impl FnOnce() -> F + Send + 'static,
     ) -> Result<T, Fault> {
         self.run(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
             runtime.block_on(async { job().await })
         })?
         .context(|| format!("{action} on {}", self.name))
@@ -163,7 +165,10 @@ impl Host {
     }
 
     /// Writes kernel parameters of the host's network: `net/ipv4/ip_forward`.
-    pub(crate) fn set(&self, parameters: &'static [(&'static str, &'static str)]) -> Result<(), Fault> {
+    pub(crate) fn set(
+        &self,
+        parameters: &'static [(&'static str, &'static str)],
+    ) -> Result<(), Fault> {
         self.run(move || {
             parameters.iter().try_for_each(|(name, value)| {
                 std::fs::write(format!("/proc/sys/{name}"), value)
@@ -193,7 +198,9 @@ impl Drop for Host {
 
 impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Host").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Host")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -217,7 +224,8 @@ fn prepare(name: &str, resolver: Option<&str>) -> Result<(i32, OwnedFd), Fault> 
         let parameter = format!("/proc/sys/net/ipv6/conf/{scope}/accept_dad");
         std::fs::write(&parameter, "0").context(|| format!("write {parameter}"))?;
     }
-    let network = File::open("/proc/thread-self/ns/net").context(|| "open a namespace".to_owned())?;
+    let network =
+        File::open("/proc/thread-self/ns/net").context(|| "open a namespace".to_owned())?;
     let id = rustix::thread::gettid().as_raw_nonzero().get();
     Ok((id, network.into()))
 }

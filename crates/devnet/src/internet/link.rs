@@ -57,31 +57,59 @@ impl Netlink {
             .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
             .up()
             .build();
-        self.handle.link().add(pair).execute().await.map_err(into_io)
+        self.handle
+            .link()
+            .add(pair)
+            .execute()
+            .await
+            .map_err(into_io)
     }
 
     pub(crate) async fn add_bridge(&self, name: &str) -> io::Result<()> {
         let bridge = LinkBridge::new(name).build();
-        self.handle.link().add(bridge).execute().await.map_err(into_io)
+        self.handle
+            .link()
+            .add(bridge)
+            .execute()
+            .await
+            .map_err(into_io)
     }
 
     /// Makes a link a port of a bridge.
     pub(crate) async fn attach(&self, port: &str, bridge: &str) -> io::Result<()> {
         let bridge = self.index_of(bridge).await?;
         let port = self.index_of(port).await?;
-        let change = LinkUnspec::new_with_index(port).controller(bridge).up().build();
-        self.handle.link().set(change).execute().await.map_err(into_io)
+        let change = LinkUnspec::new_with_index(port)
+            .controller(bridge)
+            .up()
+            .build();
+        self.handle
+            .link()
+            .set(change)
+            .execute()
+            .await
+            .map_err(into_io)
     }
 
     /// Switches a link on.
     pub(crate) async fn up(&self, name: &str) -> io::Result<()> {
-        let change = LinkUnspec::new_with_index(self.index_of(name).await?).up().build();
-        self.handle.link().set(change).execute().await.map_err(into_io)
+        let change = LinkUnspec::new_with_index(self.index_of(name).await?)
+            .up()
+            .build();
+        self.handle
+            .link()
+            .set(change)
+            .execute()
+            .await
+            .map_err(into_io)
     }
 
     pub(crate) async fn add_address(&self, link: &str, address: IpNet) -> io::Result<()> {
         let index = self.index_of(link).await?;
-        let request = self.handle.address().add(index, address.addr(), address.prefix_len());
+        let request = self
+            .handle
+            .address()
+            .add(index, address.addr(), address.prefix_len());
         request.execute().await.map_err(into_io)
     }
 
@@ -98,7 +126,12 @@ impl Netlink {
                 .build(),
             _ => return Err(io::ErrorKind::InvalidInput.into()),
         };
-        self.handle.route().add(message).execute().await.map_err(into_io)
+        self.handle
+            .route()
+            .add(message)
+            .execute()
+            .await
+            .map_err(into_io)
     }
 
     /// Takes every address of a network for the host's own.
@@ -122,11 +155,21 @@ impl Netlink {
                 .scope(RouteScope::Host)
                 .build(),
         };
-        self.handle.route().add(message).execute().await.map_err(into_io)
+        self.handle
+            .route()
+            .add(message)
+            .execute()
+            .await
+            .map_err(into_io)
     }
 
     async fn index_of(&self, name: &str) -> io::Result<u32> {
-        let mut links = self.handle.link().get().match_name(name.to_owned()).execute();
+        let mut links = self
+            .handle
+            .link()
+            .get()
+            .match_name(name.to_owned())
+            .execute();
         match links.try_next().await.map_err(into_io)? {
             Some(link) => Ok(link.header.index),
             None => Err(io::ErrorKind::NotFound.into()),
@@ -137,8 +180,14 @@ impl Netlink {
 /// All links of this thread's network.
 pub(crate) async fn links() -> io::Result<Vec<Link>> {
     let netlink = Netlink::open()?;
-    let found: Vec<LinkMessage> =
-        netlink.handle.link().get().execute().try_collect().await.map_err(into_io)?;
+    let found: Vec<LinkMessage> = netlink
+        .handle
+        .link()
+        .get()
+        .execute()
+        .try_collect()
+        .await
+        .map_err(into_io)?;
     Ok(found.iter().map(link_of).collect())
 }
 
@@ -165,28 +214,50 @@ fn link_of(message: &LinkMessage) -> Link {
 pub(crate) async fn landscape() -> io::Result<Vec<String>> {
     let netlink = Netlink::open()?;
     let handle = &netlink.handle;
-    let links: Vec<LinkMessage> =
-        handle.link().get().execute().try_collect().await.map_err(into_io)?;
-    let mut lines: Vec<String> =
-        links.iter().map(|link| format!("link {}", link_of(link).name)).collect();
-    let addresses: Vec<_> =
-        handle.address().get().execute().try_collect().await.map_err(into_io)?;
+    let links: Vec<LinkMessage> = handle
+        .link()
+        .get()
+        .execute()
+        .try_collect()
+        .await
+        .map_err(into_io)?;
+    let mut lines: Vec<String> = links
+        .iter()
+        .map(|link| format!("link {}", link_of(link).name))
+        .collect();
+    let addresses: Vec<_> = handle
+        .address()
+        .get()
+        .execute()
+        .try_collect()
+        .await
+        .map_err(into_io)?;
     lines.extend(addresses.iter().map(|message| {
         let mut kept = message.attributes.clone();
         kept.retain(|a| matches!(a, AddressAttribute::Address(_)));
         format!("address {} {kept:?}", message.header.index)
     }));
-    for message in
-        [RouteMessageBuilder::<std::net::Ipv4Addr>::new().build(),
-         RouteMessageBuilder::<std::net::Ipv6Addr>::new().build()]
-    {
-        let routes: Vec<RouteMessage> =
-            handle.route().get(message).execute().try_collect().await.map_err(into_io)?;
+    for message in [
+        RouteMessageBuilder::<std::net::Ipv4Addr>::new().build(),
+        RouteMessageBuilder::<std::net::Ipv6Addr>::new().build(),
+    ] {
+        let routes: Vec<RouteMessage> = handle
+            .route()
+            .get(message)
+            .execute()
+            .try_collect()
+            .await
+            .map_err(into_io)?;
         lines.extend(routes.iter().map(route_line));
     }
     for version in [IpVersion::V4, IpVersion::V6] {
-        let rules: Vec<_> =
-            handle.rule().get(version).execute().try_collect().await.map_err(into_io)?;
+        let rules: Vec<_> = handle
+            .rule()
+            .get(version)
+            .execute()
+            .try_collect()
+            .await
+            .map_err(into_io)?;
         lines.extend(rules.iter().map(|rule| format!("rule {rule:?}")));
     }
     lines.sort();
@@ -197,10 +268,16 @@ fn route_line(route: &RouteMessage) -> String {
     let mut kept = route.attributes.clone();
     // Ages and counts of use are no part of a route.
     kept.retain(|a| {
-        !matches!(a, RouteAttribute::CacheInfo(_) | RouteAttribute::Expires(_) | RouteAttribute::Metrics(_))
+        !matches!(
+            a,
+            RouteAttribute::CacheInfo(_) | RouteAttribute::Expires(_) | RouteAttribute::Metrics(_)
+        )
     });
     let header = &route.header;
-    format!("route {:?} /{} {kept:?}", header.kind, header.destination_prefix_length)
+    format!(
+        "route {:?} /{} {kept:?}",
+        header.kind, header.destination_prefix_length
+    )
 }
 
 fn into_io(error: Error) -> io::Error {

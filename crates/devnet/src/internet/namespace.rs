@@ -1,6 +1,9 @@
 //! Entering namespaces, and children that die with their parent: all that is unsafe about it.
 
-#![expect(unsafe_code, reason = "the system calls change what other code of the process sees")]
+#![expect(
+    unsafe_code,
+    reason = "the system calls change what other code of the process sees"
+)]
 
 use rustix::{
     process::{Signal, set_parent_process_death_signal},

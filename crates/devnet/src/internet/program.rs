@@ -53,7 +53,11 @@ impl Program {
         let output = output.context(|| format!("write {}", log.display()))?;
         let errors = output.try_clone().context(|| "share a file".to_owned())?;
         // A group of its own: the keyboard's signals are for the caller.
-        command.stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
+        command
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .process_group(0);
         let started = Instant::now();
         let child = host.spawn(command)?;
         Ok(Self {
@@ -190,7 +194,10 @@ impl Drop for Program {
 }
 
 /// Waits between two looks at something that the kernel tells nobody about.
-#[expect(clippy::disallowed_methods, reason = "other processes and their sockets are awaited")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "other processes and their sockets are awaited"
+)]
 pub(crate) fn pause(time: Duration) {
     thread::sleep(time);
 }
@@ -199,8 +206,12 @@ fn usage(id: u32) -> io::Result<Usage> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
     // The name in parentheses may contain anything.
     let fields = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: Vec<f64> =
-        fields.split_whitespace().skip(11).take(2).filter_map(|n| n.parse().ok()).collect();
+    let ticks: Vec<f64> = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|n| n.parse().ok())
+        .collect();
     let per_second = rustix::param::clock_ticks_per_second();
     let mut usage = Usage {
         cpu: ticks.iter().sum::<f64>() / f64::from(u32::try_from(per_second).unwrap_or(100)),
@@ -219,7 +230,8 @@ fn usage(id: u32) -> io::Result<Usage> {
 /// The number after a label at the start of a line.
 fn number(text: &str, label: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(label));
-    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -229,7 +241,10 @@ mod tests {
     #[test]
     fn this_process_uses_memory() {
         let usage = usage(std::process::id()).unwrap();
-        assert!(usage.resident > 100_000 && usage.peak >= usage.resident, "{usage:?}");
+        assert!(
+            usage.resident > 100_000 && usage.peak >= usage.resident,
+            "{usage:?}"
+        );
         assert!(usage.sleeps > 0, "{usage:?}");
     }
 

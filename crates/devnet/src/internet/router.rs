@@ -36,7 +36,10 @@ impl Counters {
     /// The way that most of it went; nothing if there was nothing.
     pub fn path(self) -> Option<Path> {
         match self {
-            Self { direct: 0, relayed: 0 } => None,
+            Self {
+                direct: 0,
+                relayed: 0,
+            } => None,
             Self { direct, relayed } if direct > relayed => Some(Path::Direct),
             Self { .. } => Some(Path::Relayed),
         }
@@ -129,12 +132,20 @@ pub(crate) const GATEWAY_RULES: &str = "table inet gateway {
 /// Loads rules on a host.
 pub(crate) fn load(host: &Host, rules: String) -> Result<(), Fault> {
     let mut command = Command::new("nft");
-    command.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     let mut child = host.spawn(command).map_err(missing)?;
     if let Some(mut input) = child.stdin.take() {
-        input.write_all(rules.as_bytes()).context(|| "give nft its rules".to_owned())?;
+        input
+            .write_all(rules.as_bytes())
+            .context(|| "give nft its rules".to_owned())?;
     }
-    let output = child.wait_with_output().context(|| "wait for nft".to_owned())?;
+    let output = child
+        .wait_with_output()
+        .context(|| "wait for nft".to_owned())?;
     match output.status.success() {
         true => Ok(()),
         false => Err(Fault::Check(format!(
@@ -153,7 +164,9 @@ pub(crate) fn counters(router: &Host) -> Result<Counters, Fault> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     let child = router.spawn(command).map_err(missing)?;
-    let output = child.wait_with_output().context(|| "wait for nft".to_owned())?;
+    let output = child
+        .wait_with_output()
+        .context(|| "wait for nft".to_owned())?;
     let answer: serde_json::Value =
         serde_json::from_slice(&output.stdout).context(|| "understand nft".to_owned())?;
     let bytes = |name: &str| {
@@ -172,10 +185,12 @@ pub(crate) fn counters(router: &Host) -> Result<Counters, Fault> {
 
 fn missing(fault: Fault) -> Fault {
     match fault {
-        Fault::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Fault::Missing {
-            what: "the program nft",
-            remedy: "install the package nftables".to_owned(),
-        },
+        Fault::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            Fault::Missing {
+                what: "the program nft",
+                remedy: "install the package nftables".to_owned(),
+            }
+        }
         fault => fault,
     }
 }

@@ -86,7 +86,9 @@ fn remove_stale(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let path = entry.path();
         let named = entry.file_name().to_string_lossy().starts_with(PREFIX);
-        let ours = entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == user);
+        let ours = entry
+            .metadata()
+            .is_ok_and(|m| m.is_dir() && m.uid() == user);
         if !named || !ours || path.join(KEPT).exists() {
             continue;
         }

@@ -66,7 +66,10 @@ impl Service {
         let (stop, stopped) = oneshot::channel::<()>();
         let (report, bound) = std::sync::mpsc::channel();
         let thread = host.start(move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            let runtime = match tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+            {
                 Ok(runtime) => runtime,
                 Err(error) => return drop(report.send(Err(error))),
             };
@@ -82,7 +85,10 @@ impl Service {
                 }
             });
         })?;
-        let bound = bound.recv().map_err(io::Error::other).and_then(|result| result);
+        let bound = bound
+            .recv()
+            .map_err(io::Error::other)
+            .and_then(|result| result);
         bound.context(|| format!("start the services of {}", host.name()))?;
         Ok(Self {
             stop: Some(stop),

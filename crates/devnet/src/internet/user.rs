@@ -38,7 +38,10 @@ impl Target {
             Family::V6 => layout::RESOURCE6,
         };
         // The layout has nothing but addresses; its test proves it.
-        Self::Address(text.parse().unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)))
+        Self::Address(
+            text.parse()
+                .unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)),
+        )
     }
 
     /// The resource host by its name.

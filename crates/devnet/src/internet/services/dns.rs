@@ -86,7 +86,9 @@ async fn converse(mut stream: TcpStream, zone: Zone) -> io::Result<()> {
         let Some(answer) = answer(&query, zone) else {
             return Ok(());
         };
-        stream.write_u16(u16::try_from(answer.len()).map_err(io::Error::other)?).await?;
+        stream
+            .write_u16(u16::try_from(answer.len()).map_err(io::Error::other)?)
+            .await?;
         stream.write_all(&answer).await?;
     }
 }
@@ -145,7 +147,11 @@ mod tests {
             for kind in [RecordType::A, RecordType::AAAA] {
                 let answer = ask(name, kind, zone);
                 assert_eq!(answer.answers.len(), usize::from(known), "{name} {kind}");
-                let code = if known { ResponseCode::NoError } else { ResponseCode::NXDomain };
+                let code = if known {
+                    ResponseCode::NoError
+                } else {
+                    ResponseCode::NXDomain
+                };
                 assert_eq!(answer.metadata.response_code, code, "{name}");
             }
         }

@@ -83,7 +83,10 @@ async fn converse(stream: TcpStream) -> io::Result<()> {
     let peer = stream.peer_addr()?.ip().to_canonical();
     let mut stream = BufReader::with_capacity(BLOCK, stream);
     while let Some(head) = read_head(&mut stream).await? {
-        let amount = head.path.strip_prefix("/bytes/").and_then(|n| n.parse().ok());
+        let amount = head
+            .path
+            .strip_prefix("/bytes/")
+            .and_then(|n| n.parse().ok());
         match (head.method.as_str(), head.path.as_str(), amount) {
             ("GET", "/", _) => answer(&mut stream, "200 OK", &format!("{peer}\n")).await?,
             ("GET", _, Some(amount)) => send_bytes(&mut stream, amount).await?,
@@ -119,7 +122,8 @@ fn parse_head(text: &str) -> Option<Head> {
     let (method, path) = (request.next()?.to_owned(), request.next()?.to_owned());
     let length = lines.find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse().ok())?
     });
     Some(Head {
         method,
@@ -172,7 +176,11 @@ mod tests {
     #[test]
     fn heads_are_understood() {
         let text = "POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\n";
-        let expected = Head { method: "POST".into(), path: "/upload".into(), length: 12 };
+        let expected = Head {
+            method: "POST".into(),
+            path: "/upload".into(),
+            length: 12,
+        };
         assert_eq!(parse_head(text), Some(expected));
         assert_eq!(parse_head("GET\r\n\r\n"), None);
         assert_eq!(parse_head(""), None);

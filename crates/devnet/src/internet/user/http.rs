@@ -1,7 +1,10 @@
 //! Requests to the HTTP server of the resource host.
 
 use super::{
-    super::{layout::HTTP_PORT, services::{block, digest_of_stream, hex}},
+    super::{
+        layout::HTTP_PORT,
+        services::{block, digest_of_stream, hex},
+    },
     Target,
 };
 use ring::digest::{Context, SHA256};
@@ -80,7 +83,11 @@ pub fn download(target: &Target, amount: u64) -> io::Result<Transfer> {
         return Err(wrong("the download is too short"));
     }
     match hex(digest.finish().as_ref()) == expected {
-        true => Ok(Transfer { first_byte, total, bytes }),
+        true => Ok(Transfer {
+            first_byte,
+            total,
+            bytes,
+        }),
         false => Err(wrong("the hash of the download is wrong")),
     }
 }
@@ -93,7 +100,12 @@ pub fn download(target: &Target, amount: u64) -> io::Result<Transfer> {
 pub fn upload(target: &Target, amount: u64) -> io::Result<Transfer> {
     let expected = digest_of_stream(amount);
     let start = Instant::now();
-    let mut response = Request { method: "POST", path: "/upload", body: amount }.send(target)?;
+    let mut response = Request {
+        method: "POST",
+        path: "/upload",
+        body: amount,
+    }
+    .send(target)?;
     let first_byte = start.elapsed();
     let body = response.body_text()?;
     match body == expected {
@@ -131,7 +143,11 @@ pub fn stream_down(target: &Target, time: Duration) -> io::Result<Transfer> {
 pub fn stream_up(target: &Target, time: Duration) -> io::Result<Transfer> {
     let start = Instant::now();
     let mut stream = connect(target)?;
-    let request = Request { method: "POST", path: "/discard", body: u64::MAX / 2 };
+    let request = Request {
+        method: "POST",
+        path: "/discard",
+        body: u64::MAX / 2,
+    };
     stream.write_all(request.head(target).as_bytes())?;
     let first_byte = start.elapsed();
     let mut bytes = 0;
@@ -175,7 +191,9 @@ impl<'a> Request<'a> {
         stream.write_all(self.head(target).as_bytes())?;
         let mut left = self.body;
         while left > 0 {
-            let part = usize::try_from(left).unwrap_or(usize::MAX).min(block().len());
+            let part = usize::try_from(left)
+                .unwrap_or(usize::MAX)
+                .min(block().len());
             stream.write_all(&block()[..part])?;
             left -= part as u64;
         }

@@ -26,8 +26,12 @@ const ATTEMPTS: u16 = 3;
 /// When no resolver answers, or none has an address of that family.
 pub fn resolve(name: &str, family: Family) -> io::Result<IpAddr> {
     let text = fs::read_to_string("/etc/resolv.conf")?;
-    let servers = text.lines().filter_map(|line| line.strip_prefix("nameserver "));
-    let servers: Vec<IpAddr> = servers.filter_map(|server| server.trim().parse().ok()).collect();
+    let servers = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("nameserver "));
+    let servers: Vec<IpAddr> = servers
+        .filter_map(|server| server.trim().parse().ok())
+        .collect();
     let mut last = io::Error::new(io::ErrorKind::NotFound, "there is no resolver");
     for id in 1..=ATTEMPTS {
         for &server in &servers {
@@ -79,7 +83,10 @@ pub fn udp_echo(server: SocketAddr, length: usize, count: u8) -> io::Result<Dura
         })
         .and_then(|length| match received[..length] == sent {
             true => Ok(()),
-            false => Err(io::Error::new(io::ErrorKind::InvalidData, "the echo differs")),
+            false => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the echo differs",
+            )),
         })
     })
 }
@@ -113,7 +120,10 @@ pub fn ping(address: IpAddr, length: usize, count: u8) -> io::Result<Duration> {
             && answer[8..received] == message[8..];
         match right {
             true => Ok(()),
-            false => Err(io::Error::new(io::ErrorKind::InvalidData, "the answer differs")),
+            false => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the answer differs",
+            )),
         }
     })
 }
