@@ -1,5 +1,7 @@
 //! Speed and memory, as anyone can measure them.
 
+mod tunnel;
+
 use crate::workspace;
 use anyhow::{Result, ensure};
 use std::process::Command;
@@ -15,12 +17,15 @@ pub(crate) struct Args {
 enum What {
     /// The tunnel without I/O, against the bare cipher.
     Core,
+    /// The client in a network of namespaces.
+    Tunnel(tunnel::Args),
 }
 
 /// Measures what was asked for.
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Core => core(),
+        What::Tunnel(args) => tunnel::run(args),
     }
 }
 

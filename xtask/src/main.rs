@@ -1,7 +1,11 @@
 //! What cargo cannot do: `cargo xtask demo | test | tidy | bench`.
 
 mod bench;
+mod binaries;
 mod demo;
+mod interrupt;
+mod nft;
+mod scenarios;
 mod test;
 mod tidy;
 mod workspace;
@@ -23,6 +27,8 @@ enum Task {
     Bench(bench::Args),
     /// Lay a little internet, run everything in it, and use it as a user would.
     Demo(demo::Args),
+    /// Run the real programs through scenarios in network namespaces.
+    Scenarios,
     /// Run every check and every test.
     Test(test::Args),
     /// Check what the house holds to and cargo does not know.
@@ -33,6 +39,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Bench(args) => bench::run(&args),
         Task::Demo(args) => demo::run(&args),
+        Task::Scenarios => binaries::Binaries::build(binaries::Profile::Debug)
+            .and_then(|binaries| scenarios::run(&binaries)),
         Task::Test(args) => test::run(&args),
         Task::Tidy(args) => tidy::run(&args),
     };

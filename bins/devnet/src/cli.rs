@@ -5,12 +5,12 @@ use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 use std::{
     ffi::OsString,
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 use url::Url;
 
-/// Development portal, relay and gateway of a Firezone network.
+/// Development portal, relay and gateway of a Firezone network, and a network to try them in.
 ///
 /// Called under a name that ends with `-gateway`, `-portal` or `-relay`, it is that party.
 #[derive(Debug, Parser)]
@@ -33,10 +33,17 @@ pub(crate) struct Cli {
 /// Which party to be.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Party {
+    /// Say a command to a running portal, and print its answer.
+    Ctl(Ctl),
     /// Let clients reach the networks of this host, which has to forward and to masquerade.
     Gateway(Gateway),
+    /// Hand out addresses, resources and relays, and introduce clients to gateways.
+    Portal(Portal),
     /// Forward datagrams between clients and gateways that cannot reach each other.
     Relay(Relay),
+    /// Lay a little internet in network namespaces, run all parties and a client in it, and leave
+    /// it there until interrupted.
+    Up(Up),
 }
 
 /// How to reach the portal, and as whom.
@@ -94,6 +101,75 @@ pub(crate) struct Relay {
     /// UDP port to listen on.
     #[arg(long, env = "LISTEN_PORT", value_name = "PORT", default_value_t = 3478)]
     pub(crate) listen_port: u16,
+}
+
+/// Options of a portal.
+#[derive(Debug, Args)]
+pub(crate) struct Portal {
+    /// Configuration, as JSON: who may connect, and what may be reached.
+    #[arg(long, env = "PORTAL_CONFIG", value_name = "FILE")]
+    pub(crate) config: PathBuf,
+
+    /// What is remembered over restarts [default: nothing].
+    #[arg(long, env = "PORTAL_STATE", value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+
+    /// Socket for the subcommand ctl [default: none].
+    #[arg(long, env = "PORTAL_CONTROL", value_name = "SOCKET")]
+    pub(crate) control: Option<PathBuf>,
+
+    /// Where to listen; may be given several times.
+    #[arg(
+        long,
+        env = "PORTAL_LISTEN",
+        value_name = "ADDRESS:PORT",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:8081"
+    )]
+    pub(crate) listen: Vec<SocketAddr>,
+}
+
+/// Options of an operator.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    firezone-devnet ctl --control portal.socket status\n  \
+    firezone-devnet ctl --control portal.socket '{\"cmd\": \"resource_delete\", \"resource\": \"Wiki\"}'")]
+pub(crate) struct Ctl {
+    /// The portal's control socket.
+    #[arg(long, env = "PORTAL_CONTROL", value_name = "SOCKET")]
+    pub(crate) control: PathBuf,
+
+    /// The command as JSON, or just its name if it needs nothing else.
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: String,
+}
+
+/// Options of a little internet.
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// The client [default: firezone-headless-client beside this program].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client: Option<PathBuf>,
+
+    /// How the client's router translates addresses.
+    #[arg(long, value_name = "KIND", value_enum, default_value_t)]
+    pub(crate) client_nat: NatKind,
+
+    /// How the gateway's router translates addresses.
+    #[arg(long, value_name = "KIND", value_enum, default_value_t)]
+    pub(crate) gateway_nat: NatKind,
+}
+
+/// How a router translates addresses.
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+pub(crate) enum NatKind {
+    /// Not at all.
+    None,
+    /// One public port for everybody.
+    #[default]
+    Cone,
+    /// Another public port for every destination.
+    Symmetric,
 }
 
 /// The arguments with the party that the program's name asks for.

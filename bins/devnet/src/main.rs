@@ -1,7 +1,9 @@
-//! `firezone-devnet`: the parties of a Firezone network besides the client, for development.
+//! `firezone-devnet`: the parties of a Firezone network besides the client, for development,
+//! and a little internet to run them in.
 
 mod cli;
 mod run;
+mod up;
 
 use clap::Parser as _;
 use platform_linux as host;

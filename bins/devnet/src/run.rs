@@ -1,14 +1,15 @@
 //! Runs the party.
 
 use crate::{
-    cli::{Cli, Gateway, Login, Party, Relay},
+    cli::{Cli, Ctl, Gateway, Login, Party, Portal, Relay},
     host,
 };
 use anyhow::{Context as _, Result};
-use devnet::{gateway, relay};
+use devnet::{gateway, portal, relay};
 use model::Seed;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::{
+    net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::mpsc,
     task::LocalSet,
@@ -19,6 +20,10 @@ use tracing_subscriber::EnvFilter;
 const VERSION: &str = "1.5.2";
 
 pub(crate) fn run(cli: Cli) -> Result<()> {
+    if matches!(cli.party, Party::Up(_)) {
+        // Before any thread starts.
+        devnet::internet::become_root()?;
+    }
     let filter = EnvFilter::try_new(&cli.log_filter)
         .with_context(|| format!("{:?} is no log filter", cli.log_filter))?;
     tracing_subscriber::fmt()
@@ -35,8 +40,11 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
     };
     LocalSet::new().block_on(&runtime, async {
         match cli.party {
+            Party::Ctl(options) => control(options).await,
             Party::Gateway(options) => run_gateway(options, stop).await,
+            Party::Portal(options) => run_portal(options, stop).await,
             Party::Relay(options) => run_relay(options, stop).await,
+            Party::Up(options) => crate::up::run(options, &cli.log_filter, stop).await,
         }
     })
 }
@@ -55,6 +63,38 @@ async fn run_gateway(options: Gateway, stop: mpsc::Receiver<()>) -> Result<()> {
         seed: seed()?,
     };
     Ok(gateway::run(config, platform, stop).await?)
+}
+
+async fn run_portal(options: Portal, mut stop: mpsc::Receiver<()>) -> Result<()> {
+    let mut listeners = Vec::new();
+    for address in &options.listen {
+        let listener = TcpListener::bind(address).await;
+        listeners.push(listener.with_context(|| format!("cannot listen on {address}"))?);
+    }
+    let files = portal::Options {
+        settings: options.config,
+        state: options.state,
+        control: options.control,
+    };
+    let stopped = async move { stop.recv().await.unwrap_or_default() };
+    Ok(portal::run(files, listeners, stopped).await?)
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "the answer is what the operator asked for"
+)]
+async fn control(options: Ctl) -> Result<()> {
+    let command = match options.command.starts_with('{') {
+        true => serde_json::from_str(&options.command).context("the command is no JSON")?,
+        false => serde_json::json!({ "cmd": options.command }),
+    };
+    let answer = portal::control(&options.control, &command)
+        .await
+        .with_context(|| format!("no portal answers at {}", options.control.display()))?;
+    println!("{answer:#}");
+    anyhow::ensure!(answer["ok"] == true, "the portal refuses the command");
+    Ok(())
 }
 
 async fn run_relay(options: Relay, stop: mpsc::Receiver<()>) -> Result<()> {

@@ -1,0 +1,223 @@
+//! One round of measurements of one client.
+
+use super::cipher;
+use anyhow::{Context as _, Result, ensure};
+use devnet::internet::{
+    Deployment, Internet, Nat, Path, Program, Programs, RunDirectory, Spec,
+    user::{self, Family, Target, Transfer},
+};
+use std::{
+    io, thread,
+    time::{Duration, Instant},
+};
+
+/// How long the idle client is watched.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// How long the cipher alone is measured.
+const CIPHER: Duration = Duration::from_secs(1);
+
+/// How many resources a client with many of them has.
+const MANY: u16 = 1000;
+
+/// What a figure is called, and its unit.
+pub(crate) const NAMES: [(&str, &str); 15] = [
+    ("download", "Mbit/s"),
+    ("upload", "Mbit/s"),
+    ("processor, download", "s/GB"),
+    ("processor, upload", "s/GB"),
+    ("bare cipher", "s/GB"),
+    ("download / bare cipher", "times"),
+    ("upload / bare cipher", "times"),
+    ("peak memory under load", "MB"),
+    ("memory, idle", "MB"),
+    ("wake-ups, idle", "1/s"),
+    ("ready", "ms"),
+    ("first byte, direct", "ms"),
+    ("first byte, further resource", "ms"),
+    ("first byte, relayed", "ms"),
+    ("ready with 1,000 resources", "ms"),
+];
+
+/// A value for each of [`NAMES`].
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Figures(pub(crate) [f64; NAMES.len()]);
+
+impl Figures {
+    /// The median of each value.
+    pub(crate) fn median(all: &[Self]) -> Self {
+        Self(std::array::from_fn(|n| {
+            let mut values: Vec<f64> = all.iter().map(|figures| figures.0[n]).collect();
+            values.sort_by(f64::total_cmp);
+            match values.len() {
+                0 => f64::NAN,
+                length => f64::midpoint(values[(length - 1) / 2], values[length / 2]),
+            }
+        }))
+    }
+}
+
+/// Measures a client in networks of its own.
+pub(crate) fn measure(
+    programs: &Programs,
+    directory: &RunDirectory,
+    time: Duration,
+) -> Result<Figures> {
+    let bare = cipher::seconds_per_gigabyte(CIPHER)?;
+    let direct = direct(programs, directory, time)?;
+    let relayed = relayed(programs, directory)?;
+    let many = ready_with_many(programs, directory)?;
+    Ok(Figures([
+        direct.down.rate() / 1e6,
+        direct.up.rate() / 1e6,
+        direct.down_cost,
+        direct.up_cost,
+        bare,
+        direct.down_cost / bare,
+        direct.up_cost / bare,
+        direct.peak,
+        direct.idle_memory,
+        direct.wakeups,
+        milliseconds(direct.ready),
+        milliseconds(direct.first_byte),
+        milliseconds(direct.further_byte),
+        milliseconds(relayed),
+        milliseconds(many),
+    ]))
+}
+
+struct Direct {
+    ready: Duration,
+    first_byte: Duration,
+    further_byte: Duration,
+    idle_memory: f64,
+    wakeups: f64,
+    down: Transfer,
+    down_cost: f64,
+    up: Transfer,
+    up_cost: f64,
+    peak: f64,
+}
+
+fn direct(programs: &Programs, directory: &RunDirectory, time: Duration) -> Result<Direct> {
+    let internet = Internet::build(Spec::default())?;
+    let mut network = Deployment::start(&internet, directory, programs.clone())?;
+    let ready = network.start_client()?;
+    let target = Target::resource(Family::V4);
+    let first_byte = page(&internet, &target)?;
+    let further_byte = page(&internet, &Target::resource(Family::V6))?;
+    let client = network.client().context("there is no client")?;
+    let (idle_memory, wakeups) = idle(client)?;
+    client.reset_peak()?;
+    let before = internet.counters()?;
+    let (to, from) = (target.clone(), target);
+    let (down, down_cost) = load(&internet, client, move || user::stream_down(&from, time))?;
+    let (up, up_cost) = load(&internet, client, move || user::stream_up(&to, time))?;
+    let path = (internet.counters()? - before).path();
+    ensure!(
+        path == Some(Path::Direct),
+        "the packets went {path:?} instead of directly"
+    );
+    Ok(Direct {
+        ready,
+        first_byte,
+        further_byte,
+        idle_memory,
+        wakeups,
+        down,
+        down_cost,
+        up,
+        up_cost,
+        peak: megabytes(client.usage()?.peak),
+    })
+}
+
+fn relayed(programs: &Programs, directory: &RunDirectory) -> Result<Duration> {
+    let spec = Spec {
+        client_nat: Nat::Symmetric,
+        gateway_nat: Nat::Symmetric,
+        ..Spec::default()
+    };
+    let internet = Internet::build(spec)?;
+    let mut network = Deployment::start(&internet, directory, programs.clone())?;
+    network.start_client()?;
+    page(&internet, &Target::resource(Family::V4))
+}
+
+fn ready_with_many(programs: &Programs, directory: &RunDirectory) -> Result<Duration> {
+    let programs = Programs {
+        extra_resources: MANY,
+        ..programs.clone()
+    };
+    let internet = Internet::build(Spec::default())?;
+    let mut network = Deployment::start(&internet, directory, programs)?;
+    Ok(network.start_client()?)
+}
+
+/// Gets the first page; returns the time to its first byte.
+fn page(internet: &Internet, target: &Target) -> Result<Duration> {
+    let target = target.clone();
+    let transfer = internet.client().run(move || user::exchange(&target))?;
+    Ok(transfer.context("the first page does not come")?.first_byte)
+}
+
+/// Memory, and how often it wakes up in a second, of a client that has a connection and nothing
+/// to do.
+fn idle(client: &Program) -> Result<(f64, f64)> {
+    let (start, before) = (Instant::now(), client.usage()?);
+    wait(IDLE);
+    let (passed, after) = (start.elapsed(), client.usage()?);
+    let sleeps = u32::try_from(after.sleeps.saturating_sub(before.sleeps)).unwrap_or(u32::MAX);
+    Ok((
+        megabytes(after.resident),
+        f64::from(sleeps) / passed.as_secs_f64(),
+    ))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what is measured is that nothing happens"
+)]
+fn wait(time: Duration) {
+    thread::sleep(time);
+}
+
+/// Transfers something; returns how it went, and the client's processor seconds per gigabyte.
+fn load(
+    internet: &Internet,
+    client: &Program,
+    job: impl FnOnce() -> io::Result<Transfer> + Send + 'static,
+) -> Result<(Transfer, f64)> {
+    let before = client.usage()?.cpu;
+    let transfer = internet
+        .client()
+        .run(job)?
+        .context("a transfer breaks off")?;
+    let spent = client.usage()?.cpu - before;
+    let gigabytes = transfer.rate() * transfer.total.as_secs_f64() / 8e9;
+    Ok((transfer, spent / gigabytes))
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    u32::try_from(bytes / 1000).map_or(f64::NAN, f64::from) / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        let of = |values: &[f64]| {
+            let all: Vec<Figures> = values.iter().map(|&v| Figures([v; NAMES.len()])).collect();
+            Figures::median(&all).0[0]
+        };
+        assert_eq!(of(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(of(&[4.0, 1.0]), 2.5);
+        assert!(of(&[]).is_nan());
+    }
+}

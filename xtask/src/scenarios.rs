@@ -1,0 +1,186 @@
+//! Scenarios with the real programs in network namespaces. They need root or user namespaces.
+
+use crate::{binaries::Binaries, nft};
+use anyhow::{Context as _, Result, bail, ensure};
+use devnet::internet::{
+    Deployment, Internet, Nat, Path, RunDirectory, Spec,
+    user::{self, Family, Target},
+};
+use std::time::{Duration, Instant};
+
+/// Amount of the transfers, in bytes: enough to tell the path.
+const AMOUNT: u64 = 2_000_000;
+
+/// How long a connection may take to work again after something was restarted.
+const RECOVERY: Duration = Duration::from_secs(30);
+
+/// A scenario, and how both routers translate in it.
+type Scenario = (&'static str, Nat, fn(&mut Scene<'_>) -> Result<()>);
+
+const SCENARIOS: [Scenario; 5] = [
+    ("a direct path", Nat::Cone, direct_path),
+    ("a relayed path", Nat::Symmetric, relayed_path),
+    ("a client that was killed", Nat::Cone, killed_client),
+    ("a wrong token", Nat::Cone, wrong_token),
+    ("a portal that restarts", Nat::Cone, restarted_portal),
+];
+
+/// Runs all scenarios; stops at the first that fails, and leaves its logs.
+pub(crate) fn run(binaries: &Binaries) -> Result<()> {
+    nft::require(false)?;
+    for (name, nat, scenario) in SCENARIOS {
+        let started_at = Instant::now();
+        let mut directory = RunDirectory::new()?;
+        let result = play(binaries, &directory, nat, scenario);
+        if result.is_err() {
+            directory.keep();
+            let logs = directory.logs();
+            return result.with_context(|| format!("{name}; logs are in {}", logs.display()));
+        }
+        say(&format!(
+            "      {name}: ok in {:.1} s",
+            started_at.elapsed().as_secs_f64()
+        ));
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "progress is the output of the task")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+fn play(
+    binaries: &Binaries,
+    directory: &RunDirectory,
+    nat: Nat,
+    scenario: fn(&mut Scene<'_>) -> Result<()>,
+) -> Result<()> {
+    let spec = Spec {
+        client_nat: nat,
+        gateway_nat: nat,
+        ..Spec::default()
+    };
+    let internet = Internet::build(spec)?;
+    let network = Deployment::start(&internet, directory, binaries.programs())?;
+    let mut scene = Scene {
+        internet: &internet,
+        network,
+    };
+    scenario(&mut scene)
+}
+
+/// A network to play in.
+struct Scene<'a> {
+    internet: &'a Internet,
+    network: Deployment<'a>,
+}
+
+impl Scene<'_> {
+    /// Downloads by address and by name over both families; returns the way the packets took.
+    fn use_it(&self) -> Result<Option<Path>> {
+        let before = self.internet.counters()?;
+        for target in [
+            Target::resource(Family::V4),
+            Target::resource(Family::V6),
+            Target::resource_name(Family::V4),
+            Target::resource_name(Family::V6),
+        ] {
+            let label = target.to_string();
+            self.internet
+                .client()
+                .run(move || user::download(&target, AMOUNT))?
+                .with_context(|| format!("download from {label}"))?;
+        }
+        Ok((self.internet.counters()? - before).path())
+    }
+
+    /// Uses it as soon as it works.
+    fn use_it_soon(&self) -> Result<()> {
+        let deadline = Instant::now() + RECOVERY;
+        loop {
+            match self.use_it() {
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => {}
+                Ok(_) => return Ok(()),
+            }
+        }
+    }
+
+    /// Stops the client, which has to end well and to put everything back.
+    fn stop(&mut self, landscape: &[String]) -> Result<()> {
+        let client = self.network.client_mut().context("there is no client")?;
+        let status = client.stop()?;
+        ensure!(status.success(), "the client ends with {status}");
+        let now = self.internet.client().landscape()?;
+        let left: Vec<_> = now
+            .iter()
+            .filter(|line| !landscape.contains(line))
+            .collect();
+        let gone: Vec<_> = landscape
+            .iter()
+            .filter(|line| !now.contains(line))
+            .collect();
+        ensure!(
+            left.is_empty() && gone.is_empty(),
+            "left behind: {left:?}, taken away: {gone:?}"
+        );
+        Ok(())
+    }
+}
+
+fn direct_path(scene: &mut Scene<'_>) -> Result<()> {
+    let landscape = scene.internet.client().landscape()?;
+    scene.network.start_client()?;
+    let path = scene.use_it()?;
+    ensure!(path == Some(Path::Direct), "packets went {path:?}");
+    scene.stop(&landscape)
+}
+
+fn relayed_path(scene: &mut Scene<'_>) -> Result<()> {
+    let landscape = scene.internet.client().landscape()?;
+    scene.network.start_client()?;
+    let path = scene.use_it()?;
+    ensure!(path == Some(Path::Relayed), "packets went {path:?}");
+    scene.stop(&landscape)
+}
+
+fn killed_client(scene: &mut Scene<'_>) -> Result<()> {
+    let landscape = scene.internet.client().landscape()?;
+    scene.network.start_client()?;
+    scene.use_it()?;
+    scene.network.kill_client();
+    scene.network.start_client()?;
+    scene.use_it_soon()?;
+    scene.stop(&landscape)
+}
+
+fn wrong_token(scene: &mut Scene<'_>) -> Result<()> {
+    let landscape = scene.internet.client().landscape()?;
+    let mut stranger = scene.network.start_stranger()?;
+    let status = stranger.wait(Duration::from_secs(10))?;
+    ensure!(status.code() == Some(1), "the client ends with {status}");
+    let printed = stranger.printed();
+    let errors: Vec<&str> = printed
+        .lines()
+        .filter(|l| l.starts_with("Error: "))
+        .collect();
+    let last = printed.lines().last().unwrap_or_default();
+    if errors.len() != 1 || errors[0] != last {
+        bail!("the client does not end with one line about the fault: {printed}");
+    }
+    ensure!(
+        scene.internet.client().landscape()? == landscape,
+        "the client left something behind"
+    );
+    Ok(())
+}
+
+fn restarted_portal(scene: &mut Scene<'_>) -> Result<()> {
+    let landscape = scene.internet.client().landscape()?;
+    scene.network.start_client()?;
+    scene.use_it()?;
+    scene.network.restart_portal()?;
+    scene.use_it_soon()?;
+    scene.stop(&landscape)
+}
