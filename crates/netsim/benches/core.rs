@@ -42,10 +42,10 @@ struct Round {
 #[expect(clippy::print_stdout, reason = "the figures are the output")]
 fn main() -> Result<()> {
     let mut bench = Bench::new(1)?;
-    let rounds: Vec<Round> = (0..args.rounds + 3)
+    let measured: Vec<Round> = (0..WARM_UP + ROUNDS)
         .map(|_| bench.round())
-        .skip(3)
         .collect::<Result<_>>()?;
+    let rounds = &measured[WARM_UP..];
     let median = |of: fn(&Round) -> f64| median(rounds.iter().map(of).collect());
     let ratio_up = median(|round| round.up / round.bare_seal);
     let ratio_down = median(|round| round.down / round.bare_open);

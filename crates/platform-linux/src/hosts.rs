@@ -39,7 +39,7 @@ mod tests {
         let found = |name| addresses(table, name);
         assert_eq!(
             found("PORTAL.test."),
-            ["192.0.2.1", "2001:db8::1"].map(|a| a.parse().unwrap())
+            ["192.0.2.1", "2001:db8::1"].map(|a| a.parse::<IpAddr>().unwrap())
         );
         assert_eq!(found("portal").len(), 1);
         assert!(found("old.test").is_empty());

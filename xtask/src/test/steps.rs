@@ -1,6 +1,9 @@
 //! The steps of `cargo xtask test`.
 
-use crate::{tidy, workspace};
+use crate::{
+    binaries::{Binaries, Profile},
+    scenarios, tidy, workspace,
+};
 use std::{ffi::OsStr, fmt, process::Command};
 
 /// One thing that has to hold.
@@ -84,8 +87,8 @@ pub(crate) fn all() -> Vec<Step> {
         // into anything else.
         Step::cargo(
             "tests in virtual time",
-            "nextest run -p connectivity -p tunnel-core --locked \
-             --features connectivity/__virtual-time,tunnel-core/__virtual-time",
+            "nextest run -p connectivity -p netsim --locked \
+             --features connectivity/__virtual-time,netsim/__virtual-time",
         ),
         Step::cargo(
             "examples in documentation",
@@ -96,6 +99,9 @@ pub(crate) fn all() -> Vec<Step> {
             "doc --workspace --no-deps --document-private-items --locked",
         )
         .with("RUSTDOCFLAGS", "-D warnings"),
+        Step::task("scenarios in namespaces", || {
+            scenarios::run(&Binaries::build(Profile::Debug)?)
+        }),
     ]
 }
 
@@ -139,9 +145,12 @@ mod tests {
 
     #[test]
     fn variables_reach_the_command() {
-        let step = all().pop().unwrap();
+        let step = all()
+            .into_iter()
+            .find(|step| step.name == "documentation")
+            .unwrap();
         let Work::Cargo(cargo) = step.work else {
-            panic!("the last step is a call of cargo");
+            panic!("it is a call of cargo");
         };
         let command = cargo.command(OsStr::new("cargo"));
         let variables: Vec<_> = command.get_envs().collect();
