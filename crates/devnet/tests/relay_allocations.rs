@@ -54,6 +54,7 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { System.alloc(layout) }
     }
 
+    // SAFETY: The contract is that of the trait.
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: The caller keeps the contract of this function, which is the same.
         unsafe { System.dealloc(pointer, layout) }
