@@ -23,7 +23,8 @@ pub(crate) fn seconds_per_gigabyte(time: Duration) -> anyhow::Result<f64> {
             let mut nonce = [0; 12];
             nonce[..4].copy_from_slice(&number.to_le_bytes());
             let nonce = Nonce::assume_unique_for_key(nonce);
-            key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut packet)
+            let _tag = key
+                .seal_in_place_separate_tag(nonce, Aad::empty(), &mut packet)
                 .map_err(|_| anyhow::anyhow!("the cipher refuses a packet"))?;
         }
         bytes += f64::from(BATCH) * 1280.0;
