@@ -122,7 +122,7 @@ pub struct Internet {
     gateways: Vec<Host>,
     gateway_routers: Vec<Host>,
     resource: Host,
-    _others: Vec<Host>,
+    others: Vec<Host>,
 }
 
 impl Internet {
@@ -178,7 +178,7 @@ impl Internet {
             gateways,
             gateway_routers,
             resource,
-            _others: vec![switch, resolver],
+            others: vec![switch, resolver],
         };
         internet.route_untranslated(&spec)?;
         Ok(internet)
@@ -241,7 +241,7 @@ impl Internet {
             .into_iter()
             .chain(&self.relays)
             .chain(&self.gateway_routers)
-            .chain(self._others.iter().filter(|host| host.name() == "resolver"));
+            .chain(self.others.iter().filter(|host| host.name() == "resolver"));
         for host in everybody {
             for net in &open {
                 let (to, via) = (net.network, bare(net.public));
