@@ -220,8 +220,9 @@ fn usage(id: u32) -> io::Result<Usage> {
     let status = fs::read_to_string(format!("/proc/{id}/status"))?;
     usage.resident = number(&status, "VmRSS:") * 1024;
     usage.peak = number(&status, "VmHWM:") * 1024;
-    for task in fs::read_dir(format!("/proc/{id}/task"))? {
-        let status = fs::read_to_string(task?.path().join("status")).unwrap_or_default();
+    // Threads may end meanwhile.
+    for task in fs::read_dir(format!("/proc/{id}/task"))?.flatten() {
+        let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
         usage.sleeps += number(&status, "voluntary_ctxt_switches:");
     }
     Ok(usage)
