@@ -18,9 +18,10 @@ use tracing_subscriber::{
 /// First part of the names of log files.
 const BASE: &str = "firezone-headless-client";
 
-/// What is quiet unless the user says otherwise.
-const QUIET: &str =
-    "netlink_proto=warn,netlink_packet_route=warn,rustls=warn,hickory_proto=info,is=warn";
+/// What is quiet unless the user says otherwise. WireGuard reports sessions that expire as they
+/// should as errors.
+const QUIET: &str = "boringtun=off,netlink_proto=warn,netlink_packet_route=warn,rustls=warn,\
+                     hickory_proto=info,is=warn";
 
 /// Starts logging.
 pub(crate) fn start(directives: &str, directory: Option<&Path>) -> Result<()> {
