@@ -65,7 +65,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) api_url: Url,
 
-    /// Look whether everything is in place, change nothing, and exit.
+    /// Look whether everything is in place and exit; makes an identity if there is none.
     #[arg(long, global = true)]
     pub(crate) check: bool,
 

@@ -29,7 +29,7 @@ pub(crate) fn run(cli: Cli, token: Option<SecretString>) -> Result<()> {
         };
         let platform = host::Platform::new(options)?;
         if cli.check {
-            // Dropping it would revert what another instance has applied.
+            // Dropping it would undo what a crashed run left behind: checking leaves the host alone.
             std::mem::forget(platform);
             tracing::info!("Everything that can be checked without changes is in place");
             return Ok(());
