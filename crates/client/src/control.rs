@@ -6,14 +6,14 @@ use crate::{
     event::{Event, EventSink},
     forward::forward,
     portal,
-    resolve::{Resolvers, outside},
+    resolve::{Resolvers, on_port_53, outside},
     status::PortalState,
 };
 use model::{InterfacePlan, PublicKey};
 use parking_lot::Mutex;
 use platform::{NetworkEvent, NetworkWatch, Platform};
 use portal_client::{Channel, ChannelEvent, v1};
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 use tokio::{sync::mpsc, task::JoinSet};
 use tunnel_core::{DnsFailure, DnsQuery, PortalRequest, QueryId};
 
@@ -22,7 +22,7 @@ use tunnel_core::{DnsFailure, DnsQuery, PortalRequest, QueryId};
 pub(crate) enum Command {
     Reset(&'static str),
     SetInternetResource(bool),
-    SetResolvers(Vec<IpAddr>),
+    SetResolvers(Vec<SocketAddr>),
     Stop,
 }
 
@@ -182,7 +182,7 @@ impl<P: Platform> Control<P> {
 
     async fn refresh_resolvers(&mut self) -> Result<(), Disconnected> {
         match self.platform.system_resolvers() {
-            Ok(servers) => self.use_resolvers(servers).await,
+            Ok(servers) => self.use_resolvers(on_port_53(servers)).await,
             Err(fault) => {
                 tracing::warn!(%fault, "The system's resolvers are unknown");
                 Ok(())
@@ -190,7 +190,7 @@ impl<P: Platform> Control<P> {
         }
     }
 
-    async fn use_resolvers(&mut self, servers: Vec<IpAddr>) -> Result<(), Disconnected> {
+    async fn use_resolvers(&mut self, servers: Vec<SocketAddr>) -> Result<(), Disconnected> {
         let servers = outside(servers);
         self.resolvers.lock().clone_from(&servers);
         self.tell(Input::SetResolvers(servers)).await

@@ -12,7 +12,7 @@ use socket_factory::RecvBatch;
 use sockets::Sockets;
 use std::{
     io,
-    net::IpAddr,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -42,7 +42,7 @@ pub(crate) enum Input {
     /// Internet Resources are switched.
     SetInternetResource(bool),
     /// The system's resolvers changed.
-    SetResolvers(Vec<IpAddr>),
+    SetResolvers(Vec<SocketAddr>),
     /// Somebody wants to know how things are.
     Snapshot(oneshot::Sender<Snapshot>),
 }

@@ -24,12 +24,18 @@ const DNS_PORT: u16 = 53;
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The system's resolvers, kept up to date by the control task.
-pub(crate) type Resolvers = Arc<Mutex<Vec<IpAddr>>>;
+pub(crate) type Resolvers = Arc<Mutex<Vec<SocketAddr>>>;
 
 /// Resolvers without those that are our own: asking them would lead into the tunnel.
-pub(crate) fn outside(mut servers: Vec<IpAddr>) -> Vec<IpAddr> {
-    servers.retain(|server| !model::ranges::is_sentinel(*server));
+pub(crate) fn outside(mut servers: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    servers.retain(|server| !model::ranges::is_sentinel(server.ip()));
     servers
+}
+
+/// Resolvers at the port of DNS.
+pub(crate) fn on_port_53(servers: Vec<IpAddr>) -> Vec<SocketAddr> {
+    let at = |server| SocketAddr::new(server, DNS_PORT);
+    servers.into_iter().map(at).collect()
 }
 
 /// Dials the portal outside the tunnel.
@@ -49,8 +55,7 @@ impl Dialer for OutsideDialer {
             if !known.is_empty() {
                 return Ok(known);
             }
-            let at = |server: &IpAddr| SocketAddr::new(*server, DNS_PORT);
-            let servers: Vec<SocketAddr> = self.resolvers.lock().iter().map(at).collect();
+            let servers = self.resolvers.lock().clone();
             look_up(&self.sockets, &servers, host).await
         })
     }

@@ -6,7 +6,7 @@ use crate::{
     entropy,
     error::ConnectFault,
     event::{EventStream, channel},
-    resolve::{OutsideDialer, Resolvers, outside},
+    resolve::{OutsideDialer, Resolvers, on_port_53, outside},
     settings::Settings,
     status::{PortalState, Status},
 };
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use platform::{Platform, Tun};
 use portal_client::{Channel, Login, Party, RetryPolicy};
 use std::{
-    net::IpAddr,
+    net::SocketAddr,
     sync::Arc,
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -125,7 +125,7 @@ impl Session {
     }
 
     /// Replaces what the platform reported as the system's resolvers.
-    pub async fn set_dns(&self, servers: Vec<IpAddr>) {
+    pub async fn set_dns(&self, servers: Vec<SocketAddr>) {
         self.command(Command::SetResolvers(servers)).await;
     }
 
@@ -176,15 +176,15 @@ fn login(settings: &Settings) -> Result<Login, ConnectFault> {
     Ok(login.named(&settings.name)?.device(&settings.device)?)
 }
 
-fn system_resolvers<P: Platform>(platform: &P) -> Vec<IpAddr> {
+fn system_resolvers<P: Platform>(platform: &P) -> Vec<SocketAddr> {
     let servers = platform.system_resolvers().unwrap_or_else(|fault| {
         tracing::warn!(%fault, "The system's resolvers are unknown");
         vec![]
     });
-    outside(servers)
+    outside(on_port_53(servers))
 }
 
-fn tunnel(settings: &Settings, resolvers: &[IpAddr]) -> std::io::Result<Tunnel> {
+fn tunnel(settings: &Settings, resolvers: &[SocketAddr]) -> std::io::Result<Tunnel> {
     let config = Config {
         internet_resource: settings.internet_resource,
         system_resolvers: resolvers.to_vec(),

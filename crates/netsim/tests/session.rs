@@ -383,7 +383,7 @@ fn the_interface_follows_portal_and_system() {
     assert_eq!(plan.routes.len(), 7);
     world
         .tunnel
-        .set_system_resolvers(vec!["192.0.2.99".parse().unwrap()]);
+        .set_system_resolvers(vec!["192.0.2.99:53".parse().unwrap()]);
     world.run_for(Duration::from_millis(1));
     let changed = world.plan.clone().unwrap();
     assert_eq!(

@@ -65,7 +65,7 @@ impl Dns {
     }
 
     /// The resolvers of the operating system; says whether the sentinels changed.
-    pub(crate) fn set_system_resolvers(&mut self, servers: Vec<IpAddr>) -> bool {
+    pub(crate) fn set_system_resolvers(&mut self, servers: Vec<SocketAddr>) -> bool {
         self.sentinels.set_system(servers)
     }
 

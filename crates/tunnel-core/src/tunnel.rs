@@ -19,7 +19,7 @@ use connectivity::{Connectivity, PeerStatus, Role, Transmit};
 use model::{GatewayId, Interface, InterfacePlan, PublicKey, Seed, SeedTree};
 use std::{
     collections::VecDeque,
-    net::IpAddr,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -29,7 +29,7 @@ pub struct Config {
     /// Whether Internet Resources are used.
     pub internet_resource: bool,
     /// The operating system's own resolvers.
-    pub system_resolvers: Vec<IpAddr>,
+    pub system_resolvers: Vec<SocketAddr>,
 }
 
 /// What became of a packet from the TUN device.
@@ -116,7 +116,7 @@ impl Tunnel {
     }
 
     /// The operating system's resolvers changed.
-    pub fn set_system_resolvers(&mut self, servers: Vec<IpAddr>) {
+    pub fn set_system_resolvers(&mut self, servers: Vec<SocketAddr>) {
         if self.dns.set_system_resolvers(servers) {
             self.update_plan();
         }

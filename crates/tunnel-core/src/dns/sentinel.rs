@@ -6,20 +6,17 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-/// Port of DNS.
-const DNS_PORT: u16 = 53;
-
 /// Which sentinel stands for which upstream.
 #[derive(Debug, Default)]
 pub(crate) struct Sentinels {
-    system: Vec<IpAddr>,
+    system: Vec<SocketAddr>,
     portal: Vec<SocketAddr>,
     by_sentinel: BTreeMap<IpAddr, SocketAddr>,
 }
 
 impl Sentinels {
     /// The resolvers of the operating system; says whether the mapping changed.
-    pub(crate) fn set_system(&mut self, servers: Vec<IpAddr>) -> bool {
+    pub(crate) fn set_system(&mut self, servers: Vec<SocketAddr>) -> bool {
         self.system = servers;
         self.update()
     }
@@ -65,20 +62,15 @@ impl Sentinels {
 
     /// The portal's servers if there are any, else the system's; no sentinels, no duplicates.
     fn effective(&self) -> Vec<SocketAddr> {
-        let system = || {
-            self.system
-                .iter()
-                .map(|ip| SocketAddr::new(*ip, DNS_PORT))
-                .collect()
-        };
-        let servers: Vec<SocketAddr> = if self.portal.is_empty() {
-            system()
+        let servers = if self.portal.is_empty() {
+            &self.system
         } else {
-            self.portal.clone()
+            &self.portal
         };
         let mut seen = BTreeSet::new();
         servers
-            .into_iter()
+            .iter()
+            .copied()
             .filter(|server| !ranges::is_sentinel(server.ip()) && seen.insert(*server))
             .collect()
     }
@@ -104,6 +96,10 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn server(text: &str) -> SocketAddr {
+        SocketAddr::new(ip(text), 53)
+    }
+
     fn addresses(sentinels: &Sentinels) -> Vec<String> {
         sentinels.addresses().map(|a| a.to_string()).collect()
     }
@@ -111,7 +107,7 @@ mod tests {
     #[test]
     fn every_server_gets_a_sentinel_of_its_family() {
         let mut sentinels = Sentinels::default();
-        assert!(sentinels.set_system(vec![ip("192.0.2.53"), ip("2001:db8::53"), ip("192.0.2.53")]));
+        assert!(sentinels.set_system(vec![server("192.0.2.53"), server("2001:db8::53"), server("192.0.2.53")]));
         assert_eq!(
             addresses(&sentinels),
             ["100.100.111.1", "fd00:2021:1111:8000:100:100:111:0"]
@@ -124,22 +120,22 @@ mod tests {
     #[test]
     fn an_equal_set_keeps_the_mapping_and_another_gets_new_addresses() {
         let mut sentinels = Sentinels::default();
-        sentinels.set_system(vec![ip("192.0.2.53"), ip("192.0.2.54")]);
-        assert!(!sentinels.set_system(vec![ip("192.0.2.54"), ip("192.0.2.53")]));
-        assert!(sentinels.set_system(vec![ip("192.0.2.55")]));
+        sentinels.set_system(vec![server("192.0.2.53"), server("192.0.2.54")]);
+        assert!(!sentinels.set_system(vec![server("192.0.2.54"), server("192.0.2.53")]));
+        assert!(sentinels.set_system(vec![server("192.0.2.55")]));
         assert_eq!(addresses(&sentinels), ["100.100.111.3"]);
     }
 
     #[test]
     fn servers_of_the_portal_replace_those_of_the_system() {
         let mut sentinels = Sentinels::default();
-        sentinels.set_system(vec![ip("192.0.2.53")]);
+        sentinels.set_system(vec![server("192.0.2.53")]);
         assert!(sentinels.set_portal(vec!["203.0.113.1:5353".parse().unwrap()]));
         assert_eq!(
             sentinels.upstream(ip("100.100.111.2")).unwrap().port(),
             5353
         );
-        assert!(!sentinels.set_system(vec![ip("192.0.2.99")]));
+        assert!(!sentinels.set_system(vec![server("192.0.2.99")]));
         assert!(sentinels.set_portal(vec![]));
         assert_eq!(
             sentinels.upstream(ip("100.100.111.1")).unwrap().ip(),
@@ -150,7 +146,7 @@ mod tests {
     #[test]
     fn our_own_sentinels_are_no_servers() {
         let mut sentinels = Sentinels::default();
-        assert!(!sentinels.set_system(vec![ip("100.100.111.7")]));
+        assert!(!sentinels.set_system(vec![server("100.100.111.7")]));
         assert_eq!(sentinels.addresses().count(), 0);
     }
 }

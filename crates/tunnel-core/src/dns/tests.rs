@@ -79,7 +79,7 @@ impl Fixture {
     fn new() -> Self {
         let now = Instant::now();
         let mut dns = Dns::new(&SeedTree::new(Seed::from_bytes([3; 32])), now);
-        dns.set_system_resolvers(vec!["192.0.2.53".parse().unwrap()]);
+        dns.set_system_resolvers(vec!["192.0.2.53:53".parse().unwrap()]);
         let mut resources = ResourceTable::new(false);
         let resource = Resource::Dns(DnsResource {
             id: ResourceId::from_bytes([1; 16]),
