@@ -171,7 +171,7 @@ fn our_own_resolver_is_not_asked() {
         "2001:db8::1",
     ];
     assert_eq!(
-        outside(servers.map(|server| server.parse().unwrap()).to_vec()),
-        [V4, V6]
+        outside(on_port_53(servers.map(|s| s.parse().unwrap()).to_vec())),
+        on_port_53(vec![V4, V6])
     );
 }
