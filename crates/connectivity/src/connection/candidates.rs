@@ -60,6 +60,7 @@ impl Connection {
         for (address, local) in granted {
             self.add_relayed(address, local);
         }
+        self.activity.changed = io.now;
         self.open_channels(io);
     }
 
@@ -77,6 +78,7 @@ impl Connection {
     /// Our relay opened an address for us.
     pub(crate) fn grant(&mut self, address: SocketAddr, local: SocketAddr, io: &mut Io<'_>) {
         self.add_relayed(address, local);
+        self.activity.changed = io.now;
         self.open_channels(io);
     }
 
@@ -116,6 +118,7 @@ impl Connection {
             return;
         };
         self.waiting.heard = true;
+        self.activity.changed = io.now;
         self.agent.add_remote(remote);
         if candidate.kind != CandidateKind::Host {
             self.open_channel(candidate.address, io);

@@ -26,6 +26,10 @@ const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Without packets for this long, checks slow down. spec: data-plane 2.15
 const IDLE_AFTER: Duration = Duration::from_secs(20);
+/// What healthy connections do regularly falls on multiples of this, so that it costs one wake-up.
+const BEAT: Duration = Duration::from_millis(1500);
+/// How long nothing new was tried before a connection keeps to the beat.
+const SETTLED_AFTER: Duration = Duration::from_secs(5);
 /// A peer that is checked every 1.5 s and has not been heard for this long is in trouble.
 const SILENCE: Duration = Duration::from_secs(3);
 /// How often relays are asked what is going on.
@@ -56,6 +60,8 @@ pub(super) struct Activity {
     pub(super) last_packet: Instant,
     /// When anything authentic last came from the peer, or was first expected.
     pub(super) heard: Instant,
+    /// When there last was something new to try.
+    pub(super) changed: Instant,
     /// When relays were last asked why the peer is silent.
     pub(super) questioned: Option<Instant>,
     pub(super) is_idle: bool,
@@ -124,6 +130,7 @@ impl Connection {
             activity: Activity {
                 last_packet: now,
                 heard: now,
+                changed: now,
                 questioned: None,
                 is_idle: false,
             },
@@ -201,22 +208,29 @@ impl Connection {
         self.advance_agent(io);
         self.repeat_checks(io);
         self.question_relays(io);
-        self.slow_down(io.now);
+        self.set_pace(io.now);
         self.is_dirty = false;
         self.failure(io.now)
     }
 
-    /// When [`Self::drive`] is to be called, and why.
-    pub(crate) fn deadline(&mut self, now: Instant) -> Option<Wakeup> {
+    /// When [`Self::drive`] is to be called, and why. Beats are counted from `epoch`.
+    pub(crate) fn deadline(&mut self, now: Instant, epoch: Instant) -> Option<Wakeup> {
         let due = |at: Option<Instant>, why| at.map(|at| Wakeup { at, why });
         let waiting = self.waiting;
         let no_path = self.path.is_none();
         let session = (!no_path).then(|| self.session_deadline(now));
+        let keeps_beat = self.keeps_beat(now);
+        let paced = |at| {
+            if keeps_beat { next_beat(at, epoch) } else { at }
+        };
         let is_lively = !no_path && !self.activity.is_idle;
         [
-            due(self.agent.deadline(), "connectivity check"),
+            due(self.agent.deadline().map(paced), "connectivity check"),
             due(self.checks.deadline(), "early connectivity check"),
-            session,
+            session.map(|wakeup| Wakeup {
+                at: paced(wakeup.at),
+                ..wakeup
+            }),
             due(
                 (!waiting.heard).then(|| waiting.since + CANDIDATE_TIMEOUT),
                 "candidate timeout",
@@ -275,6 +289,7 @@ impl Connection {
         if self.activity.is_idle {
             self.activity.is_idle = false;
             self.activity.heard = now;
+            self.activity.changed = now;
             self.agent.set_pace(Pace::DEFAULT);
             self.is_dirty = true;
         }
@@ -336,6 +351,7 @@ impl Connection {
         let path = Path::new(source, destination, relay, ends_at_relay);
         tracing::debug!(peer = %self.origin.peer, kind = ?path.kind, "New path");
         self.path = Some(path);
+        self.activity.changed = io.now;
         self.waiting.disconnected = None;
         self.checks.cancel_bursts();
         while let Some(message) = self.messages.pop() {
@@ -372,12 +388,26 @@ impl Connection {
         again.map_or(silent, |again| again.max(silent))
     }
 
-    fn slow_down(&mut self, now: Instant) {
+    /// Adapts the pace of checks to what is going on.
+    fn set_pace(&mut self, now: Instant) {
         let is_quiet = now.saturating_duration_since(self.activity.last_packet) >= IDLE_AFTER;
-        if is_quiet && !self.activity.is_idle && self.path.is_some() {
-            self.activity.is_idle = true;
-            self.agent.set_pace(Pace::IDLE);
-        }
+        self.activity.is_idle |= is_quiet && self.path.is_some();
+        self.agent.set_pace(if self.activity.is_idle {
+            Pace::IDLE
+        } else if self.keeps_beat(now) {
+            Pace::SETTLED
+        } else {
+            Pace::DEFAULT
+        });
+    }
+
+    /// Whether all is well and nothing new is tried, so that no timer has to be exact.
+    fn keeps_beat(&self, now: Instant) -> bool {
+        let since = |at| now.saturating_duration_since(at);
+        self.path.is_some()
+            && !self.session.is_shaking_hands()
+            && since(self.activity.changed) >= SETTLED_AFTER
+            && (self.activity.is_idle || since(self.activity.heard) < SILENCE)
     }
 
     fn session_deadline(&self, now: Instant) -> Wakeup {
@@ -403,6 +433,13 @@ impl Connection {
         let is_stuck = self.path.is_none() && lasted(waiting.since, CONNECT_TIMEOUT);
         (is_cut_off || is_given_up || is_stuck).then_some(CloseReason::NoPath)
     }
+}
+
+/// The first beat that is not before `at`.
+fn next_beat(at: Instant, epoch: Instant) -> Instant {
+    let past = at.saturating_duration_since(epoch).as_nanos() % BEAT.as_nanos();
+    let rest = u64::try_from((BEAT.as_nanos() - past) % BEAT.as_nanos()).unwrap_or(0);
+    at + Duration::from_nanos(rest)
 }
 
 impl std::fmt::Debug for Origin {

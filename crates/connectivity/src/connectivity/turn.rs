@@ -62,7 +62,10 @@ impl Connectivity {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        let (deadline, has_signals) = (connection.deadline(now), connection.has_signals());
+        let (deadline, has_signals) = (
+            connection.deadline(now, self.epoch.0),
+            connection.has_signals(),
+        );
         self.timers.set(Timer::Connection(slot), deadline);
         if has_signals {
             self.connections.mark_talking(slot);

@@ -242,6 +242,11 @@ impl Session {
         }
     }
 
+    /// Whether an answer to a handshake is awaited.
+    pub(crate) fn is_shaking_hands(&self) -> bool {
+        self.attempt.is_some()
+    }
+
     /// When to call [`Self::tick`] next; more seldom when no packets flow.
     pub(crate) fn deadline(&self, is_quiet: bool) -> Wakeup {
         let interval = if is_quiet { QUIET_TICK } else { TICK };

@@ -12,7 +12,7 @@ use connectivity::{
 };
 use model::{Candidate, IceCredentials, PeerId, PresharedKey, PublicKey, Seed};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     time::{Duration, Instant},
 };
@@ -75,6 +75,8 @@ pub(crate) struct Node {
     pub(crate) events: Vec<Event>,
     /// Datagrams sent so far.
     pub(crate) sent: u64,
+    /// The moments at which a timer woke it.
+    pub(crate) awake: BTreeSet<Instant>,
     /// Candidates signalled so far, in order.
     pub(crate) signalled: Vec<Candidate>,
     /// Datagrams as they arrived.
@@ -133,6 +135,7 @@ impl Lab {
                 events: Vec::new(),
                 sent: 0,
                 signalled: Vec::new(),
+                awake: BTreeSet::new(),
                 arrived: Vec::new(),
                 paused: false,
             }
@@ -370,6 +373,7 @@ impl Lab {
             let now = self.now;
             let is_due = self.wakeup(side).is_some_and(|at| at <= now);
             if is_due {
+                self.node(side).awake.insert(now);
                 self.node(side).connectivity.handle_timeout(now);
                 self.collect(side);
             }

@@ -100,15 +100,34 @@ fn a_quiet_connection_slows_down_and_wakes_up_at_once() {
     }
     lab.run_for(seconds(100));
     for side in Side::BOTH {
-        // Checks on six pairs and answers to as many, every 25 s, and two relays' keep-alives.
+        // Checks on six pairs and answers to as many, five times at most, and two relays'
+        // keep-alives; it would be 800 at the usual pace.
         let sent = lab.node(side).sent;
-        assert!((10..100).contains(&sent), "{side:?} {sent}");
+        assert!((10..120).contains(&sent), "{side:?} {sent}");
     }
     lab.ping();
     for side in Side::BOTH {
         assert!(!lab.status(side).unwrap().idle, "{side:?}");
     }
     assert_eq!(chatter(&mut lab, seconds(30)), 0);
+}
+
+#[test]
+fn a_healthy_connection_wakes_up_seldom() {
+    for mut lab in [Lab::direct(), Lab::relayed()] {
+        lab.connect();
+        lab.run_for(seconds(8));
+        for side in Side::BOTH {
+            lab.node(side).awake.clear();
+        }
+        lab.run_for(seconds(9));
+        for side in Side::BOTH {
+            assert!(!lab.status(side).unwrap().idle, "{side:?}");
+            let awake = lab.node(side).awake.len();
+            // Six beats for all pairs and for WireGuard's timers, and what relays need.
+            assert!((6..=9).contains(&awake), "{side:?} {awake}");
+        }
+    }
 }
 
 #[test]
