@@ -13,6 +13,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    host::use_small_pages();
     let cli = cli::Cli::parse_from(cli::arguments(std::env::args_os()));
     match run::run(cli) {
         Ok(()) => ExitCode::SUCCESS,

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    host::use_small_pages();
     let cli = cli::Cli::parse();
     // Before any thread starts: children and crash dumps must not see the token.
     let token = environment::take_token();

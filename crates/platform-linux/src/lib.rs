@@ -54,6 +54,7 @@ mod landscape;
 mod link_scope;
 mod netlink;
 mod options;
+mod process;
 mod routes;
 mod rules;
 mod system;
@@ -65,6 +66,7 @@ pub use files::{
 };
 pub use host::{device_ids, host_name, os_info};
 pub use options::{LinuxOptions, LinuxOptions as Options};
+pub use process::use_small_pages;
 pub use rules::FWMARK;
 pub use system::{LinuxPlatform, LinuxPlatform as Platform};
 pub use tun::LinuxTun;
