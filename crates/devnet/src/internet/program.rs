@@ -4,7 +4,7 @@ use super::{
     fault::{Context as _, Fault},
     host::Host,
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
     fs::{self, OpenOptions},
     io,
@@ -122,8 +122,7 @@ impl Program {
 
     /// Ends it without giving it a chance to clean up.
     pub fn kill(&mut self) {
-        // It may have ended already.
-        drop(self.child.kill());
+        self.signal(Signal::KILL);
         drop(self.child.wait());
     }
 
@@ -181,8 +180,9 @@ impl Program {
     fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw);
         if let Some(id) = id {
-            // It may have ended already; it is not waited for yet, so the id is still its own.
-            kill_process(id, signal).unwrap_or_default();
+            // Its children, too: it may be a script. It may have ended already; it is not waited
+            // for yet, so the id is still its own.
+            kill_process_group(id, signal).unwrap_or_default();
         }
     }
 }
