@@ -127,7 +127,10 @@ impl<T: Tun> DataPlane<T> {
         let mut timer = std::pin::pin!(timer);
         loop {
             let wakeup = self.drain().map_err(DataPlaneFault::Tun)?;
-            timer.as_mut().reset(wakeup.into());
+            // Each reset wakes the runtime's driver.
+            if timer.deadline() != wakeup.into() {
+                timer.as_mut().reset(wakeup.into());
+            }
             let woken = tokio::select! {
                 input = self.inbox.recv() => input.map_or(Woken::Closed, Woken::Input),
                 result = self.tun.readable(), if self.sockets.is_clear() => {

@@ -350,7 +350,9 @@ async fn other_resolvers_get_other_sentinels() {
         "caches notice the change"
     );
 
-    session.set_dns(vec!["192.0.2.54:53".parse().unwrap()]).await;
+    session
+        .set_dns(vec!["192.0.2.54:53".parse().unwrap()])
+        .await;
     let third = plan_where(&mut events, |plan| plan.dns_servers.len() == 1).await;
     eventually(|| control.plan().as_ref() == Some(&third)).await;
     session.disconnect().await;

@@ -177,7 +177,9 @@ impl World {
             resources: resources(),
             buffer: vec![0; ranges::MAX_UDP_PAYLOAD],
         };
-        world.tunnel.set_system_resolvers(vec![SocketAddr::new(v4("192.0.2.53"), 53)]);
+        world
+            .tunnel
+            .set_system_resolvers(vec![SocketAddr::new(v4("192.0.2.53"), 53)]);
         world
     }
 

@@ -107,7 +107,11 @@ mod tests {
     #[test]
     fn every_server_gets_a_sentinel_of_its_family() {
         let mut sentinels = Sentinels::default();
-        assert!(sentinels.set_system(vec![server("192.0.2.53"), server("2001:db8::53"), server("192.0.2.53")]));
+        assert!(sentinels.set_system(vec![
+            server("192.0.2.53"),
+            server("2001:db8::53"),
+            server("192.0.2.53")
+        ]));
         assert_eq!(
             addresses(&sentinels),
             ["100.100.111.1", "fd00:2021:1111:8000:100:100:111:0"]
