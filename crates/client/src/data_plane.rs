@@ -3,9 +3,11 @@
 //! Nothing is handed to another thread per packet, nothing is allocated per packet, and nothing
 //! is locked. Everything else talks to it by messages.
 
+mod alarm;
 mod sockets;
 
 use crate::entropy;
+use alarm::Alarm;
 use model::{InterfacePlan, PublicKey, Seed};
 use platform::{PacketBatch, Tun};
 use socket_factory::RecvBatch;
@@ -26,9 +28,6 @@ const BATCH: usize = 128;
 
 /// Rounds over all sources before others on the runtime get their turn.
 const ROUNDS: usize = 64;
-
-/// Longest sleep, so that a clock that stood still while suspended is noticed.
-const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
 /// What the thread is told.
 #[derive(Debug)]
@@ -84,6 +83,7 @@ pub(crate) enum DataPlaneFault {
 pub(crate) struct DataPlane<T> {
     tunnel: Tunnel,
     tun: T,
+    alarm: Alarm,
     sockets: Sockets,
     inbox: mpsc::Receiver<Input>,
     outbox: mpsc::Sender<Report>,
@@ -99,8 +99,10 @@ enum Woken {
 }
 
 impl<T: Tun> DataPlane<T> {
-    /// Binds the sockets. Must be called in the runtime of the thread.
+    /// Binds the sockets. Must be called in the runtime of the thread; `origin` is when it was
+    /// built, or a little earlier.
     pub(crate) fn new(
+        origin: Instant,
         tunnel: Tunnel,
         tun: T,
         (factory, preferred_port): (platform::Sockets, u16),
@@ -112,6 +114,7 @@ impl<T: Tun> DataPlane<T> {
         Ok(Self {
             tunnel,
             tun,
+            alarm: Alarm { origin },
             sockets,
             inbox,
             outbox,
@@ -227,8 +230,8 @@ impl<T: Tun> DataPlane<T> {
                 Output::Event(event) => self.report(Report::Event(event)),
                 Output::Idle(wakeup) => {
                     write(&mut self.tun, &mut self.down)?;
-                    let latest = Instant::now() + LONGEST_SLEEP;
-                    return Ok(wakeup.map_or(latest, |wakeup| wakeup.at.min(latest)));
+                    let at = wakeup.map(|wakeup| wakeup.at);
+                    return Ok(self.alarm.deadline(at, Instant::now()));
                 }
             }
         }

@@ -208,35 +208,50 @@ fn spawn_data_plane<P: Platform>(
     channels: (mpsc::Receiver<Input>, mpsc::Sender<Report>),
 ) -> Result<thread::JoinHandle<()>, ConnectFault> {
     let os = |action| move |source| ConnectFault::Os { action, source };
+    // The thread comes first: a runtime that nobody takes must not be dropped in the caller's.
+    let (hand_over, handed_over) = std::sync::mpsc::sync_channel(1);
+    let builder = thread::Builder::new().name("data plane".into());
+    let thread = builder
+        .spawn(move || {
+            if let Ok((runtime, data_plane)) = handed_over.recv() {
+                work(&runtime, data_plane);
+            }
+        })
+        .map_err(os("start the data plane"))?;
+    let origin = Instant::now();
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(os("start the data plane"))?;
     let guard = runtime.enter();
-    let data_plane = data_plane(tunnel, platform, sockets, channels);
+    let data_plane = data_plane(origin, tunnel, platform, sockets, channels);
     drop(guard);
-    let data_plane = match data_plane {
-        Ok(data_plane) => data_plane,
+    match data_plane {
+        Ok(data_plane) => {
+            // It waits for exactly this.
+            drop(hand_over.send((runtime, data_plane)));
+            Ok(thread)
+        }
         Err(fault) => {
             // Just dropping it panics: the caller is in a runtime, which must not be blocked.
             runtime.shutdown_background();
-            return Err(fault);
+            Err(fault)
         }
-    };
-    let run = move || {
-        if let Err(fault) = runtime.block_on(data_plane.run()) {
-            tracing::error!(
-                error = &fault as &dyn std::error::Error,
-                "The data plane ended"
-            );
-        }
-    };
-    let builder = thread::Builder::new().name("data plane".into());
-    builder.spawn(run).map_err(os("start the data plane"))
+    }
+}
+
+fn work<T: Tun>(runtime: &runtime::Runtime, data_plane: DataPlane<T>) {
+    if let Err(fault) = runtime.block_on(data_plane.run()) {
+        tracing::error!(
+            error = &fault as &dyn std::error::Error,
+            "The data plane ended"
+        );
+    }
 }
 
 /// Opens device and sockets. Must be called in the runtime that will drive them.
 fn data_plane<P: Platform>(
+    origin: Instant,
     tunnel: Tunnel,
     platform: &mut P,
     sockets: (platform::Sockets, u16),
@@ -245,7 +260,7 @@ fn data_plane<P: Platform>(
     let os = |action| move |source| ConnectFault::Os { action, source };
     let tun = platform.create_tun()?;
     tracing::debug!(interface = tun.name(), "Created the TUN device");
-    DataPlane::new(tunnel, tun, sockets, channels).map_err(|fault| match fault {
+    DataPlane::new(origin, tunnel, tun, sockets, channels).map_err(|fault| match fault {
         DataPlaneFault::Bind(source) => os("bind a UDP socket")(source),
         DataPlaneFault::Tun(source) => os("use the TUN device")(source),
     })

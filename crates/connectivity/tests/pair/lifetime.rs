@@ -120,12 +120,12 @@ fn a_healthy_connection_wakes_up_seldom() {
         for side in Side::BOTH {
             lab.node(side).awake.clear();
         }
-        lab.run_for(seconds(9));
+        lab.run_for(seconds(11));
         for side in Side::BOTH {
             assert!(!lab.status(side).unwrap().idle, "{side:?}");
             let awake = lab.node(side).awake.len();
-            // Six beats for all pairs and for WireGuard's timers, and what relays need.
-            assert!((6..=9).contains(&awake), "{side:?} {awake}");
+            // Five or six beats for all pairs and for WireGuard's timers, and what relays need.
+            assert!((5..=8).contains(&awake), "{side:?} {awake}");
         }
     }
 }

@@ -11,6 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How long a new connection is given until nothing is tried any more.
+const SETTLE: Duration = Duration::from_secs(6);
+
 /// How long the idle client is watched.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -164,6 +167,7 @@ fn page(internet: &Internet, target: &Target) -> Result<Duration> {
 /// Memory, and how often it wakes up in a second, of a client that has a connection and nothing
 /// to do.
 fn idle(client: &Program) -> Result<(f64, f64)> {
+    wait(SETTLE);
     let (start, before) = (Instant::now(), client.usage()?);
     wait(IDLE);
     let (passed, after) = (start.elapsed(), client.usage()?);
