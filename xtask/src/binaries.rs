@@ -89,8 +89,51 @@ impl Binaries {
     }
 }
 
+/// Programs of others in the place of ours. They take the same environment variables.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Others {
+    /// Run this client instead of ours.
+    #[arg(long, value_name = "PATH")]
+    client: Option<PathBuf>,
+
+    /// Run this gateway instead of ours.
+    #[arg(long, value_name = "PATH")]
+    gateway: Option<PathBuf>,
+
+    /// Run this relay instead of ours.
+    #[arg(long, value_name = "PATH")]
+    relay: Option<PathBuf>,
+}
+
+impl Others {
+    /// Puts them where ours are.
+    pub(crate) fn replace(&self, programs: &mut Programs) -> Result<()> {
+        let given = [
+            (&self.client, &mut programs.client),
+            (&self.gateway, &mut programs.gateway),
+            (&self.relay, &mut programs.relay),
+        ];
+        for (path, launch) in given {
+            if let Some(path) = path {
+                *launch = other(path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A program that is not one of ours.
+pub(crate) fn other(program: &Path) -> Result<Launch> {
+    ensure!(
+        program.exists(),
+        "there is no program {}",
+        program.display()
+    );
+    Ok(alone(program))
+}
+
 /// A program that needs no arguments.
-pub(crate) fn alone(program: &Path) -> Launch {
+fn alone(program: &Path) -> Launch {
     Launch {
         // A program's file must be found from everywhere.
         program: program

@@ -4,15 +4,15 @@ mod checks;
 mod table;
 
 use crate::{
-    binaries::{Binaries, Profile, alone},
-    interrupt, nft,
+    binaries::{Binaries, Others, Profile},
+    interrupt, requirements,
 };
 use anyhow::{Result, ensure};
 use checks::Session;
 use devnet::internet::{
     self, Deployment, Internet, Nat, Path, Programs, RunDirectory, Spec, layout,
 };
-use std::{path::PathBuf, thread, time::Instant};
+use std::{thread, time::Instant};
 use table::Table;
 
 /// Options of `cargo xtask demo`.
@@ -34,23 +34,14 @@ pub(crate) struct Args {
     #[arg(long)]
     no_install: bool,
 
-    /// Run this client instead of ours.
-    #[arg(long, value_name = "PATH")]
-    client: Option<PathBuf>,
-
-    /// Run this gateway instead of ours.
-    #[arg(long, value_name = "PATH")]
-    gateway: Option<PathBuf>,
-
-    /// Run this relay instead of ours.
-    #[arg(long, value_name = "PATH")]
-    relay: Option<PathBuf>,
+    #[command(flatten)]
+    others: Others,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let start = Instant::now();
     internet::become_root()?;
-    nft::require(!args.no_install)?;
+    requirements::require(!args.no_install)?;
     let programs = programs(args)?;
     let mut directory = RunDirectory::new()?;
     interrupt::end_on_signals(directory.path().to_owned())?;
@@ -143,16 +134,6 @@ fn programs(args: &Args) -> Result<Programs> {
         Profile::Release
     };
     let mut programs = Binaries::build(profile)?.programs();
-    let given = [
-        (&args.client, &mut programs.client),
-        (&args.gateway, &mut programs.gateway),
-        (&args.relay, &mut programs.relay),
-    ];
-    for (path, launch) in given {
-        if let Some(path) = path {
-            ensure!(path.exists(), "there is no program {}", path.display());
-            *launch = alone(path);
-        }
-    }
+    args.others.replace(&mut programs)?;
     Ok(programs)
 }

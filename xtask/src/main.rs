@@ -4,7 +4,7 @@ mod bench;
 mod binaries;
 mod demo;
 mod interrupt;
-mod nft;
+mod requirements;
 mod scenarios;
 mod test;
 mod tidy;
@@ -28,7 +28,7 @@ enum Task {
     /// Lay a little internet, run everything in it, and use it as a user would.
     Demo(demo::Args),
     /// Run the real programs through scenarios in network namespaces.
-    Scenarios,
+    Scenarios(scenarios::Args),
     /// Run every check and every test.
     Test(test::Args),
     /// Check what the house holds to and cargo does not know.
@@ -39,8 +39,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Bench(args) => bench::run(&args),
         Task::Demo(args) => demo::run(&args),
-        Task::Scenarios => binaries::Binaries::build(binaries::Profile::Debug)
-            .and_then(|binaries| scenarios::run(&binaries)),
+        Task::Scenarios(args) => scenarios::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Tidy(args) => tidy::run(&args),
     };

@@ -1,9 +1,12 @@
 //! Scenarios with the real programs in network namespaces. They need root or user namespaces.
 
-use crate::{binaries::Binaries, nft};
+use crate::{
+    binaries::{Binaries, Others, Profile},
+    requirements,
+};
 use anyhow::{Context as _, Result, bail, ensure};
 use devnet::internet::{
-    Deployment, Internet, Nat, Path, RunDirectory, Spec,
+    Deployment, Internet, Nat, Path, Programs, RunDirectory, Spec,
     user::{self, Family, Target},
 };
 use std::time::{Duration, Instant};
@@ -17,21 +20,42 @@ const RECOVERY: Duration = Duration::from_secs(30);
 /// A scenario, and how both routers translate in it.
 type Scenario = (&'static str, Nat, fn(&mut Scene<'_>) -> Result<()>);
 
-const SCENARIOS: [Scenario; 5] = [
+const SCENARIOS: [Scenario; 6] = [
     ("a direct path", Nat::Cone, direct_path),
     ("a relayed path", Nat::Symmetric, relayed_path),
     ("a client that was killed", Nat::Cone, killed_client),
+    ("a second client", Nat::Cone, second_client),
     ("a wrong token", Nat::Cone, wrong_token),
     ("a portal that restarts", Nat::Cone, restarted_portal),
 ];
 
-/// Runs all scenarios; stops at the first that fails, and leaves its logs.
-pub(crate) fn run(binaries: &Binaries) -> Result<()> {
-    nft::require(false)?;
-    for (name, nat, scenario) in SCENARIOS {
+/// Options of `cargo xtask scenarios`.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    /// Run only those whose name contains this.
+    #[arg(value_name = "NAME", default_value = "")]
+    name: String,
+
+    #[command(flatten)]
+    others: Others,
+}
+
+/// Runs the scenarios; stops at the first that fails, and leaves its logs.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    requirements::require(false)?;
+    let mut programs = Binaries::build(Profile::Debug)?.programs();
+    args.others.replace(&mut programs)?;
+    let chosen = |(name, ..): &Scenario| name.contains(&args.name);
+    ensure!(
+        SCENARIOS.iter().any(chosen),
+        "there is no scenario like {:?}; there are: {}",
+        args.name,
+        SCENARIOS.map(|(name, ..)| name).join(", ")
+    );
+    for (name, nat, scenario) in SCENARIOS.into_iter().filter(chosen) {
         let started_at = Instant::now();
         let mut directory = RunDirectory::new()?;
-        let result = play(binaries, &directory, nat, scenario);
+        let result = play(&programs, &directory, nat, scenario);
         if result.is_err() {
             directory.keep();
             let logs = directory.logs();
@@ -51,7 +75,7 @@ fn say(text: &str) {
 }
 
 fn play(
-    binaries: &Binaries,
+    programs: &Programs,
     directory: &RunDirectory,
     nat: Nat,
     scenario: fn(&mut Scene<'_>) -> Result<()>,
@@ -62,7 +86,7 @@ fn play(
         ..Spec::default()
     };
     let internet = Internet::build(spec)?;
-    let network = Deployment::start(&internet, directory, binaries.programs())?;
+    let network = Deployment::start(&internet, directory, programs.clone())?;
     let mut scene = Scene {
         internet: &internet,
         network,
@@ -155,25 +179,52 @@ fn killed_client(scene: &mut Scene<'_>) -> Result<()> {
     scene.stop(&landscape)
 }
 
+/// The second one has to go; the first one must not even notice.
+fn second_client(scene: &mut Scene<'_>) -> Result<()> {
+    let before = scene.internet.client().landscape()?;
+    scene.network.start_client()?;
+    scene.use_it()?;
+    let landscape = scene.internet.client().landscape()?;
+    let mut second = scene.network.start_second_client()?;
+    let status = second.wait(Duration::from_secs(10))?;
+    ensure!(
+        status.code() == Some(1),
+        "the second client ends with {status}"
+    );
+    let fault = fault_of(&second.printed())?;
+    ensure!(
+        fault.contains("stop the other client"),
+        "the second client does not say what is wrong: {fault}"
+    );
+    ensure!(
+        scene.internet.client().landscape()? == landscape,
+        "the second client changed something"
+    );
+    scene.use_it()?;
+    scene.stop(&before)
+}
+
 fn wrong_token(scene: &mut Scene<'_>) -> Result<()> {
     let landscape = scene.internet.client().landscape()?;
     let mut stranger = scene.network.start_stranger()?;
     let status = stranger.wait(Duration::from_secs(10))?;
     ensure!(status.code() == Some(1), "the client ends with {status}");
-    let printed = stranger.printed();
-    let errors: Vec<&str> = printed
-        .lines()
-        .filter(|l| l.starts_with("Error: "))
-        .collect();
-    let last = printed.lines().last().unwrap_or_default();
-    if errors.len() != 1 || errors[0] != last {
-        bail!("the client does not end with one line about the fault: {printed}");
-    }
+    fault_of(&stranger.printed())?;
     ensure!(
         scene.internet.client().landscape()? == landscape,
         "the client left something behind"
     );
     Ok(())
+}
+
+/// The one line about the fault with which a client ends.
+fn fault_of(printed: &str) -> Result<String> {
+    let mut errors = printed.lines().filter(|l| l.starts_with("Error: "));
+    let last = printed.lines().last().unwrap_or_default();
+    match (errors.next(), errors.next()) {
+        (Some(only), None) if only == last => Ok(only.to_owned()),
+        _ => bail!("the client does not end with one line about the fault: {printed}"),
+    }
 }
 
 fn restarted_portal(scene: &mut Scene<'_>) -> Result<()> {

@@ -6,10 +6,10 @@ mod measure;
 mod report;
 
 use crate::{
-    binaries::{Binaries, Profile, alone},
-    interrupt, nft,
+    binaries::{Binaries, Others, Profile, other},
+    interrupt, requirements,
 };
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use devnet::internet::{self, Programs, RunDirectory};
 use measure::{Figures, measure};
 use report::Report;
@@ -25,6 +25,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     versus: Option<PathBuf>,
 
+    #[command(flatten)]
+    others: Others,
+
     /// How long each transfer lasts.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
@@ -36,32 +39,32 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     internet::become_root()?;
-    nft::require(true)?;
-    let ours = Binaries::build(Profile::Release)?.programs();
+    requirements::require(true)?;
+    let mut ours = Binaries::build(Profile::Release)?.programs();
+    args.others.replace(&mut ours)?;
     let directory = RunDirectory::new()?;
     interrupt::end_on_signals(directory.path().to_owned())?;
     let time = Duration::from_secs(args.seconds);
     let round = |programs: &Programs| measure(programs, &directory, time);
     let mut own = Vec::new();
-    let mut other = Vec::new();
+    let mut theirs = Vec::new();
     match &args.versus {
         None => own.push(round(&ours)?),
         Some(path) => {
-            ensure!(path.exists(), "there is no program {}", path.display());
-            let theirs = Programs {
-                client: alone(path),
+            let programs = Programs {
+                client: other(path)?,
                 ..ours.clone()
             };
             for _ in 0..ROUNDS {
                 own.push(round(&ours)?);
-                other.push(round(&theirs)?);
+                theirs.push(round(&programs)?);
             }
         }
     }
     let report = Report {
         machine: machine::description(),
         own: Figures::median(&own),
-        other: (!other.is_empty()).then(|| Figures::median(&other)),
+        other: (!theirs.is_empty()).then(|| Figures::median(&theirs)),
     };
     report.print(args.json);
     Ok(())

@@ -1,9 +1,6 @@
 //! The steps of `cargo xtask test`.
 
-use crate::{
-    binaries::{Binaries, Profile},
-    scenarios, tidy, workspace,
-};
+use crate::{scenarios, tidy, workspace};
 use std::{ffi::OsStr, fmt, process::Command};
 
 /// One thing that has to hold.
@@ -100,7 +97,7 @@ pub(crate) fn all() -> Vec<Step> {
         )
         .with("RUSTDOCFLAGS", "-D warnings"),
         Step::task("scenarios in namespaces", || {
-            scenarios::run(&Binaries::build(Profile::Debug)?)
+            scenarios::run(&scenarios::Args::default())
         }),
     ]
 }

@@ -4,7 +4,7 @@ use super::{
     Internet,
     fault::{Context as _, Fault},
     layout,
-    program::{Program, pause},
+    program::{INTERVAL, Program, pause},
     router,
     run_directory::RunDirectory,
     services::hex,
@@ -14,7 +14,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
     os::unix::net::{UnixDatagram, UnixStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
@@ -176,13 +176,22 @@ impl<'a> Deployment<'a> {
     ///
     /// When it cannot be started.
     pub fn start_stranger(&self) -> Result<Program, Fault> {
-        let command = self.client_command("not-the-token");
-        Program::start(
-            self.internet.client(),
-            "stranger",
-            command,
-            &self.directory.logs(),
-        )
+        self.start_beside("stranger", "not-the-token")
+    }
+
+    /// Starts one more client on the same host.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn start_second_client(&self) -> Result<Program, Fault> {
+        self.start_beside("second", CLIENT_TOKEN)
+    }
+
+    fn start_beside(&self, name: &str, token: &str) -> Result<Program, Fault> {
+        let command = self.client_command(token);
+        let host = self.internet.client();
+        Program::start(host, name, command, &self.directory.logs())
     }
 
     /// Ends the client without giving it a chance to clean up.
@@ -201,9 +210,9 @@ impl<'a> Deployment<'a> {
         // The killed portal left it there.
         fs::remove_file(&socket).context(|| format!("remove {}", socket.display()))?;
         self.start_portal()?;
-        self.await_online("relays", self.relays.len())?;
-        self.await_online("gateways", self.gateways.len())?;
-        self.await_online("clients", usize::from(self.client.is_some()))
+        await_online(&socket, "relays", &mut self.relays)?;
+        await_online(&socket, "gateways", &mut self.gateways)?;
+        await_online(&socket, "clients", self.client.as_mut_slice())
     }
 
     /// Says a command to the portal, see [`portal::Command`](crate::portal::Command).
@@ -212,23 +221,7 @@ impl<'a> Deployment<'a> {
     ///
     /// When it does not answer or refuses.
     pub fn tell_portal(&self, command: &Value) -> Result<Value, Fault> {
-        let path = self.control_socket();
-        let exchange = || -> std::io::Result<Value> {
-            let mut stream = UnixStream::connect(&path)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            writeln!(stream, "{command}")?;
-            let mut line = String::new();
-            BufReader::new(stream).read_line(&mut line)?;
-            Ok(serde_json::from_str(&line)?)
-        };
-        let answer = exchange().context(|| "talk to the portal".to_owned())?;
-        match answer["ok"] == true {
-            true => Ok(answer),
-            false => Err(Fault::Check(format!(
-                "the portal refuses: {}",
-                answer["error"]
-            ))),
-        }
+        tell_portal(&self.control_socket(), command)
     }
 
     fn start_portal(&mut self) -> Result<(), Fault> {
@@ -268,7 +261,7 @@ impl<'a> Deployment<'a> {
             let relay = Program::start(host, host.name(), command, &self.directory.logs())?;
             self.relays.push(relay);
         }
-        self.await_online("relays", self.relays.len())
+        await_online(&self.control_socket(), "relays", &mut self.relays)
     }
 
     fn start_gateways(&mut self) -> Result<(), Fault> {
@@ -280,7 +273,7 @@ impl<'a> Deployment<'a> {
             let gateway = Program::start(host, host.name(), command, &self.directory.logs())?;
             self.gateways.push(gateway);
         }
-        self.await_online("gateways", self.gateways.len())?;
+        await_online(&self.control_socket(), "gateways", &mut self.gateways)?;
         for (gateway, host) in self.gateways.iter_mut().zip(self.internet.gateways()) {
             gateway.await_some("ready", PATIENCE, || {
                 let links = host.links()?;
@@ -314,21 +307,6 @@ impl<'a> Deployment<'a> {
 
     fn control_socket(&self) -> PathBuf {
         self.directory.path().join("portal.socket")
-    }
-
-    fn await_online(&mut self, kind: &str, count: usize) -> Result<(), Fault> {
-        let Some(mut portal) = self.portal.take() else {
-            return Err(Fault::Check("there is no portal".to_owned()));
-        };
-        let what = format!("told of {count} {kind}");
-        let result = portal.await_some(&what, PATIENCE, || {
-            let status = self.tell_portal(&json!({"cmd": "status"}))?;
-            let parties = status[kind].as_array().into_iter().flatten();
-            let online = parties.filter(|party| party["online"] == true).count();
-            Ok((online >= count).then_some(()))
-        });
-        self.portal = Some(portal);
-        result
     }
 
     /// Waits until whoever is behind a router has allocations at the relays: connections that are
@@ -370,4 +348,42 @@ impl<'a> Deployment<'a> {
 /// A stable identity.
 fn identity(name: &str) -> String {
     hex(ring::digest::digest(&ring::digest::SHA256, name.as_bytes()).as_ref())
+}
+
+fn tell_portal(socket: &Path, command: &Value) -> Result<Value, Fault> {
+    let exchange = || -> std::io::Result<Value> {
+        let mut stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        writeln!(stream, "{command}")?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line)?;
+        Ok(serde_json::from_str(&line)?)
+    };
+    let answer = exchange().context(|| "talk to the portal".to_owned())?;
+    match answer["ok"] == true {
+        true => Ok(answer),
+        false => Err(Fault::Check(format!(
+            "the portal refuses: {}",
+            answer["error"]
+        ))),
+    }
+}
+
+/// Waits until the portal has heard of all these programs.
+fn await_online(socket: &Path, kind: &str, programs: &mut [Program]) -> Result<(), Fault> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let status = tell_portal(socket, &json!({"cmd": "status"}))?;
+        let parties = status[kind].as_array().into_iter().flatten();
+        if parties.filter(|party| party["online"] == true).count() >= programs.len() {
+            return Ok(());
+        }
+        for program in &mut *programs {
+            program.require_running()?;
+            if Instant::now() > deadline {
+                return Err(program.fault("is not known to the portal"));
+            }
+        }
+        pause(INTERVAL);
+    }
 }

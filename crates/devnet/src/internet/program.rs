@@ -16,7 +16,7 @@ use std::{
 };
 
 /// How often to look whether something has happened.
-const INTERVAL: Duration = Duration::from_millis(10);
+pub(crate) const INTERVAL: Duration = Duration::from_millis(10);
 
 /// A program that runs on a host; it is killed when the value goes away.
 #[derive(Debug)]
@@ -166,15 +166,21 @@ impl Program {
             if let Some(value) = look()? {
                 return Ok(value);
             }
-            if let Some(status) = self.ended() {
-                let last = self.printed().lines().last().unwrap_or_default().to_owned();
-                return Err(self.fault(format!("ended ({status}) saying {last:?}")));
-            }
+            self.require_running()?;
             if Instant::now() > deadline {
                 return Err(self.fault(format!("is not {what} after {} s", patience.as_secs())));
             }
             pause(INTERVAL);
         }
+    }
+
+    /// A fault with its last words if it has ended.
+    pub(crate) fn require_running(&mut self) -> Result<(), Fault> {
+        let Some(status) = self.ended() else {
+            return Ok(());
+        };
+        let last = self.printed().lines().last().unwrap_or_default().to_owned();
+        Err(self.fault(format!("ended ({status}) saying {last:?}")))
     }
 
     fn signal(&self, signal: Signal) {
