@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use devnet::{gateway, portal, relay};
 use model::Seed;
 use ring::rand::{SecureRandom as _, SystemRandom};
+use std::io::{ErrorKind, Write as _};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -80,10 +81,6 @@ async fn run_portal(options: Portal, mut stop: mpsc::Receiver<()>) -> Result<()>
     Ok(portal::run(files, listeners, stopped).await?)
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "the answer is what the operator asked for"
-)]
 async fn control(options: Ctl) -> Result<()> {
     let command = match options.command.starts_with('{') {
         true => serde_json::from_str(&options.command).context("the command is no JSON")?,
@@ -92,7 +89,11 @@ async fn control(options: Ctl) -> Result<()> {
     let answer = portal::control(&options.control, &command)
         .await
         .with_context(|| format!("no portal answers at {}", options.control.display()))?;
-    println!("{answer:#}");
+    // The other end of a pipe may have seen enough.
+    writeln!(std::io::stdout(), "{answer:#}").or_else(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(error),
+    })?;
     anyhow::ensure!(answer["ok"] == true, "the portal refuses the command");
     Ok(())
 }
