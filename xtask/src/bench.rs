@@ -1,5 +1,10 @@
 //! Speed and memory, as anyone can measure them.
 
+mod comparison;
+mod dns;
+mod figures;
+mod machine;
+mod report;
 mod tunnel;
 
 use crate::workspace;
@@ -17,6 +22,8 @@ pub(crate) struct Args {
 enum What {
     /// The tunnel without I/O, against the bare cipher.
     Core,
+    /// The client's stub resolver.
+    Dns(dns::Args),
     /// The client in a network of namespaces.
     Tunnel(tunnel::Args),
 }
@@ -25,6 +32,7 @@ enum What {
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Core => core(),
+        What::Dns(args) => dns::run(args),
         What::Tunnel(args) => tunnel::run(args),
     }
 }

@@ -1,6 +1,6 @@
-//! What is needed of the machine besides our programs: `nft` and the TUN device.
+//! What is needed of the machine besides our programs.
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use std::{
     fs::OpenOptions,
     io::ErrorKind,
@@ -10,7 +10,7 @@ use std::{
 /// Where programs get TUN interfaces from.
 const TUN: &str = "/dev/net/tun";
 
-/// Makes sure that both are there; `install` allows to get `nft` from the distribution.
+/// Makes sure of the TUN device and of `nft`; `install` allows to get that from the distribution.
 pub(crate) fn require(install: bool) -> Result<()> {
     let tun = OpenOptions::new().read(true).write(true).open(TUN);
     match tun.map_err(|error| error.kind()) {
@@ -21,27 +21,38 @@ pub(crate) fn require(install: bool) -> Result<()> {
              `chmod 666 {TUN}`, as most distributions do"
         ),
     }
-    if is_there() {
-        return Ok(());
-    }
-    if install && run("apt-get", &["install", "--yes", "--quiet", "nftables"]) && is_there() {
-        return Ok(());
-    }
-    bail!(
-        "the program nft is missing, which makes the routers translate addresses: \
-         install the package nftables"
-    )
+    program("nft", &["--version"], "nftables", install)
+        .context("without it routers cannot translate addresses")
 }
 
-fn is_there() -> bool {
-    run("nft", &["--version"])
+/// Makes sure that a program is there; `install` allows to get its package from the distribution.
+pub(crate) fn program(name: &str, probe: &[&str], package: &str, install: bool) -> Result<()> {
+    if runs(name, probe) {
+        return Ok(());
+    }
+    let get = || {
+        let arguments = [
+            "install",
+            "--yes",
+            "--quiet",
+            "--no-install-recommends",
+            package,
+        ];
+        runs("apt-get", &arguments) || runs("apt-get", &["update"]) && runs("apt-get", &arguments)
+    };
+    if install && get() && runs(name, probe) {
+        return Ok(());
+    }
+    bail!("the program {name} is missing: install the package {package}")
 }
 
-fn run(program: &str, arguments: &[&str]) -> bool {
+/// Whether it can be started at all and ends well; what it prints is of no interest.
+fn runs(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
     command
         .args(arguments)
         .stdin(Stdio::null())
-        .stdout(Stdio::null());
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }

@@ -1,6 +1,9 @@
 //! One round of measurements of one client.
 
-use super::cipher;
+use super::{
+    super::figures::{Figures, Name},
+    cipher,
+};
 use anyhow::{Context as _, Result, ensure};
 use devnet::internet::{
     Deployment, Internet, Nat, Path, Program, Programs, RunDirectory, Spec,
@@ -23,8 +26,7 @@ const CIPHER: Duration = Duration::from_secs(1);
 /// How many resources a client with many of them has.
 const MANY: u16 = 1000;
 
-/// What a figure is called, and its unit.
-pub(crate) const NAMES: [(&str, &str); 15] = [
+const NAMES: [Name; 15] = [
     ("download", "Mbit/s"),
     ("upload", "Mbit/s"),
     ("processor, download", "s/GB"),
@@ -42,24 +44,6 @@ pub(crate) const NAMES: [(&str, &str); 15] = [
     ("ready with 1,000 resources", "ms"),
 ];
 
-/// A value for each of [`NAMES`].
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Figures(pub(crate) [f64; NAMES.len()]);
-
-impl Figures {
-    /// The median of each value.
-    pub(crate) fn median(all: &[Self]) -> Self {
-        Self(std::array::from_fn(|n| {
-            let mut values: Vec<f64> = all.iter().map(|figures| figures.0[n]).collect();
-            values.sort_by(f64::total_cmp);
-            match values.len() {
-                0 => f64::NAN,
-                length => f64::midpoint(values[(length - 1) / 2], values[length / 2]),
-            }
-        }))
-    }
-}
-
 /// Measures a client in networks of its own.
 pub(crate) fn measure(
     programs: &Programs,
@@ -70,7 +54,7 @@ pub(crate) fn measure(
     let direct = direct(programs, directory, time)?;
     let relayed = relayed(programs, directory)?;
     let many = ready_with_many(programs, directory)?;
-    Ok(Figures([
+    let values = vec![
         direct.down.rate() / 1e6,
         direct.up.rate() / 1e6,
         direct.down_cost,
@@ -86,7 +70,11 @@ pub(crate) fn measure(
         milliseconds(direct.further_byte),
         milliseconds(relayed),
         milliseconds(many),
-    ]))
+    ];
+    Ok(Figures {
+        names: &NAMES,
+        values,
+    })
 }
 
 struct Direct {
@@ -208,20 +196,4 @@ fn milliseconds(time: Duration) -> f64 {
 
 fn megabytes(bytes: u64) -> f64 {
     u32::try_from(bytes / 1000).map_or(f64::NAN, f64::from) / 1000.0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_in_the_middle() {
-        let of = |values: &[f64]| {
-            let all: Vec<Figures> = values.iter().map(|&v| Figures([v; NAMES.len()])).collect();
-            Figures::median(&all).0[0]
-        };
-        assert_eq!(of(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(of(&[4.0, 1.0]), 2.5);
-        assert!(of(&[]).is_nan());
-    }
 }

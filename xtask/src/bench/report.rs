@@ -1,6 +1,6 @@
 //! Prints what was measured.
 
-use super::measure::{Figures, NAMES};
+use super::figures::Figures;
 use serde_json::{Map, Value, json};
 
 /// The figures of one client, or of two.
@@ -25,7 +25,7 @@ impl Report {
 
     fn json(&self) -> Value {
         let object = |figures: &Figures| -> Map<String, Value> {
-            let pairs = NAMES.iter().zip(figures.0);
+            let pairs = figures.names.iter().zip(&figures.values);
             pairs
                 .map(|((name, unit), value)| (format!("{name} [{unit}]"), json!(value)))
                 .collect()
@@ -45,10 +45,10 @@ impl Report {
                 "", "ours", "other", "ratio"
             ));
         }
-        for (n, (name, unit)) in NAMES.iter().enumerate() {
-            let own = self.own.0[n];
+        for (n, (name, unit)) in self.own.names.iter().enumerate() {
+            let own = self.own.values[n];
             let other = self.other.as_ref().map_or_else(String::new, |other| {
-                let other = other.0[n];
+                let other = other.values[n];
                 format!("{other:>10.2}{:>8.2}", own / other)
             });
             lines.push(format!("{name:<31}{own:>10.2}{other}  {unit}"));
