@@ -1,22 +1,15 @@
-//! Files of the client: token, device id, logs; with the owners and modes they must have.
+//! Files of the client: token and logs; with the owners and modes they must have.
 
-use ring::digest;
 use secrecy::SecretSlice;
-use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    fs::{self, File, Metadata, OpenOptions, Permissions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{
-        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink,
-    },
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown, symlink},
     path::{Path, PathBuf},
 };
 
 /// Where the token is unless the operator says otherwise. spec: client-app 5.1
 pub const TOKEN_PATH: &str = "/etc/dev.firezone.client/token";
-
-/// Directory of the device id. spec: client-app 7
-const CONFIG_DIRECTORY: &str = "/var/lib/dev.firezone.client/config";
 
 /// Longest token and longest device id file, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
@@ -59,15 +52,9 @@ pub enum FileFault {
 ///
 /// When the file does not belong to root, when others may read it, when reading fails.
 pub fn read_secret_file(path: &Path) -> Result<Option<SecretSlice<u8>>, FileFault> {
-    // Checks and reading go through one descriptor, so that the file cannot be swapped meanwhile.
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(os("open", path, source)),
+    let Some((file, metadata)) = open_secret(path)? else {
+        return Ok(None);
     };
-    let metadata = file
-        .metadata()
-        .map_err(|source| os("examine", path, source))?;
     let owned = |fault: fn(PathBuf) -> FileFault| fault(path.to_owned());
     if metadata.uid() != 0 {
         return Err(owned(FileFault::Owner));
@@ -78,80 +65,84 @@ pub fn read_secret_file(path: &Path) -> Result<Option<SecretSlice<u8>>, FileFaul
     if metadata.mode() & 0o177 != 0 {
         return Err(owned(FileFault::Mode));
     }
+    read_all(file, &metadata, path).map(Some)
+}
+
+/// Checks and reading go through one descriptor, so that the file cannot be swapped meanwhile.
+fn open_secret(path: &Path) -> Result<Option<(File, Metadata)>, FileFault> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(os("open", path, source)),
+    };
+    let metadata = file
+        .metadata()
+        .map_err(|source| os("examine", path, source))?;
+    Ok(Some((file, metadata)))
+}
+
+fn read_all(
+    mut file: File,
+    metadata: &Metadata,
+    path: &Path,
+) -> Result<SecretSlice<u8>, FileFault> {
     if !metadata.is_file() || metadata.len() > MAX_FILE {
-        return Err(owned(FileFault::Kind));
+        return Err(FileFault::Kind(path.to_owned()));
     }
     let mut content = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
     file.read_to_end(&mut content)
         .map_err(|source| os("read", path, source))?;
-    Ok(Some(SecretSlice::from(content)))
+    Ok(SecretSlice::from(content))
 }
 
-#[derive(Serialize, Deserialize)]
-struct DeviceId {
-    id: String,
-}
-
-/// The identity of this device, made at the first call and kept. spec: client-app 6
+/// Reads a secret that the service manager hands to this service; none if there is no such file.
+/// spec: systemd's CREDENTIALS_DIRECTORY
 ///
 /// # Errors
 ///
-/// When the directory or the file cannot be used.
-pub fn load_or_create_device_id() -> Result<String, FileFault> {
-    device_id_in(Path::new(CONFIG_DIRECTORY))
-}
-
-fn device_id_in(directory: &Path) -> Result<String, FileFault> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(0o770);
-    builder
-        .create(directory)
-        .map_err(|source| os("create", directory, source))?;
-    set_mode(directory, 0o770)?;
-    let path = directory.join("firezone-id.json");
-    match fs::read(&path) {
-        Ok(content) => {
-            let parsed = serde_json::from_slice::<DeviceId>(&content);
-            let DeviceId { id } = parsed.map_err(|_| FileFault::Damaged(path.clone()))?;
-            set_mode(&path, 0o640)?;
-            Ok(id)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create_device_id(&path),
-        Err(source) => Err(os("read", &path, source)),
+/// When it belongs to somebody else, when everybody may read it or others write it, when reading
+/// fails.
+pub fn read_credential(path: &Path) -> Result<Option<SecretSlice<u8>>, FileFault> {
+    let Some((file, metadata)) = open_secret(path)? else {
+        return Ok(None);
+    };
+    let own = rustix::process::geteuid().as_raw();
+    if metadata.uid() != 0 && metadata.uid() != own {
+        return Err(FileFault::Owner(path.to_owned()));
     }
+    // The group bits are the mask of an access list that names the user of the service.
+    if metadata.mode() & 0o037 != 0 {
+        return Err(FileFault::Mode(path.to_owned()));
+    }
+    read_all(file, &metadata, path).map(Some)
 }
 
-/// Writes a fresh id beside the file and moves it there, unless somebody was faster.
-fn create_device_id(path: &Path) -> Result<String, FileFault> {
-    let text = uuid::Uuid::new_v4().to_string();
-    let hash = digest::digest(&digest::SHA256, text.as_bytes());
-    let id: String = hash
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let content = serde_json::to_vec(&DeviceId { id: id.clone() }).map_err(io::Error::other);
+/// Writes a token that only root can read, with its directory. spec: client-app 2.1
+///
+/// # Errors
+///
+/// When this is not root, when the file cannot be written. What was there before stays then.
+pub fn write_secret_file(path: &Path, secret: &[u8]) -> Result<(), FileFault> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(directory).map_err(|source| os("create", directory, source))?;
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    let write = |content: Vec<u8>| {
+    let write = || {
         let mut options = OpenOptions::new();
         let mut file = options
             .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o640)
+            .create_new(true)
+            .mode(0o600)
             .open(&temporary)?;
-        file.write_all(&content)?;
+        fchown(&file, Some(0), Some(0))?;
+        file.write_all(secret)?;
         file.sync_all()?;
-        // A link never replaces an existing file, a rename would.
-        fs::hard_link(&temporary, path)
+        fs::rename(&temporary, path)
     };
-    let result = content.and_then(write);
-    let removed = fs::remove_file(&temporary);
-    result
-        .and(removed)
-        .map_err(|source| os("create", path, source))?;
-    set_mode(path, 0o640)?;
-    Ok(id)
+    write().map_err(|source| {
+        // It may not exist.
+        fs::remove_file(&temporary).ok();
+        os("write", path, source)
+    })
 }
 
 /// Creates `<base>.<stamp>.log` in a directory and lets `<base>.latest` point to it.
@@ -190,12 +181,12 @@ fn ignore_missing(error: io::Error) -> io::Result<()> {
     }
 }
 
-fn set_mode(path: &Path, mode: u32) -> Result<(), FileFault> {
+pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<(), FileFault> {
     let set = fs::set_permissions(path, Permissions::from_mode(mode));
     set.map_err(|source| os("set the mode of", path, source))
 }
 
-fn os(action: &'static str, path: &Path, source: io::Error) -> FileFault {
+pub(crate) fn os(action: &'static str, path: &Path, source: io::Error) -> FileFault {
     FileFault::Os {
         action,
         path: path.to_owned(),
@@ -267,32 +258,37 @@ mod tests {
     }
 
     #[test]
-    fn the_device_id_is_made_once_and_kept() {
-        let directory = Directory::new("id");
-        let config = directory.0.join("a/config");
-        let id = device_id_in(&config).unwrap();
-        assert_eq!(id.len(), 64);
-        assert!(id.bytes().all(|c| c.is_ascii_hexdigit()));
-        assert_eq!(device_id_in(&config).unwrap(), id);
-        let path = config.join("firezone-id.json");
-        assert_eq!(
-            fs::read_to_string(&path).unwrap(),
-            format!("{{\"id\":\"{id}\"}}")
-        );
-        assert_eq!((mode(&config), mode(&path)), (0o770, 0o640));
-        assert_eq!(fs::read_dir(&config).unwrap().count(), 1);
+    fn credentials_belong_to_root_or_the_service_and_not_to_everybody() {
+        let directory = Directory::new("credential");
+        let path = directory.0.join("firezone-token");
+        assert!(read_credential(&path).unwrap().is_none());
+        fs::write(&path, "secret").unwrap();
+        for (mode, good) in [
+            (0o400, true),
+            (0o440, true),
+            (0o600, true),
+            (0o420, false),
+            (0o404, false),
+        ] {
+            set_mode(&path, mode).unwrap();
+            assert_eq!(read_credential(&path).is_ok(), good, "{mode:o}");
+        }
+        set_mode(&path, 0o400).unwrap();
+        std::os::unix::fs::chown(&path, Some(1), None).unwrap();
+        assert!(matches!(read_credential(&path), Err(FileFault::Owner(_))));
     }
 
     #[test]
-    fn a_damaged_device_id_is_not_overwritten() {
-        let directory = Directory::new("damaged");
-        let path = directory.0.join("firezone-id.json");
-        fs::write(&path, "{").unwrap();
-        assert!(matches!(
-            device_id_in(&directory.0),
-            Err(FileFault::Damaged(_))
-        ));
-        assert_eq!(fs::read_to_string(&path).unwrap(), "{");
+    fn a_written_secret_can_be_read_by_root_alone() {
+        let directory = Directory::new("written");
+        let path = directory.0.join("deep/er/token");
+        for secret in ["first", "second"] {
+            write_secret_file(&path, secret.as_bytes()).unwrap();
+            let content = read_secret_file(&path).unwrap().unwrap();
+            assert_eq!(content.expose_secret(), secret.as_bytes());
+            assert_eq!(mode(&path), 0o600);
+        }
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
 
     #[test]

@@ -44,6 +44,7 @@
 #![cfg(target_os = "linux")]
 
 mod control;
+mod device_id;
 mod dns;
 mod file_watch;
 mod files;
@@ -60,9 +61,10 @@ mod rules;
 mod system;
 mod tun;
 
+pub use device_id::{DeviceIdOrigin, device_id_origin, load_or_create_device_id};
 pub use dns::{DnsControl, ResolvConfPaths};
 pub use files::{
-    FileFault, TOKEN_PATH, create_log_file, load_or_create_device_id, read_secret_file,
+    FileFault, TOKEN_PATH, create_log_file, read_credential, read_secret_file, write_secret_file,
 };
 pub use host::{device_ids, host_name, os_info};
 pub use options::{LinuxOptions, LinuxOptions as Options};
