@@ -14,7 +14,7 @@ use socket_factory::RecvBatch;
 use sockets::Sockets;
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -67,6 +67,8 @@ pub(crate) struct Snapshot {
     pub(crate) connections: Vec<(model::GatewayId, PeerStatus)>,
     pub(crate) drops: DropCounters,
     pub(crate) resources: Vec<ResourceStatus>,
+    pub(crate) plan: Option<InterfacePlan>,
+    pub(crate) upstreams: Vec<(IpAddr, SocketAddr)>,
 }
 
 /// Why the thread ended.
@@ -267,6 +269,8 @@ impl<T: Tun> DataPlane<T> {
                     connections: self.tunnel.connections().collect(),
                     drops: self.tunnel.drops().clone(),
                     resources: self.tunnel.resources(),
+                    plan: self.tunnel.plan().cloned(),
+                    upstreams: self.tunnel.upstreams().collect(),
                 });
             }
         }

@@ -139,6 +139,8 @@ impl Session {
             resources: snapshot.resources,
             connections: snapshot.connections,
             drops: snapshot.drops,
+            plan: snapshot.plan,
+            upstreams: snapshot.upstreams,
         })
     }
 

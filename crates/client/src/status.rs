@@ -1,6 +1,7 @@
 //! How a session is doing.
 
-use model::GatewayId;
+use model::{GatewayId, InterfacePlan};
+use std::net::{IpAddr, SocketAddr};
 use tunnel_core::{DropCounters, PeerStatus, ResourceStatus};
 
 /// The connection to the portal.
@@ -26,4 +27,8 @@ pub struct Status {
     pub connections: Vec<(GatewayId, PeerStatus)>,
     /// Dropped packets by reason.
     pub drops: DropCounters,
+    /// What the interface is to look like; none before the portal said it.
+    pub plan: Option<InterfacePlan>,
+    /// The addresses of the stub resolver, each with the server behind it.
+    pub upstreams: Vec<(IpAddr, SocketAddr)>,
 }

@@ -1,7 +1,7 @@
 //! What goes in and comes out of [`Connectivity`](crate::Connectivity).
 
 use crate::{DropReason, Ecn, Transmit};
-use model::{Candidate, IceCredentials, PeerId, PresharedKey, PublicKey};
+use model::{Candidate, IceCredentials, PeerId, PresharedKey, PublicKey, RelayId};
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
@@ -169,6 +169,8 @@ pub struct PeerStatus {
     pub peer: PeerId,
     /// The path in use; `None` while connecting.
     pub path: Option<PathKind>,
+    /// Our relay on that path, if it goes through one.
+    pub relay: Option<RelayId>,
     /// The last measured round trip on that path.
     pub rtt: Option<Duration>,
     /// Bytes of IP packets sent.

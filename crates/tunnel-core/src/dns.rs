@@ -79,6 +79,11 @@ impl Dns {
         self.sentinels.addresses()
     }
 
+    /// The sentinels with the servers that they stand for.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = (IpAddr, SocketAddr)> {
+        self.sentinels.all()
+    }
+
     /// The name that a proxy address stands for.
     pub(crate) fn name_of(&self, address: IpAddr) -> Option<&DomainName> {
         self.pool.name_of(address)

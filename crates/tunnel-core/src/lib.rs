@@ -60,7 +60,7 @@ mod peer;
 mod resource;
 mod tunnel;
 
-pub use connectivity::{CloseReason, Datagram, Ecn, PeerStatus, Transmit, Wakeup};
+pub use connectivity::{CloseReason, Datagram, Ecn, PathKind, PeerStatus, Transmit, Wakeup};
 pub use drop_reason::{DropCounters, DropReason};
 pub use event::{
     Authorized, DnsFailure, DnsQuery, DnsTransport, Event, Output, PortalRequest, PortalUpdate,

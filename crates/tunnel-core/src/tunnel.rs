@@ -19,7 +19,7 @@ use connectivity::{Connectivity, PeerStatus, Role, Transmit};
 use model::{GatewayId, Interface, InterfacePlan, PublicKey, Seed, SeedTree};
 use std::{
     collections::VecDeque,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -159,6 +159,16 @@ impl Tunnel {
         self.connectivity
             .peers()
             .map(|status| (status.peer.into(), status))
+    }
+
+    /// What the interface was last asked to look like.
+    pub fn plan(&self) -> Option<&InterfacePlan> {
+        self.plan.as_ref()
+    }
+
+    /// The addresses of the stub resolver, each with the server behind it.
+    pub fn upstreams(&self) -> impl Iterator<Item = (IpAddr, SocketAddr)> {
+        self.dns.upstreams()
     }
 
     /// How many packets were dropped, by reason.

@@ -187,6 +187,7 @@ impl Connection {
         PeerStatus {
             peer: self.origin.peer,
             path: self.path.map(|path| path.kind),
+            relay: self.path.and_then(|path| path.relay),
             rtt: self.agent.rtt(),
             sent: self.traffic.sent,
             received: self.traffic.received,

@@ -37,6 +37,11 @@ impl Sentinels {
         self.by_sentinel.keys().copied()
     }
 
+    /// All sentinels with their servers, in the order of their addresses.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (IpAddr, SocketAddr)> {
+        self.by_sentinel.iter().map(|(&ip, &server)| (ip, server))
+    }
+
     fn update(&mut self) -> bool {
         let wanted = self.effective();
         let current: BTreeSet<SocketAddr> = self.by_sentinel.values().copied().collect();
