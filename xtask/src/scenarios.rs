@@ -9,6 +9,7 @@ use devnet::internet::{
     Deployment, Internet, Nat, Path, Programs, RunDirectory, Spec,
     user::{self, Family, Target},
 };
+use serde_json::Value;
 use std::time::{Duration, Instant};
 
 /// Amount of the transfers, in bytes: enough to tell the path.
@@ -20,11 +21,12 @@ const RECOVERY: Duration = Duration::from_secs(30);
 /// A scenario, and how both routers translate in it.
 type Scenario = (&'static str, Nat, fn(&mut Scene<'_>) -> Result<()>);
 
-const SCENARIOS: [Scenario; 6] = [
+const SCENARIOS: [Scenario; 7] = [
     ("a direct path", Nat::Cone, direct_path),
     ("a relayed path", Nat::Symmetric, relayed_path),
     ("a client that was killed", Nat::Cone, killed_client),
     ("a second client", Nat::Cone, second_client),
+    ("a client that is asked", Nat::Symmetric, asked_client),
     ("a wrong token", Nat::Cone, wrong_token),
     ("a portal that restarts", Nat::Cone, restarted_portal),
 ];
@@ -202,6 +204,34 @@ fn second_client(scene: &mut Scene<'_>) -> Result<()> {
     );
     scene.use_it()?;
     scene.stop(&before)
+}
+
+/// It tells how it is doing, for scripts and for people.
+fn asked_client(scene: &mut Scene<'_>) -> Result<()> {
+    let landscape = scene.internet.client().landscape()?;
+    let (status, _) = scene
+        .network
+        .ask_client(&["status", "--check", "running"])?;
+    ensure!(!status.success(), "a client runs before it is started");
+    scene.network.start_client()?;
+    scene.use_it()?;
+    let (status, _) = scene.network.ask_client(&["status", "--check", "ready"])?;
+    ensure!(status.success(), "the client is not ready");
+    let (_, printed) = scene.network.ask_client(&["status", "--json"])?;
+    let told: Value = serde_json::from_str(&printed).context("the status is no JSON")?;
+    ensure!(told["portal"]["state"] == "connected", "{printed}");
+    ensure!(told["gateways"][0]["relay"].is_string(), "{printed}");
+    ensure!(told["resources"][0]["state"] == "online", "{printed}");
+    ensure!(told["dns"][0]["server"] == "203.0.113.53:53", "{printed}");
+    let (_, printed) = scene.network.ask_client(&["status"])?;
+    let wide = printed.lines().find(|line| line.chars().count() > 80);
+    ensure!(wide.is_none(), "a line is too wide: {printed}");
+    scene.stop(&landscape)?;
+    let (status, _) = scene
+        .network
+        .ask_client(&["status", "--check", "running"])?;
+    ensure!(!status.success(), "the client still answers");
+    Ok(())
 }
 
 fn wrong_token(scene: &mut Scene<'_>) -> Result<()> {

@@ -1,25 +1,68 @@
 //! What the user typed, and nothing else. spec: client-app 2
 
 use crate::{duration::HumanDuration, host::DnsControl};
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand};
+use clap_complete::Shell;
 use std::path::PathBuf;
 use url::Url;
 
 /// Connects this machine to a Firezone network with a service account's token.
 ///
-/// The token comes from the variable FIREZONE_TOKEN or from a file, never from the command line.
+/// The token comes from the variable FIREZONE_TOKEN, from systemd's credential `firezone-token`, or
+/// from a file, never from the command line. `sign-in` writes the file.
 #[derive(Debug, Parser)]
 #[command(
     name = "firezone-headless-client",
     version,
     after_help = "Examples:\n  \
-        FIREZONE_TOKEN=… firezone-headless-client\n  \
-        firezone-headless-client --token-path /run/secrets/firezone --dns-control etc-resolv-conf\n  \
-        firezone-headless-client --check\n\n\
+        firezone-headless-client sign-in            ask for a token and keep it\n  \
+        firezone-headless-client                    connect\n  \
+        firezone-headless-client --check            look whether everything is in place\n  \
+        firezone-headless-client status             how is the running client doing?\n  \
+        FIREZONE_TOKEN=… firezone-headless-client --dns-control etc-resolv-conf\n\n\
+        Signals: HUP drops all connections and makes new ones; TERM and INT stop the client.\n\
+        Exit codes: 0 stopped, 1 failed, 2 wrong usage.",
+    after_long_help = "Examples:\n  \
+        firezone-headless-client sign-in            ask for a token and keep it\n  \
+        firezone-headless-client                    connect\n  \
+        firezone-headless-client --check            look whether everything is in place\n  \
+        firezone-headless-client status             how is the running client doing?\n  \
+        FIREZONE_TOKEN=… firezone-headless-client --dns-control etc-resolv-conf\n\n\
+        Files:\n  \
+        /etc/dev.firezone.client/token              the token, for root alone\n  \
+        /var/lib/dev.firezone.client/config/        identity of this machine, if it has no machine-id\n  \
+        /run/firezone-headless-client/status.sock   what `status` asks\n\n\
         Signals: HUP drops all connections and makes new ones; TERM and INT stop the client.\n\
         Exit codes: 0 stopped, 1 failed, 2 wrong usage."
 )]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) options: Options,
+
+    #[command(flatten)]
+    pub(crate) early: Early,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+impl Cli {
+    /// Reasons to exit early, wherever they stand.
+    pub(crate) fn early(&self) -> Early {
+        match &self.command {
+            Some(Command::Standalone(early)) => Early {
+                check: self.early.check || early.check,
+                exit: self.early.exit || early.exit,
+            },
+            _ => self.early,
+        }
+    }
+}
+
+/// How to run. They may stand before and after a subcommand.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options")]
+pub(crate) struct Options {
     /// How programs on this machine find the names of resources.
     #[arg(
         long,
@@ -65,14 +108,6 @@ pub(crate) struct Cli {
     )]
     pub(crate) api_url: Url,
 
-    /// Look whether everything is in place and exit; makes an identity if there is none.
-    #[arg(long, global = true)]
-    pub(crate) check: bool,
-
-    /// Exit with success once the tunnel is ready.
-    #[arg(long, global = true)]
-    pub(crate) exit: bool,
-
     /// What the portal calls this machine [default: the host name].
     #[arg(long, env = "FIREZONE_NAME", value_name = "NAME", global = true)]
     pub(crate) firezone_name: Option<String>,
@@ -88,9 +123,10 @@ pub(crate) struct Cli {
     )]
     pub(crate) firezone_id: Option<String>,
 
-    /// File with the token; it must belong to root and be readable by nobody else.
-    #[arg(long, env = "FIREZONE_TOKEN_PATH", value_name = "FILE", default_value = crate::host::TOKEN_PATH, global = true)]
-    pub(crate) token_path: PathBuf,
+    /// File with the token; it must belong to root and be readable by nobody else [default:
+    /// systemd's credential firezone-token, else /etc/dev.firezone.client/token].
+    #[arg(long, env = "FIREZONE_TOKEN_PATH", value_name = "FILE", global = true)]
+    pub(crate) token_path: Option<PathBuf>,
 
     /// Send everything through the Internet Resource, if there is one.
     #[arg(long, env = "FIREZONE_ACTIVATE_INTERNET_RESOURCE", action = ArgAction::SetTrue, global = true)]
@@ -100,16 +136,147 @@ pub(crate) struct Cli {
     #[arg(long, env = "FIREZONE_NO_TELEMETRY", action = ArgAction::SetTrue, global = true)]
     pub(crate) no_telemetry: bool,
 
-    #[command(subcommand)]
-    pub(crate) command: Option<Command>,
+    /// Accepted and without effect: no metrics are ever sent.
+    #[arg(
+        long,
+        env = "FIREZONE_METRICS",
+        value_name = "EXPORTER",
+        hide = true,
+        global = true
+    )]
+    pub(crate) metrics: Option<Metrics>,
+
+    /// Accepted and without effect: no metrics are ever sent.
+    #[arg(
+        long,
+        env = "OTLP_GRPC_ENDPOINT",
+        value_name = "HOST:PORT",
+        hide = true,
+        global = true
+    )]
+    pub(crate) otlp_grpc_endpoint: Option<String>,
+
+    /// Raise the system's limits of socket buffers to what the tunnel wants.
+    #[arg(long, env = "FIREZONE_INC_BUF", action = ArgAction::SetTrue, hide = true, global = true)]
+    pub(crate) inc_buf: bool,
+
+    /// Accepted and without effect: no log of flows is kept.
+    #[arg(long, env = "FIREZONE_FLOW_LOGS", action = ArgAction::SetTrue, hide = true, global = true)]
+    pub(crate) flow_logs: bool,
+}
+
+/// Reasons to exit early; they belong to running the client.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct Early {
+    /// Look whether everything is in place, say what was found, change nothing, and exit.
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// Exit with success once the tunnel is ready.
+    #[arg(long)]
+    pub(crate) exit: bool,
+}
+
+/// Where other clients send metrics to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Metrics {
+    /// Standard output.
+    Stdout,
+    /// A collector.
+    OtelCollector,
+    /// A crash reporting service.
+    Sentry,
 }
 
 /// What to do; running is the default.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the client; the same as no command at all.
     #[command(hide = true)]
-    Standalone,
+    Standalone(Early),
+
+    /// Ask for a token and write it to the token file.
+    #[command(after_help = "Examples:\n  \
+        firezone-headless-client sign-in --account-slug example\n  \
+        firezone-headless-client sign-in < file-with-a-token")]
+    SignIn(SignIn),
+
+    /// Delete the token file. The portal is not told: revoke the token there.
+    #[command(after_help = "Example:\n  firezone-headless-client sign-out --force")]
+    SignOut(SignOut),
+
+    /// Say how the running client is doing.
+    #[command(after_help = "Examples:\n  \
+        firezone-headless-client status\n  \
+        firezone-headless-client status --watch\n  \
+        firezone-headless-client status --json | jq .gateways\n  \
+        until firezone-headless-client status --check ready; do sleep 1; done")]
+    Status(Status),
+
+    /// Print completions for a shell.
+    #[command(after_help = "Example:\n  \
+        firezone-headless-client completions bash \
+        > /etc/bash_completion.d/firezone-headless-client")]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+
+    /// Print the manual page.
+    #[command(hide = true)]
+    Manual,
+}
+
+/// Options of `sign-in`.
+#[derive(Debug, Args)]
+pub(crate) struct SignIn {
+    /// Where accounts sign in.
+    #[arg(
+        long,
+        env = "FIREZONE_AUTH_BASE_URL",
+        value_name = "URL",
+        default_value = "https://app.firezone.dev"
+    )]
+    pub(crate) auth_base_url: Url,
+
+    /// The account, as in its URL.
+    #[arg(long, env = "FIREZONE_ACCOUNT_SLUG", value_name = "SLUG")]
+    pub(crate) account_slug: Option<String>,
+}
+
+/// Options of `sign-out`.
+#[derive(Debug, Args)]
+pub(crate) struct SignOut {
+    /// Do not ask.
+    #[arg(short, long)]
+    pub(crate) force: bool,
+}
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Print JSON, as docs/operating.md describes.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Print again every second until interrupted.
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) watch: bool,
+
+    /// Print nothing; exit with 0 if the client is like that, else with 1.
+    #[arg(long, value_name = "STATE")]
+    pub(crate) check: Option<State>,
+}
+
+/// What a client can be asked to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum State {
+    /// It runs.
+    Running,
+    /// The portal is connected.
+    Connected,
+    /// Addresses, routes and DNS are set.
+    Ready,
 }
 
 #[cfg(test)]
@@ -125,10 +292,12 @@ mod tests {
     #[test]
     fn options_stand_before_and_after_the_subcommand() {
         for line in [
-            &["client", "--check", "standalone"],
+            &["client", "--check", "standalone"][..],
             &["client", "standalone", "--check"],
+            &["client", "--log-filter=debug", "standalone", "--check"],
+            &["client", "standalone", "--check", "--log-filter=debug"],
         ] {
-            assert!(Cli::try_parse_from(line).unwrap().check, "{line:?}");
+            assert!(Cli::try_parse_from(line).unwrap().early().check, "{line:?}");
         }
     }
 

@@ -1,6 +1,7 @@
-//! The token in the environment. spec: client-app 5.2
+//! What the environment says besides options. spec: client-app 4, 5.2
 
 use secrecy::SecretString;
+use std::path::PathBuf;
 
 /// The variable that holds the token.
 pub(crate) const TOKEN: &str = "FIREZONE_TOKEN";
@@ -16,4 +17,21 @@ pub(crate) fn take_token() -> Option<SecretString> {
         std::env::remove_var(TOKEN);
     }
     token
+}
+
+/// The directory with credentials that systemd made for this service.
+pub(crate) fn credentials() -> Option<PathBuf> {
+    directory("CREDENTIALS_DIRECTORY")
+}
+
+/// The first directory that systemd made for this service's sockets.
+pub(crate) fn runtime_directory() -> Option<PathBuf> {
+    directory("RUNTIME_DIRECTORY")
+}
+
+/// An absolute path; systemd separates several by colons.
+fn directory(variable: &str) -> Option<PathBuf> {
+    let value = std::env::var_os(variable)?;
+    let first = std::env::split_paths(&value).next()?;
+    first.is_absolute().then_some(first)
 }

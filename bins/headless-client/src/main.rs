@@ -2,30 +2,67 @@
 //!
 //! Three steps: raw flags ([`cli`]), resolved settings ([`settings`]), [`run`].
 
+mod account;
+mod check;
 mod cli;
 mod duration;
 mod environment;
 mod log;
+mod manual;
 mod run;
 mod settings;
+mod status;
+mod supervisor;
 mod token;
 
 use clap::Parser as _;
+use cli::{Cli, Command};
 use platform_linux as host;
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     host::use_small_pages();
-    let cli = cli::Cli::parse();
-    // Before any thread starts: children and crash dumps must not see the token.
-    let token = environment::take_token();
-    match run::run(cli, token) {
-        Ok(()) => ExitCode::SUCCESS,
+    let cli = Cli::parse();
+    match start(&cli) {
+        Ok(code) => code,
         Err(error) => report(&error),
     }
+}
+
+fn start(cli: &Cli) -> anyhow::Result<ExitCode> {
+    let options = &cli.options;
+    let token_file = || {
+        let named = options.token_path.as_deref();
+        named.unwrap_or(Path::new(host::TOKEN_PATH))
+    };
+    match &cli.command {
+        Some(Command::SignIn(sign_in)) => account::sign_in(sign_in, token_file())?,
+        Some(Command::SignOut(sign_out)) => account::sign_out(sign_out, token_file())?,
+        Some(Command::Status(status)) => return status::run(status),
+        Some(Command::Completions { shell }) => manual::completions(*shell)?,
+        Some(Command::Manual) => manual::page()?,
+        None | Some(Command::Standalone(_)) => {
+            // Before any thread starts: children and crash dumps must not see the token.
+            let token = environment::take_token();
+            log::start(&options.log_filter, options.log_dir.as_deref())?;
+            tracing::info!(
+                arch = std::env::consts::ARCH,
+                os = std::env::consts::OS,
+                version = env!("CARGO_PKG_VERSION"),
+                "Starting"
+            );
+            tracing::debug!(?cli);
+            if cli.early().check {
+                check::run(options, token)?;
+            } else {
+                run::run(cli, token)?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// One line on standard error: what happened, and why, outermost first.

@@ -1,45 +1,52 @@
 //! The life of the client. spec: client-app 9
 
-use crate::{cli::Cli, host, log, settings};
+use crate::{
+    cli::{Cli, Options},
+    host, settings,
+    status::{self, Program, Report},
+    supervisor::Supervisor,
+};
 use anyhow::{Context as _, Result};
 use client::{Event, EventStream, Session};
-use sd_notify::NotifyState;
 use secrecy::SecretString;
+use std::time::Instant;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// What one socket buffer may take at most when it may take as much as the tunnel wants.
+const SOCKET_BUFFER: usize = 128 * 1024 * 1024;
+
 /// Runs until a signal, or until the session ends by itself.
-pub(crate) fn run(cli: Cli, token: Option<SecretString>) -> Result<()> {
-    log::start(&cli.log_filter, cli.log_dir.as_deref())?;
-    tracing::info!(
-        arch = std::env::consts::ARCH,
-        os = std::env::consts::OS,
-        version = env!("CARGO_PKG_VERSION"),
-        "Starting"
-    );
-    tracing::debug!(?cli);
-    let settings = settings::resolve(&cli, token)?;
+pub(crate) fn run(cli: &Cli, token: Option<SecretString>) -> Result<()> {
+    let options = &cli.options;
+    if options.inc_buf
+        && let Err(error) = host::raise_socket_buffer_limits(SOCKET_BUFFER)
+    {
+        tracing::warn!(%error, "The limits of socket buffers stay");
+    }
+    let found = settings::Found::gather(options, token)?;
+    let settings = settings::resolve(options, found);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
     runtime.block_on(async {
-        let options = host::Options {
-            dns_control: cli.dns_control,
-            ..host::Options::default()
-        };
-        let platform = host::Platform::new(options)?;
-        if cli.check {
-            // Dropping it would undo what a crashed run left behind: checking leaves the host alone.
-            std::mem::forget(platform);
-            tracing::info!("Everything that can be checked without changes is in place");
-            return Ok(());
-        }
         let signals = Signals::new().context("cannot listen for signals")?;
+        let platform = host::Platform::new(host::Options {
+            dns_control: options.dns_control,
+            ..host::Options::default()
+        })?;
         let (session, events) = Session::connect(settings, platform)?;
-        let result = serve(&session, events, signals, cli.exit).await;
-        if let Err(error) = notify(&[NotifyState::Stopping]) {
-            tracing::debug!(%error, "The service manager does not listen any more");
-        }
+        let mut client = Client {
+            options,
+            session: &session,
+            supervisor: Supervisor::new(),
+            status: status::Server::start(),
+            started: Instant::now(),
+            is_ready: false,
+        };
+        let result = client.serve(events, signals, cli.early().exit).await;
+        client.supervisor.stopping();
+        drop(client);
         session.disconnect().await;
         result
     })
@@ -61,39 +68,80 @@ impl Signals {
     }
 }
 
-async fn serve(
-    session: &Session,
-    mut events: EventStream,
-    mut signals: Signals,
-    exit_when_ready: bool,
-) -> Result<()> {
-    loop {
-        tokio::select! {
-            _ = signals.hangup.recv() => session.reset("SIGHUP").await,
-            _ = signals.interrupt.recv() => {
-                tracing::info!("Stopping on SIGINT");
-                return Ok(());
-            }
-            _ = signals.terminate.recv() => {
-                tracing::info!("Stopping on SIGTERM");
-                return Ok(());
-            }
-            event = events.next() => match event {
-                Some(Event::Ready(_)) => {
-                    notify(&[NotifyState::Ready])?;
-                    if exit_when_ready {
-                        return Ok(());
-                    }
-                }
-                Some(Event::Disconnected(reason)) => return Err(reason.into()),
-                Some(_) => {}
-                None => return Ok(()),
-            },
-        }
-    }
+/// A running client.
+struct Client<'a> {
+    options: &'a Options,
+    session: &'a Session,
+    supervisor: Supervisor,
+    status: Option<status::Server>,
+    started: Instant,
+    is_ready: bool,
 }
 
-/// Tells the service manager, if there is one. spec: client-app 4
-fn notify(states: &[NotifyState<'_>]) -> Result<()> {
-    sd_notify::notify(states).context("cannot notify the service manager at $NOTIFY_SOCKET")
+impl Client<'_> {
+    async fn serve(
+        &mut self,
+        mut events: EventStream,
+        mut signals: Signals,
+        exit_when_ready: bool,
+    ) -> Result<()> {
+        loop {
+            tokio::select! {
+                _ = signals.hangup.recv() => self.reset().await,
+                _ = signals.interrupt.recv() => {
+                    tracing::info!("Stopping on SIGINT");
+                    return Ok(());
+                }
+                _ = signals.terminate.recv() => {
+                    tracing::info!("Stopping on SIGTERM");
+                    return Ok(());
+                }
+                stream = status::accept(self.status.as_ref()) => {
+                    if let Some(report) = self.report().await {
+                        status::tell(stream, &report);
+                    }
+                }
+                () = self.supervisor.wants_sign() => self.show_life().await,
+                event = events.next() => match event {
+                    Some(Event::Disconnected(reason)) => return Err(reason.into()),
+                    Some(Event::Ready(_)) => {
+                        self.is_ready = true;
+                        self.supervisor.ready()?;
+                        if exit_when_ready {
+                            return Ok(());
+                        }
+                        self.show_life().await;
+                    }
+                    Some(_) => self.show_life().await,
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    /// All connections anew, as the service manager's `reload`.
+    async fn reset(&self) {
+        self.supervisor.reloading();
+        self.session.reset("SIGHUP").await;
+        self.supervisor.reloaded();
+    }
+
+    /// Tells the service manager how things are. A session that does not answer shows no life.
+    async fn show_life(&mut self) {
+        if let Some(status) = self.session.status().await {
+            self.supervisor.status(&status);
+            self.supervisor.alive();
+        }
+    }
+
+    async fn report(&self) -> Option<Report> {
+        let status = self.session.status().await?;
+        let program = Program {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+        };
+        let url = self.options.api_url.to_string();
+        Some(Report::new(&status, program, url, self.is_ready))
+    }
 }

@@ -1,9 +1,12 @@
 //! From raw flags to what the client runs with.
 
-use crate::{cli::Cli, host, token};
+use crate::{cli::Options, environment, host, token};
 use anyhow::{Context as _, Result};
 use client::Settings;
+use portal_client::{DeviceInfo, OsInfo, Party};
 use secrecy::SecretString;
+use std::path::Path;
+use url::Url;
 
 /// How this program introduces itself to portals of the first generation. spec: portal 2.5
 const COMPONENT: &str = "connlib";
@@ -11,37 +14,78 @@ const COMPONENT: &str = "connlib";
 /// The version that the portal compares with those of gateways. spec: portal 10.6
 const PROTOCOL_VERSION: &str = "1.5.2";
 
-/// Reads the files that the flags name, and fills in the defaults.
-pub(crate) fn resolve(cli: &Cli, token: Option<SecretString>) -> Result<Settings> {
-    let id = match &cli.firezone_id {
-        Some(id) => id.clone(),
-        None => host::load_or_create_device_id().context(
-            "there is no identity for this device: give one with the variable FIREZONE_ID",
-        )?,
-    };
-    let token = token::find(token, &cli.token_path)?;
-    let name = cli.firezone_name.clone().or_else(host::host_name);
-    let user_agent = portal_client::user_agent(COMPONENT, PROTOCOL_VERSION, &os_info());
-    let mut settings = Settings::new(
-        cli.api_url.clone(),
-        token,
-        portal_client::external_id(&id),
-        user_agent,
-    );
-    settings.name = name.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-    settings.internet_resource = cli.activate_internet_resource;
-    settings.max_partition_time = cli.max_partition_time.map(|time| time.0);
-    let ids = host::device_ids();
-    settings.device = portal_client::DeviceInfo {
-        serial: ids.serial,
-        uuid: ids.uuid,
-    };
-    Ok(settings)
+/// What flags cannot say.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) token: SecretString,
+    /// As the user gave it, or as this machine has it.
+    pub(crate) id: String,
+    pub(crate) host_name: String,
+    pub(crate) device: DeviceInfo,
+    pub(crate) os: OsInfo,
 }
 
-fn os_info() -> portal_client::OsInfo {
+impl Found {
+    /// Looks at the host; makes an identity if there is none.
+    pub(crate) fn gather(options: &Options, token: Option<SecretString>) -> Result<Self> {
+        let id = match &options.firezone_id {
+            Some(id) => id.clone(),
+            None => host::load_or_create_device_id().context(
+                "there is no identity for this device: give one with the variable FIREZONE_ID",
+            )?,
+        };
+        let (token, origin) = token_places(options, token).find()?;
+        tracing::debug!(%origin, "Found a token");
+        let host_name = host::host_name();
+        let ids = host::device_ids();
+        Ok(Self {
+            token,
+            id,
+            host_name: host_name.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+            device: DeviceInfo {
+                serial: ids.serial,
+                uuid: ids.uuid,
+            },
+            os: os_info(),
+        })
+    }
+}
+
+/// Where the token may be.
+pub(crate) fn token_places(options: &Options, token: Option<SecretString>) -> token::Places<'_> {
+    token::Places {
+        environment: token,
+        named: options.token_path.as_deref(),
+        credentials: environment::credentials(),
+        usual: Path::new(host::TOKEN_PATH),
+    }
+}
+
+/// Whether this can be the URL of a portal.
+pub(crate) fn check_url(url: &Url, token: &SecretString) -> Result<()> {
+    portal_client::Login::new(url, Party::Client, token, "device", COMPONENT)?;
+    Ok(())
+}
+
+/// What the client runs with: flags first, then what was found. Looks at nothing else.
+pub(crate) fn resolve(options: &Options, found: Found) -> Settings {
+    let user_agent = portal_client::user_agent(COMPONENT, PROTOCOL_VERSION, &found.os);
+    let mut settings = Settings::new(
+        options.api_url.clone(),
+        found.token,
+        portal_client::external_id(&found.id),
+        user_agent,
+    );
+    settings.name = options.firezone_name.clone().unwrap_or(found.host_name);
+    settings.internet_resource = options.activate_internet_resource;
+    settings.max_partition_time = options.max_partition_time.map(|time| time.0);
+    settings.device = found.device;
+    settings
+}
+
+fn os_info() -> OsInfo {
     let info = host::os_info();
-    portal_client::OsInfo {
+    OsInfo {
         name: info.name,
         version: info.version,
         arch: Some(info.arch),
@@ -52,16 +96,33 @@ fn os_info() -> portal_client::OsInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Cli;
     use clap::Parser as _;
     use secrecy::ExposeSecret as _;
     use std::time::Duration;
 
+    fn found(id: &str) -> Found {
+        Found {
+            token: "a-very-secret-token".into(),
+            id: id.to_owned(),
+            host_name: "host".to_owned(),
+            device: DeviceInfo {
+                serial: Some("serial".to_owned()),
+                uuid: None,
+            },
+            os: OsInfo {
+                name: "System".to_owned(),
+                version: "1".to_owned(),
+                arch: Some("arch".to_owned()),
+                kernel: None,
+            },
+        }
+    }
+
     fn resolved(arguments: &[&str]) -> Settings {
-        let line = ["client", "--firezone-id", "my-box"]
-            .iter()
-            .chain(arguments);
+        let line = ["client"].iter().chain(arguments);
         let cli = Cli::try_parse_from(line).unwrap();
-        resolve(&cli, Some("token".into())).unwrap()
+        resolve(&cli.options, found("my-box"))
     }
 
     #[test]
@@ -79,34 +140,34 @@ mod tests {
         );
         assert_eq!(settings.max_partition_time, Some(Duration::from_secs(300)));
         assert!(settings.internet_resource);
-        assert_eq!(settings.token.expose_secret(), "token");
+        assert_eq!(settings.token.expose_secret(), "a-very-secret-token");
     }
 
     #[test]
-    fn defaults_fill_the_rest() {
+    fn what_was_found_fills_the_rest() {
         let settings = resolved(&[]);
         assert_eq!(settings.max_partition_time, None);
         assert!(!settings.internet_resource);
-        assert!(!settings.name.is_empty(), "the host name, or a random one");
+        assert_eq!(settings.name, "host");
+        assert_eq!(settings.device.serial.as_deref(), Some("serial"));
         let agent = &settings.user_agent;
-        assert!(agent.contains(" connlib/1.5.2 ("), "{agent}");
-        assert!(agent.contains(std::env::consts::ARCH), "{agent}");
+        assert!(agent.contains(" connlib/1.5.2 (arch"), "{agent}");
     }
 
     #[test]
     fn ids_that_are_uuids_are_hashed() {
         // spec: portal 14.1
         let id = "3f2b8f0e-6a59-4a73-9c67-0d7a1c6f2b10";
-        let cli = Cli::try_parse_from(["client", "--firezone-id", id]).unwrap();
-        let settings = resolve(&cli, Some("token".into())).unwrap();
+        let cli = Cli::try_parse_from(["client"]).unwrap();
+        let settings = resolve(&cli.options, found(id));
         let hashed = "5f72482b6bacc964ba06f3805473b245d818c9b0287f0a5bc6f81a594e80c87b";
         assert_eq!(settings.external_id, hashed);
     }
 
     #[test]
-    fn settings_do_not_print_the_token() {
-        let cli = Cli::try_parse_from(["client", "--firezone-id", "my-box"]).unwrap();
-        let settings = resolve(&cli, Some("a-very-secret-token".into())).unwrap();
-        assert!(!format!("{settings:?}").contains("a-very-secret-token"));
+    fn neither_settings_nor_what_was_found_print_the_token() {
+        let settings = resolved(&[]);
+        let found = found("my-box");
+        assert!(!format!("{settings:?} {found:?}").contains("a-very-secret-token"));
     }
 }

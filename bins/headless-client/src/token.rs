@@ -2,30 +2,85 @@
 
 use crate::{environment, host};
 use anyhow::{Context as _, Result, bail};
-use secrecy::{ExposeSecret as _, SecretString};
-use std::path::Path;
+use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
-/// The token of the environment, else that of the file.
-pub(crate) fn find(from_environment: Option<SecretString>, path: &Path) -> Result<SecretString> {
-    if let Some(token) = from_environment {
-        return Ok(token);
+/// The file among the credentials of a systemd service.
+const CREDENTIAL: &str = "firezone-token";
+
+/// Where a token was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// In the environment.
+    Environment,
+    /// Among the credentials that the service manager handed over.
+    Credential(PathBuf),
+    /// In a file of root's.
+    File(PathBuf),
+}
+
+/// Places where a token may be, in order.
+#[derive(Debug)]
+pub(crate) struct Places<'a> {
+    /// What the environment held.
+    pub(crate) environment: Option<SecretString>,
+    /// The file that the user named.
+    pub(crate) named: Option<&'a Path>,
+    /// The directory that the service manager named.
+    pub(crate) credentials: Option<PathBuf>,
+    /// The file that is looked at when nothing else is there.
+    pub(crate) usual: &'a Path,
+}
+
+impl Places<'_> {
+    /// The token, and where it was.
+    pub(crate) fn find(self) -> Result<(SecretString, Origin)> {
+        if let Some(token) = self.environment {
+            return Ok((token, Origin::Environment));
+        }
+        let handed = self.credentials.map(|directory| directory.join(CREDENTIAL));
+        if let (None, Some(path)) = (self.named, handed)
+            && let Some(content) = host::read_credential(&path)?
+        {
+            return Ok((token_in(&content, &path)?, Origin::Credential(path)));
+        }
+        let path = self.named.unwrap_or(self.usual);
+        let Some(content) = host::read_secret_file(path)? else {
+            bail!(
+                "there is no token: set the variable {}, or write the token to {}, \
+                 or run `firezone-headless-client sign-in`",
+                environment::TOKEN,
+                path.display()
+            );
+        };
+        Ok((token_in(&content, path)?, Origin::File(path.to_owned())))
     }
-    let Some(content) = host::read_secret_file(path)? else {
-        bail!(
-            "there is no token: set the variable {} or write the token to {}",
-            environment::TOKEN,
-            path.display()
-        );
-    };
+}
+
+/// The token in a file, without the white space around it.
+fn token_in(content: &SecretSlice<u8>, path: &Path) -> Result<SecretString> {
     let text = std::str::from_utf8(content.expose_secret())
         .with_context(|| format!("{} is not a token: it is not UTF-8", path.display()))?;
     Ok(SecretString::from(text.trim()))
 }
 
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment => write!(f, "the variable {}", environment::TOKEN),
+            Self::Credential(path) => write!(f, "the credential {}", path.display()),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
+    use std::{fs, os::unix::fs::PermissionsExt as _};
 
     /// A file of root's that disappears with the value.
     struct TokenFile(PathBuf);
@@ -52,8 +107,46 @@ mod tests {
         }
     }
 
+    fn find(token: Option<SecretString>, path: &Path) -> Result<SecretString> {
+        let places = Places {
+            environment: token,
+            named: None,
+            credentials: None,
+            usual: path,
+        };
+        places.find().map(|(token, _)| token)
+    }
+
     fn text(token: SecretString) -> String {
         token.expose_secret().to_owned()
+    }
+
+    #[test]
+    fn credentials_come_before_the_usual_file_and_after_a_named_one() {
+        let directory =
+            std::env::temp_dir().join(format!("headless-credentials-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let usual = TokenFile::new("usual", 0o600, b"usual");
+        let named = TokenFile::new("named", 0o600, b"named");
+        let found = |named| {
+            let places = Places {
+                environment: None,
+                named,
+                credentials: Some(directory.clone()),
+                usual: &usual.0,
+            };
+            let (token, origin) = places.find().unwrap();
+            (text(token), origin)
+        };
+        assert_eq!(found(None).0, "usual");
+        let credential = directory.join(CREDENTIAL);
+        fs::write(&credential, "handed over\n").unwrap();
+        fs::set_permissions(&credential, fs::Permissions::from_mode(0o400)).unwrap();
+        let expected = ("handed over".to_owned(), Origin::Credential(credential));
+        assert_eq!(found(None), expected);
+        let expected = ("named".to_owned(), Origin::File(named.0.clone()));
+        assert_eq!(found(Some(&named.0)), expected);
+        fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]

@@ -5,7 +5,10 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot go on fails the test")]
 
-use std::process::{Command, Output};
+use std::{
+    io::Write as _,
+    process::{Command, Output, Stdio},
+};
 
 const MISSING: &str = "/nonexistent/firezone/token";
 
@@ -121,7 +124,7 @@ fn a_check_with_a_token_succeeds_and_tells_no_secret() {
             "{}",
             run.stdout
         );
-        assert!(run.stdout.contains("in place"), "{}", run.stdout);
+        assert!(run.stdout.contains("in place."), "{}", run.stdout);
         assert!(!run.stdout.contains("a-very-secret-token"));
     }
 }
@@ -140,4 +143,101 @@ fn the_first_line_says_what_runs() {
     }
     let (stamp, _) = first.split_once(' ').unwrap();
     assert!(stamp.len() == 24 && stamp.ends_with('Z'), "{stamp}");
+}
+
+#[test]
+fn a_check_says_what_it_found_and_changes_nothing() {
+    let run = run(&["--check"], &[("FIREZONE_TOKEN", "token")]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    for part in [
+        "Token: in the variable FIREZONE_TOKEN",
+        "Portal: wss://",
+        "Device: the identity that was given",
+        "Rights: CAP_NET_ADMIN",
+        "TUN device: /dev/net/tun",
+        "Interface: tun-firezone, which does not exist yet",
+    ] {
+        assert!(run.stdout.contains(part), "{part}: {}", run.stdout);
+    }
+}
+
+#[test]
+fn without_rights_a_check_says_how_to_get_them() {
+    let program = env!("CARGO_BIN_EXE_firezone-headless-client");
+    let output = Command::new("setpriv")
+        .args(["--bounding-set=-all", "--inh-caps=-all", "--", program])
+        .args(["--dns-control=disabled", "--check"])
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("FIREZONE_ID", "test-box")
+        .env("FIREZONE_TOKEN", "token")
+        .output()
+        .expect("`setpriv` of util-linux has to be installed");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("CAP_NET_ADMIN"), "{stderr}");
+}
+
+#[test]
+fn nobody_to_ask_is_an_error_that_says_so() {
+    let variables = [("RUNTIME_DIRECTORY", "/nonexistent")];
+    let run_status = run(&["status"], &variables);
+    assert_eq!(run_status.code, Some(1));
+    assert!(
+        run_status.stderr.contains("is it running?"),
+        "{}",
+        run_status.stderr
+    );
+    let checked = run(&["status", "--check", "ready"], &variables);
+    assert_eq!((checked.code, checked.stderr.as_str()), (Some(1), ""));
+}
+
+#[test]
+fn completions_and_the_manual_page_come_from_the_definition() {
+    for (arguments, part) in [
+        (&["completions", "bash"][..], "--token-path"),
+        (&["completions", "fish"], "sign-in"),
+        (&["manual"], ".TH firezone-headless-client"),
+    ] {
+        let run = run(arguments, &[]);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert!(run.stdout.contains(part), "{arguments:?}: {}", run.stdout);
+    }
+}
+
+#[test]
+fn sign_in_writes_what_sign_out_deletes() {
+    let file = std::env::temp_dir().join(format!("sign-in-{}", std::process::id()));
+    let path = file.to_str().unwrap();
+    let run = |arguments: &[&str], input: &str| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_firezone-headless-client"))
+            .args(arguments)
+            .env_clear()
+            .env("FIREZONE_TOKEN_PATH", path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).unwrap();
+        drop(stdin);
+        let output = child.wait_with_output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
+    };
+    let (code, _) = run(&["sign-in"], "\n");
+    assert_eq!((code, file.exists()), (Some(1), false));
+    let (code, stdout) = run(&["sign-in", "--account-slug=acme"], " secret-token\n");
+    assert_eq!(code, Some(0));
+    assert!(stdout.contains("/acme?as=headless-client"), "{stdout}");
+    assert!(!stdout.contains("secret-token"), "{stdout}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "secret-token");
+    assert_eq!(run(&["sign-out"], "n\n").0, Some(0));
+    assert!(file.exists());
+    assert_eq!(run(&["sign-out", "--force"], "").0, Some(0));
+    assert!(!file.exists());
+    assert!(run(&["sign-out"], "").1.contains("no token"));
 }

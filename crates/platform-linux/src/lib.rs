@@ -43,6 +43,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod check;
 mod control;
 mod device_id;
 mod dns;
@@ -61,6 +62,7 @@ mod rules;
 mod system;
 mod tun;
 
+pub use check::check;
 pub use device_id::{DeviceIdOrigin, device_id_origin, load_or_create_device_id};
 pub use dns::{DnsControl, ResolvConfPaths};
 pub use files::{
@@ -68,7 +70,7 @@ pub use files::{
 };
 pub use host::{device_ids, host_name, os_info};
 pub use options::{LinuxOptions, LinuxOptions as Options};
-pub use process::use_small_pages;
+pub use process::{group_id, raise_socket_buffer_limits, use_small_pages};
 pub use rules::FWMARK;
 pub use system::{LinuxPlatform, LinuxPlatform as Platform};
 pub use tun::LinuxTun;

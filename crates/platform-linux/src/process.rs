@@ -1,4 +1,6 @@
-//! How this process is treated by the system.
+//! How this process is treated by the system, and what belongs to whom.
+
+use std::{fs, io};
 
 /// Keeps this process's memory in small pages. To be called first thing in `main`.
 ///
@@ -10,9 +12,45 @@ pub fn use_small_pages() {
     }
 }
 
+/// Raises the system's limits of socket buffers to this many bytes; needs root.
+///
+/// # Errors
+///
+/// When the system refuses.
+pub fn raise_socket_buffer_limits(bytes: usize) -> io::Result<()> {
+    for limit in ["rmem_max", "wmem_max"] {
+        let path = format!("/proc/sys/net/core/{limit}");
+        let now: usize = fs::read_to_string(&path)?.trim().parse().unwrap_or(0);
+        if now < bytes {
+            fs::write(&path, bytes.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// The number of a group, as `/etc/group` has it.
+pub fn group_id(name: &str) -> Option<u32> {
+    number_of(&fs::read_to_string("/etc/group").ok()?, name)
+}
+
+fn number_of(groups: &str, name: &str) -> Option<u32> {
+    let mut lines = groups.lines().map(|line| line.split(':'));
+    let mut line = lines.find_map(|mut line| (line.next() == Some(name)).then_some(line))?;
+    line.nth(1)?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_have_numbers() {
+        let groups = "root:x:0:\nfirezone:x:7:a\nfirezone-client:x:998:b,c\nbroken\n";
+        assert_eq!(number_of(groups, "firezone-client"), Some(998));
+        assert_eq!(number_of(groups, "broken"), None);
+        assert_eq!(number_of(groups, "x"), None);
+        assert_eq!(group_id("root"), Some(0));
+    }
 
     #[test]
     fn huge_pages_are_off_afterwards() {

@@ -4,6 +4,7 @@ mod node;
 mod open;
 mod slot;
 
+pub(crate) use node::check;
 pub(crate) use open::open;
 
 use platform::{HEADROOM, MAX_SPLIT, PacketBatch, Tun};

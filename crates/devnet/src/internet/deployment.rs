@@ -15,7 +15,7 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     os::unix::net::{UnixDatagram, UnixStream},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -188,6 +188,31 @@ impl<'a> Deployment<'a> {
         self.start_beside("second", CLIENT_TOKEN)
     }
 
+    /// Runs the client's program on its host with a subcommand that ends by itself; returns how it
+    /// ended and what it printed.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn ask_client(&self, arguments: &[&str]) -> Result<(ExitStatus, String), Fault> {
+        let mut command = self.programs.client.command();
+        command
+            .args(arguments)
+            .env("RUNTIME_DIRECTORY", self.runtime_directory())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let child = self.internet.client().spawn(command)?;
+        let output = child.wait_with_output();
+        let output = output.context(|| "wait for the client's answer".to_owned())?;
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok((output.status, printed))
+    }
+
+    /// Where the client puts its sockets.
+    fn runtime_directory(&self) -> PathBuf {
+        self.directory.path().join("client-run")
+    }
+
     fn start_beside(&self, name: &str, token: &str) -> Result<Program, Fault> {
         let command = self.client_command(token);
         let host = self.internet.client();
@@ -290,6 +315,7 @@ impl<'a> Deployment<'a> {
         let mut command = self.programs.client.command();
         self.log_in(&mut command, token, "client");
         command.env("FIREZONE_ID", identity("client"));
+        command.env("RUNTIME_DIRECTORY", self.runtime_directory());
         command.env("FIREZONE_DNS_CONTROL", "etc-resolv-conf");
         command.env("FIREZONE_NO_TELEMETRY", "true");
         command

@@ -1,7 +1,8 @@
 //! The device node, which minimal containers lack. spec: platform 2.1
 
+use platform::PlatformFault;
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
-use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{fs, fs::OpenOptions, io, os::unix::fs::PermissionsExt as _, path::Path};
 
 /// Where the kernel's TUN driver is reached.
 pub(super) const NODE: &str = "/dev/net/tun";
@@ -25,6 +26,22 @@ pub(super) fn ensure(node: &Path) -> io::Result<()> {
     mknodat(CWD, node, FileType::CharacterDevice, Mode::empty(), device)?;
     tracing::info!("made the missing device node of the TUN driver");
     Ok(())
+}
+
+/// Whether the driver can be reached, without changing anything.
+///
+/// # Errors
+///
+/// If the node is there and cannot be opened.
+pub(crate) fn check() -> Result<String, PlatformFault> {
+    let opened = OpenOptions::new().read(true).write(true).open(NODE);
+    match opened {
+        Ok(_) => Ok(format!("TUN device: {NODE}")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Ok(format!("TUN device: {NODE} is missing and will be made"))
+        }
+        Err(source) => Err(crate::fault("open /dev/net/tun", source)),
+    }
 }
 
 #[cfg(test)]
