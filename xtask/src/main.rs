@@ -1,8 +1,9 @@
-//! What cargo cannot do: `cargo xtask demo | test | tidy | bench`.
+//! What cargo cannot do: `cargo xtask demo | test | tidy | bench | dist`.
 
 mod bench;
 mod binaries;
 mod demo;
+mod dist;
 mod interrupt;
 mod requirements;
 mod scenarios;
@@ -27,6 +28,8 @@ enum Task {
     Bench(bench::Args),
     /// Lay a little internet, run everything in it, and use it as a user would.
     Demo(demo::Args),
+    /// Build what people install: static programs, Debian packages, a container's folder, checksums.
+    Dist(dist::Args),
     /// Run the real programs through scenarios in network namespaces.
     Scenarios(scenarios::Args),
     /// Run every check and every test.
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Bench(args) => bench::run(&args),
         Task::Demo(args) => demo::run(&args),
+        Task::Dist(args) => dist::run(&args),
         Task::Scenarios(args) => scenarios::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Tidy(args) => tidy::run(&args),

@@ -1,0 +1,55 @@
+//! Static programs that do not tell where they were built.
+
+use crate::workspace;
+use anyhow::{Result, ensure};
+use std::{env, path::PathBuf, process::Command};
+
+/// Builds them; returns the folder in which they are.
+pub(super) fn build(target: &str, epoch: &str) -> Result<PathBuf> {
+    add_target(target)?;
+    let root = workspace::root();
+    // A folder of its own: other flags would throw away what is built for daily work.
+    let directory = root.join("target/dist-build");
+    let mut command = Command::new(workspace::cargo());
+    command
+        .args(["build", "--locked", "--profile", "dist", "--target", target])
+        .args(["--package", "headless-client"])
+        .args(["--package", "tunnel-service"])
+        .env("CARGO_TARGET_DIR", &directory)
+        .env("SOURCE_DATE_EPOCH", epoch)
+        .env("RUSTFLAGS", remapped(&directory, "--remap-path-prefix"))
+        .env("CFLAGS", remapped(&directory, "-ffile-prefix-map"))
+        .env(format!("CC_{}", target.replace('-', "_")), "musl-gcc")
+        .current_dir(root);
+    let status = command.status()?;
+    ensure!(status.success(), "cargo could not build the programs");
+    Ok(directory.join(target).join("dist"))
+}
+
+/// Flags that give every folder of this machine a name that all machines share.
+fn remapped(build: &std::path::Path, flag: &str) -> String {
+    let home = env::home_dir().unwrap_or_default();
+    let cargo = env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from);
+    let rustup = env::var_os("RUSTUP_HOME").map_or_else(|| home.join(".rustup"), PathBuf::from);
+    // The last one that fits wins.
+    let names = [
+        (workspace::root(), "/source"),
+        (build.to_owned(), "/build"),
+        (cargo, "/cargo"),
+        (rustup, "/rustup"),
+    ];
+    let flags = names.map(|(path, name)| format!("{flag}={}={name}", path.display()));
+    flags.join(" ")
+}
+
+/// Gets the standard library of the target, where rustup manages it.
+fn add_target(target: &str) -> Result<()> {
+    let mut command = Command::new("rustup");
+    command.args(["target", "add", target]);
+    let added = command.current_dir(workspace::root()).status();
+    ensure!(
+        added.is_ok_and(|status| status.success()),
+        "the standard library for {target} is missing: `rustup target add {target}` fails"
+    );
+    Ok(())
+}
