@@ -5,13 +5,11 @@
 //! server behind the queried sentinel, as a [`DnsQuery`] to the outside.
 
 mod forward;
-mod pattern;
 mod proxy;
 mod sentinel;
 mod stub;
 mod tcp;
 
-pub(crate) use pattern::{Pattern, PatternFault};
 pub(crate) use proxy::ProxiedName;
 
 use crate::{

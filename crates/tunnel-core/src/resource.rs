@@ -2,12 +2,11 @@
 
 mod prefix;
 
-use crate::{
-    dns::{Pattern, PatternFault},
-    event::{ResourceStatus, SiteState},
-};
+use crate::event::{ResourceStatus, SiteState};
 use ipnet::IpNet;
-use model::{DomainName, GatewayId, IpStack, Resource, ResourceId, SiteId, ranges};
+use model::{
+    DomainName, GatewayId, IpStack, Pattern, PatternFault, Resource, ResourceId, SiteId, ranges,
+};
 use prefix::PrefixMap;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
