@@ -51,7 +51,7 @@ pub(crate) fn decide(query: &Message, pool: &mut ProxyPool, resources: &Resource
     match question.query_type() {
         RecordType::PTR => answer_reverse(query, name, &domain, pool),
         kind @ (RecordType::A | RecordType::AAAA | RecordType::HTTPS) => {
-            let Some((resource, stack)) = resources.by_name(&domain) else {
+            let Some((resource, stack)) = resources.by_name(domain.as_str()) else {
                 return Decision::Forward;
             };
             let Some(records) = addresses(name, (kind, stack), &domain, pool) else {

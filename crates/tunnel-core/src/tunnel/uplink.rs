@@ -86,7 +86,7 @@ impl Tunnel {
                 .ok_or(DropReason::UnknownProxy)?;
             let resource = self
                 .resources
-                .by_name(domain)
+                .by_name(domain.as_str())
                 .ok_or(DropReason::NoResource)?;
             (resource.0, Some(domain.clone()))
         } else {
@@ -192,7 +192,7 @@ impl Tunnel {
     ) {
         let covered = |name: &&DomainName| {
             self.resources
-                .by_name(name)
+                .by_name(name.as_str())
                 .is_some_and(|(id, _)| id == resource)
         };
         let names: Vec<DomainName> = self.dns.names().filter(covered).cloned().collect();
