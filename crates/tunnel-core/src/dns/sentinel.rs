@@ -27,6 +27,11 @@ impl Sentinels {
         self.update()
     }
 
+    /// Whether the portal named the servers.
+    pub(crate) fn are_of_portal(&self) -> bool {
+        !self.portal.is_empty()
+    }
+
     /// The server behind a sentinel.
     pub(crate) fn upstream(&self, sentinel: IpAddr) -> Option<SocketAddr> {
         self.by_sentinel.get(&sentinel).copied()
@@ -107,7 +112,11 @@ mod tests {
     #[test]
     fn every_server_gets_a_sentinel_of_its_family() {
         let mut sentinels = Sentinels::default();
-        assert!(sentinels.set_system(vec![server("192.0.2.53"), server("2001:db8::53"), server("192.0.2.53")]));
+        assert!(sentinels.set_system(vec![
+            server("192.0.2.53"),
+            server("2001:db8::53"),
+            server("192.0.2.53")
+        ]));
         assert_eq!(
             addresses(&sentinels),
             ["100.100.111.1", "fd00:2021:1111:8000:100:100:111:0"]
