@@ -1,8 +1,8 @@
 //! The vocabulary of a Firezone network.
 //!
 //! Plain data that every other crate speaks: ids, keys, resources, ICE candidates, relays, the
-//! interface a portal assigns, the patterns of names, the address ranges everyone agrees on, and the seed all randomness
-//! of the pure cores comes from.
+//! interface a portal assigns, the patterns of names, the address ranges everyone agrees on, and
+//! the seed all randomness of the pure cores comes from.
 //!
 //! What it is not: there is no behaviour here beyond parsing, printing and comparing. No type
 //! knows a socket, a clock or a wire message of a particular portal generation.
