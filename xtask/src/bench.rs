@@ -20,7 +20,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// The tunnel without I/O, against the bare cipher.
+    /// The tunnel without I/O, against the bare cipher, and its stub resolver.
     Core,
     /// The client's stub resolver.
     Dns(dns::Args),
@@ -37,10 +37,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
 }
 
-/// The in-core bench is a bench target, so that cargo builds it optimized.
+/// The in-core benches are bench targets, so that cargo builds them optimized.
 fn core() -> Result<()> {
     let mut command = Command::new(workspace::cargo());
-    command.args(["bench", "--quiet", "--package", "netsim", "--bench", "core"]);
+    command.args(["bench", "--quiet", "--package", "netsim"]);
+    command.args(["--bench", "core", "--bench", "names"]);
     let status = command.current_dir(workspace::root()).status()?;
     ensure!(status.success(), "the bench failed with {status}");
     Ok(())

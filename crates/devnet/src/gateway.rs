@@ -9,7 +9,6 @@ mod client;
 mod core;
 mod dns;
 mod nat;
-mod pattern;
 mod shell;
 
 pub use self::core::{Core, Lookup, Output, Received};

@@ -1,8 +1,8 @@
 //! The vocabulary of a Firezone network.
 //!
 //! Plain data that every other crate speaks: ids, keys, resources, ICE candidates, relays, the
-//! interface a portal assigns, the address ranges everyone agrees on, and the seed all randomness
-//! of the pure cores comes from.
+//! interface a portal assigns, the patterns of names, the address ranges everyone agrees on, and
+//! the seed all randomness of the pure cores comes from.
 //!
 //! What it is not: there is no behaviour here beyond parsing, printing and comparing. No type
 //! knows a socket, a clock or a wire message of a particular portal generation.
@@ -20,6 +20,7 @@ mod id;
 mod interface;
 mod key;
 mod name;
+mod pattern;
 pub mod ranges;
 mod relay;
 mod resource;
@@ -30,6 +31,7 @@ pub use id::{ClientId, GatewayId, PeerId, RelayId, ResourceId, SiteId};
 pub use interface::{Interface, InterfacePlan};
 pub use key::{IceCredentials, KeyFault, PresharedKey, PublicKey};
 pub use name::{DomainName, NameFault};
+pub use pattern::{Pattern, PatternFault};
 pub use relay::Relay;
 pub use resource::{
     CidrResource, DnsResource, Filter, InternetResource, IpStack, PortRange, Resource, Site,

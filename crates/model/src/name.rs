@@ -1,7 +1,7 @@
 //! Domain names.
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use std::{fmt, str::FromStr};
+use std::{borrow::Borrow, fmt, str::FromStr};
 
 /// Why a text is not a domain name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +31,13 @@ impl FromStr for DomainName {
             return Err(NameFault);
         }
         Ok(Self(text.to_ascii_lowercase()))
+    }
+}
+
+/// Equality, order and hash are those of the text.
+impl Borrow<str> for DomainName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

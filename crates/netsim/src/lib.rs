@@ -3,6 +3,7 @@
 //! [`Network`] moves datagrams between hosts behind address translation, with latency and loss.
 //! [`World`] puts a client's [`tunnel_core::Tunnel`], a gateway, a relay and a portal of few words
 //! on it, so that a test sends a packet into one end and sees it come out at the other.
+//! [`TcpHost`] is a program or a server at either end that speaks TCP.
 //!
 //! What it is not: bandwidth and queues are not emulated, and nothing here is for production.
 //!
@@ -19,7 +20,9 @@
 //! ```
 
 mod network;
+mod tcp_host;
 mod world;
 
 pub use network::{HostId, Nat, Network, Received};
+pub use tcp_host::TcpHost;
 pub use world::{Path, World, WorldConfig};

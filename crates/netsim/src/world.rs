@@ -89,6 +89,8 @@ pub struct World {
     pub path: Path,
     /// Names that the gateway resolves.
     pub names: BTreeMap<DomainName, Vec<IpAddr>>,
+    /// Resolvers that the portal wants at the next [`Self::greet_client`].
+    pub upstream_dns: Vec<SocketAddr>,
     /// Whether the portal answers requests.
     pub portal_answers: bool,
     /// The other end of the tunnel.
@@ -173,6 +175,7 @@ impl World {
             plan: None,
             path: Path::default(),
             names: BTreeMap::new(),
+            upstream_dns: vec![],
             portal_answers: true,
             resources: resources(),
             buffer: vec![0; ranges::MAX_UDP_PAYLOAD],
@@ -209,7 +212,7 @@ impl World {
         let interface = Interface {
             ipv4: Self::CLIENT_V4,
             ipv6: Self::CLIENT_V6,
-            upstream_dns: vec![],
+            upstream_dns: self.upstream_dns.clone(),
             search_domain: None,
         };
         let resources = self.resources.values().cloned().collect();

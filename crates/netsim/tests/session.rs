@@ -291,39 +291,48 @@ fn the_stub_answers_by_the_table() {
 fn forwarded_answers_come_back_checked_and_cut_to_size() {
     let mut world = ready(Nat::None);
     let question = query("other.test.", RecordType::TXT);
-    let mut good = Message::from_vec(&question).unwrap().into_response();
-    good.metadata.id = 77;
-    let good = good.to_vec().unwrap();
-    let mut other_id = good.clone();
-    other_id[1] ^= 1;
-    let mut other_question = good.clone();
-    other_question[13] ^= 1;
-    let mut big = good.clone();
-    big.resize(2000, 0);
-    let reply_of = |world: &mut World, answer: Result<&[u8], DnsFailure>| {
+    // Makes of the query that the server gets what it answers.
+    type Make = fn(Vec<u8>) -> Result<Vec<u8>, DnsFailure>;
+    let reply_of = |world: &mut World, make: Make| {
         world.send(&udp(HELLO, "100.100.111.1:53", &question));
-        let id = world.queries.last().unwrap().id;
+        let asked = world.queries.last().unwrap();
+        let good = Message::from_vec(&asked.message).unwrap().into_response();
+        let answer = make(good.to_vec().unwrap());
+        let answer = answer.as_deref().map_err(|failure| *failure);
         let before = world.delivered.len();
-        world.tunnel.handle_dns_answer(id, answer, world.now);
+        world.tunnel.handle_dns_answer(asked.id, answer, world.now);
         world.run_for(Duration::from_millis(1));
-        world
-            .delivered
-            .get(before)
-            .map(|bytes| IpPacket::parse(&bytes[..]).unwrap().udp_payload().to_vec())
+        let reply = world.delivered.get(before)?;
+        let packet = IpPacket::parse(&reply[..]).unwrap();
+        Some(packet.udp_payload().to_vec())
     };
-    assert_eq!(reply_of(&mut world, Ok(&good)), Some(good.clone()));
-    assert_eq!(reply_of(&mut world, Err(DnsFailure::TimedOut)), None);
-    for answer in [
-        Ok(&other_id[..]),
-        Ok(&other_question),
-        Ok(&[]),
-        Err(DnsFailure::Failed),
-    ] {
-        let reply = Message::from_vec(&reply_of(&mut world, answer).unwrap()).unwrap();
+    let good = reply_of(&mut world, Ok).unwrap();
+    let good = Message::from_vec(&good).unwrap();
+    assert_eq!(good.metadata.response_code, ResponseCode::NoError);
+    assert_eq!(good.metadata.id, 77);
+    assert_eq!(reply_of(&mut world, |_| Err(DnsFailure::TimedOut)), None);
+    let failures: [Make; 4] = [
+        |mut answer| {
+            answer[1] ^= 1;
+            Ok(answer)
+        },
+        |mut answer| {
+            answer[13] ^= 1;
+            Ok(answer)
+        },
+        |_| Ok(vec![]),
+        |_| Err(DnsFailure::Failed),
+    ];
+    for make in failures {
+        let reply = Message::from_vec(&reply_of(&mut world, make).unwrap()).unwrap();
         assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
         assert_eq!((reply.metadata.id, reply.queries.len()), (77, 1));
     }
-    let cut = Message::from_vec(&reply_of(&mut world, Ok(&big)).unwrap()).unwrap();
+    let big = |mut answer: Vec<u8>| {
+        answer.resize(2000, 0);
+        Ok(answer)
+    };
+    let cut = Message::from_vec(&reply_of(&mut world, big).unwrap()).unwrap();
     assert!(cut.metadata.truncation && cut.answers.is_empty());
 }
 

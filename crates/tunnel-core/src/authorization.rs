@@ -56,15 +56,16 @@ impl Authorizations {
         }
     }
 
-    /// A packet needs a resource: it is kept, and the portal asked at most every two seconds.
+    /// A resource is needed, by a packet if there is one: that is kept, and the portal asked at
+    /// most every two seconds.
     pub(crate) fn want(
         &mut self,
         resource: ResourceId,
-        packet: &IpPacket<&[u8]>,
+        packet: Option<&IpPacket<&[u8]>>,
         now: Instant,
     ) -> Ask {
         if let Some(pending) = self.pending.get_mut(&resource) {
-            pending.packets.push(packet);
+            packet.inspect(|packet| pending.packets.push(packet));
             if now.saturating_duration_since(pending.asked_at) < RESEND_AFTER {
                 return Ask::NotYet;
             }
@@ -75,7 +76,7 @@ impl Authorizations {
             return Ask::Refuse;
         }
         let mut packets = PacketBuffer::new(MAX_PACKETS);
-        packets.push(packet);
+        packet.inspect(|packet| packets.push(packet));
         self.pending.insert(
             resource,
             Pending {
@@ -130,7 +131,7 @@ mod tests {
 
     fn want(authorizations: &mut Authorizations, number: u8, now: Instant) -> Ask {
         let bytes = udp("10.0.0.1:1", "10.0.0.2:2", &[number]);
-        authorizations.want(RESOURCE, &IpPacket::parse(&bytes[..]).unwrap(), now)
+        authorizations.want(RESOURCE, Some(&IpPacket::parse(&bytes[..]).unwrap()), now)
     }
 
     #[test]
@@ -171,7 +172,7 @@ mod tests {
         let mut ask = |n: u16| {
             let mut id = [0; 16];
             id[..2].copy_from_slice(&n.to_be_bytes());
-            authorizations.want(ResourceId::from_bytes(id), &packet, now)
+            authorizations.want(ResourceId::from_bytes(id), Some(&packet), now)
         };
         assert!((0..256).all(|n| ask(n) == Ask::Now));
         assert_eq!(ask(256), Ask::Refuse);

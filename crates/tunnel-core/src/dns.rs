@@ -2,53 +2,79 @@
 //! spec: data-plane 12
 //!
 //! Names of resources are answered at once with proxy addresses. Everything else goes to the
-//! server behind the queried sentinel, as a [`DnsQuery`] to the outside.
+//! server behind the queried sentinel: as a [`DnsQuery`] to the outside, or through the tunnel if
+//! the server is a part of a resource. What a server says is remembered for as long as it may be.
 
-mod forward;
-mod pattern;
+mod cache;
+mod frames;
+mod inside;
+mod llmnr;
+mod outside;
+mod pending;
 mod proxy;
 mod sentinel;
+mod sites;
+mod stack;
 mod stub;
 mod tcp;
+mod upstream;
+mod wire;
 
-pub(crate) use pattern::{Pattern, PatternFault};
-pub(crate) use proxy::ProxiedName;
+pub(crate) use proxy::{NameId, ProxiedName};
 
 use crate::{
     drop_reason::DropReason,
-    event::{DnsFailure, DnsQuery, DnsTransport, QueryId},
+    event::{DnsFailure, DnsQuery, QueryId},
+    peer::Gateways,
     resource::ResourceTable,
 };
+use cache::Cache;
 use connectivity::Wakeup;
-use forward::{Asker, Forwarder};
-use hickory_proto::op::Message;
+use inside::Inside;
 use ip_packet::{IpPacket, Transport};
-use model::{DomainName, ResourceId, SeedTree};
+use model::{DomainName, Interface, ResourceId, SeedTree};
+use outside::Outside;
+use pending::{Asker, UnderWay};
 use proxy::ProxyPool;
 use sentinel::Sentinels;
+use sites::SiteQueries;
 use std::{
     collections::VecDeque,
     net::{IpAddr, SocketAddr},
     time::Instant,
 };
-use stub::Decision;
+use stub::{Decision, LocalAnswer};
 use tcp::TcpServer;
+use wire::{NameBuffer, Query, Style, code};
 
 /// Port of DNS.
 const PORT: u16 = 53;
 
-/// Largest UDP payload of a packet that we make. spec: data-plane 7
-const MAX_UDP_PAYLOAD: usize = 1212;
+/// Headers of a UDP packet of IPv6, the longer ones.
+const UDP_HEADERS: usize = 48;
 
 /// The stub resolver with all its state.
 pub(crate) struct Dns {
     sentinels: Sentinels,
     pool: ProxyPool,
-    forwarder: Forwarder,
+    cache: Cache,
+    outside: Outside,
+    inside: Inside,
+    sites: SiteQueries,
+    under_way: UnderWay,
     tcp: TcpServer,
     replies: VecDeque<Vec<u8>>,
-    queries: VecDeque<DnsQuery>,
-    intercepted: VecDeque<(ResourceId, DomainName)>,
+    intercepted: VecDeque<(ResourceId, NameId)>,
+    /// The message that is being made.
+    scratch: Vec<u8>,
+}
+
+/// What the resolver has to know of the tunnel around it.
+#[derive(Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) resources: &'a ResourceTable,
+    pub(crate) gateways: &'a Gateways,
+    pub(crate) now: Instant,
 }
 
 impl Dns {
@@ -56,22 +82,37 @@ impl Dns {
         Self {
             sentinels: Sentinels::default(),
             pool: ProxyPool::default(),
-            forwarder: Forwarder::default(),
+            cache: Cache::new(),
+            outside: Outside::new(seed),
+            inside: Inside::new(seed, now),
+            sites: SiteQueries::default(),
+            under_way: UnderWay::default(),
             tcp: TcpServer::new(seed, now),
             replies: VecDeque::new(),
-            queries: VecDeque::new(),
             intercepted: VecDeque::new(),
+            scratch: vec![],
         }
     }
 
     /// The resolvers of the operating system; says whether the sentinels changed.
     pub(crate) fn set_system_resolvers(&mut self, servers: Vec<SocketAddr>) -> bool {
-        self.sentinels.set_system(servers)
+        let changed = self.sentinels.set_system(servers);
+        if changed {
+            self.cache.flush();
+        }
+        changed
     }
 
-    /// The resolvers that the portal wants; says whether the sentinels changed.
-    pub(crate) fn set_portal_resolvers(&mut self, servers: Vec<SocketAddr>) -> bool {
-        self.sentinels.set_portal(servers)
+    /// The interface and the resolvers that the portal wants.
+    pub(crate) fn set_interface(&mut self, interface: &Interface, around: Surroundings<'_>) {
+        if self.sentinels.set_portal(interface.upstream_dns.clone()) {
+            self.cache.flush();
+        }
+        let lost = self.inside.set_addresses(interface.ipv4, interface.ipv6);
+        for pending in lost {
+            self.finish(&pending, Err(DnsFailure::Failed), around.now);
+        }
+        self.serve(around);
     }
 
     /// The addresses at which the stub resolver answers.
@@ -89,9 +130,15 @@ impl Dns {
         self.pool.name_of(address)
     }
 
+    /// A name with its proxy addresses.
+    pub(crate) fn name(&self, id: NameId) -> Option<&ProxiedName> {
+        self.pool.name(id)
+    }
+
     /// The proxy addresses of a name.
     pub(crate) fn proxied(&self, domain: &DomainName) -> Option<&ProxiedName> {
-        self.pool.get(domain)
+        let id = self.pool.find(domain.as_str())?;
+        self.pool.name(id)
     }
 
     /// All names with proxy addresses.
@@ -103,35 +150,69 @@ impl Dns {
     pub(crate) fn handle_packet(
         &mut self,
         packet: &IpPacket<&[u8]>,
-        resources: &ResourceTable,
-        now: Instant,
+        around: Surroundings<'_>,
     ) -> Result<(), DropReason> {
         let sentinel = packet.destination();
-        if self.sentinels.upstream(sentinel).is_none() {
-            return Err(DropReason::UnknownSentinel);
-        }
+        let is_known = self.sentinels.upstream(sentinel).is_some();
         match packet.transport() {
+            Transport::Tcp {
+                destination: PORT, ..
+            } if is_known || self.tcp.knows(packet) => {
+                self.tcp.handle_packet(packet, around.now);
+                self.serve(around);
+                Ok(())
+            }
+            _ if !is_known => Err(DropReason::UnknownSentinel),
             Transport::Udp {
                 source,
                 destination: PORT,
             } => {
-                let query = parse_query(packet.udp_payload()).ok_or(DropReason::MalformedQuery)?;
+                let query = Query::parse(packet.udp_payload()).ok_or(DropReason::MalformedQuery)?;
                 let asker = Asker::Udp {
                     from: SocketAddr::new(packet.source(), source),
                     sentinel: SocketAddr::new(sentinel, PORT),
                 };
-                self.handle_query(asker, sentinel, (&query, packet.udp_payload()), resources);
-                Ok(())
-            }
-            Transport::Tcp {
-                destination: PORT, ..
-            } => {
-                self.tcp.handle_packet(packet, now);
-                self.serve_tcp(resources, now);
+                self.handle_query(asker, sentinel, &query, around);
                 Ok(())
             }
             _ => Err(DropReason::NotDns),
         }
+    }
+
+    /// A packet to a multicast address.
+    pub(crate) fn handle_multicast(
+        &mut self,
+        packet: &IpPacket<&[u8]>,
+        resources: &ResourceTable,
+    ) -> Result<(), DropReason> {
+        let (from, group) = llmnr::recognize(packet).ok_or(DropReason::Multicast)?;
+        let query = Query::parse(packet.udp_payload());
+        let query = query.filter(Query::is_understood);
+        let query = query.ok_or(DropReason::MalformedQuery)?;
+        let mut buffer: NameBuffer = [0; wire::MAX_NAME];
+        let name = query.name(&mut buffer).ok_or(DropReason::UnknownName)?;
+        let decision = stub::decide(&query, name, &mut self.pool, resources);
+        let answer = llmnr::answer(decision).ok_or(DropReason::UnknownName)?;
+        self.intercepted.extend(answer.intercepted);
+        let asker = Asker::Udp {
+            from,
+            sentinel: group,
+        };
+        self.answer(asker, &query, Style::Llmnr, &answer);
+        Ok(())
+    }
+
+    /// A packet from the tunnel; says whether it was for a query of ours.
+    pub(crate) fn handle_inside(
+        &mut self,
+        packet: &IpPacket<&[u8]>,
+        around: Surroundings<'_>,
+    ) -> bool {
+        let is_ours = self.inside.handle_packet(packet, around.now);
+        if is_ours {
+            self.serve(around);
+        }
+        is_ours
     }
 
     /// The answer to a query that went outside.
@@ -139,26 +220,34 @@ impl Dns {
         &mut self,
         id: QueryId,
         answer: Result<&[u8], DnsFailure>,
-        now: Instant,
+        around: Surroundings<'_>,
     ) {
-        if let Some((asker, reply)) = self.forwarder.finish(id, answer) {
-            self.reply(asker, &reply);
-            self.tcp.poll(now);
+        if let Some((pending, answer)) = self.outside.finish(id, answer) {
+            self.finish(&pending, answer, around.now);
+            self.serve(around);
         }
     }
 
     /// Retransmits and expires what is due.
-    pub(crate) fn handle_timeout(&mut self, resources: &ResourceTable, now: Instant) {
-        if self.tcp.deadline().is_some_and(|at| at <= now) {
-            self.serve_tcp(resources, now);
+    pub(crate) fn handle_timeout(&mut self, around: Surroundings<'_>) {
+        let is_due = |at: Instant| at <= around.now;
+        if self.deadline().is_some_and(|wakeup| is_due(wakeup.at)) {
+            self.inside.poll(around.now);
+            for pending in self.sites.expire(around.now) {
+                self.finish(&pending, Err(DnsFailure::TimedOut), around.now);
+            }
+            self.serve(around);
         }
     }
 
     /// Forgets queries and connections; names and sentinels stay. spec: data-plane 2.17
     pub(crate) fn reset(&mut self, now: Instant) {
-        self.forwarder.clear();
+        self.outside.clear();
+        drop(self.inside.drain());
+        self.sites.clear();
+        self.under_way.clear();
+        self.cache.flush();
         self.tcp.reset(now);
-        self.queries.clear();
     }
 
     /// A packet for the TUN device.
@@ -166,106 +255,124 @@ impl Dns {
         self.replies.pop_front().or_else(|| self.tcp.poll_packet())
     }
 
+    /// A packet for the tunnel.
+    pub(crate) fn poll_inside(&mut self) -> Option<Vec<u8>> {
+        self.inside.poll_packet()
+    }
+
     /// A query for a server outside the tunnel.
     pub(crate) fn poll_query(&mut self) -> Option<DnsQuery> {
-        self.queries.pop_front()
+        self.outside.poll_query()
     }
 
     /// A resource's name that was asked for.
-    pub(crate) fn poll_intercepted(&mut self) -> Option<(ResourceId, DomainName)> {
+    pub(crate) fn poll_intercepted(&mut self) -> Option<(ResourceId, NameId)> {
         self.intercepted.pop_front()
     }
 
-    pub(crate) fn deadline(&self) -> Option<Wakeup> {
-        self.tcp.deadline().map(|at| Wakeup {
-            at,
-            why: "TCP connection to the stub resolver",
-        })
+    /// A resource that a query waits for.
+    pub(crate) fn poll_wanted(&mut self) -> Option<ResourceId> {
+        self.sites.poll_wanted()
     }
 
-    fn serve_tcp(&mut self, resources: &ResourceTable, now: Instant) {
-        self.tcp.poll(now);
-        while let Some((connection, sentinel, message)) = self.tcp.poll_query() {
-            match parse_query(&message) {
-                Some(query) => {
-                    let asker = Asker::Tcp(connection);
-                    self.handle_query(asker, sentinel, (&query, &message), resources);
+    pub(crate) fn deadline(&self) -> Option<Wakeup> {
+        let (tcp, inside) = (self.tcp.deadline(), self.inside.deadline());
+        let all = [
+            (tcp, "TCP connection to the stub resolver"),
+            (inside, "DNS query through the tunnel"),
+            (self.sites.deadline(), "DNS query for a site"),
+        ];
+        let due = all
+            .into_iter()
+            .filter_map(|(at, why)| Some(Wakeup { at: at?, why }));
+        due.min_by_key(|wakeup| wakeup.at)
+    }
+
+    /// Moves what can move: queries of connections, and answers that arrived.
+    fn serve(&mut self, around: Surroundings<'_>) {
+        let now = around.now;
+        loop {
+            while let Some((pending, answer)) = self.inside.poll_finished() {
+                self.finish(&pending, answer, now);
+            }
+            self.tcp.poll(now);
+            let mut is_done = true;
+            while let Some((connection, sentinel, message)) = self.tcp.next_query() {
+                is_done = false;
+                match Query::parse(&message) {
+                    Some(query) => {
+                        self.handle_query(Asker::Tcp(connection), sentinel, &query, around);
+                    }
+                    None => self.tcp.abort(connection),
                 }
-                None => self.tcp.abort(connection),
+            }
+            if is_done {
+                return;
             }
         }
-        self.tcp.poll(now);
     }
 
     fn handle_query(
         &mut self,
         asker: Asker,
         sentinel: IpAddr,
-        (query, message): (&Message, &[u8]),
-        resources: &ResourceTable,
+        query: &Query<'_>,
+        around: Surroundings<'_>,
     ) {
-        match stub::decide(query, &mut self.pool, resources) {
-            Decision::Answer(answer) => self.reply(asker, &answer),
-            Decision::Resource {
-                answer,
-                resource,
-                domain,
-            } => {
-                self.intercepted.push_back((resource, domain));
-                self.reply(asker, &answer);
+        if query.options().is_some_and(|options| options.is_broken) {
+            self.fail(asker, query, code::FORMAT_ERROR);
+            return;
+        }
+        let mut buffer: NameBuffer = [0; wire::MAX_NAME];
+        let decision = match query.name(&mut buffer) {
+            Some(name) => stub::decide(query, name, &mut self.pool, around.resources),
+            None => Decision::Forward,
+        };
+        match decision {
+            Decision::Answer(answer) => {
+                self.intercepted.extend(answer.intercepted);
+                self.answer(asker, query, Style::Dns, &answer);
             }
-            Decision::Forward => {
-                let Some(server) = self.sentinels.upstream(sentinel) else {
-                    return;
-                };
-                let transport = match asker {
-                    Asker::Tcp(_) => DnsTransport::Tcp,
-                    Asker::Udp { .. } => DnsTransport::Udp,
-                };
-                match self.forwarder.begin(asker, message) {
-                    Some(id) => {
-                        let message = message.to_vec();
-                        self.queries.push_back(DnsQuery {
-                            id,
-                            server,
-                            transport,
-                            message,
-                        });
-                    }
-                    None => self.reply(asker, &stub::server_failure(message)),
-                }
-            }
+            Decision::Site(resource) => self.ask_site(asker, sentinel, query, resource, around),
+            Decision::Forward => match self.sentinels.upstream(sentinel) {
+                Some(server) => self.ask(asker, query, server, around),
+                // An old connection to a sentinel that is gone.
+                None => self.fail(asker, query, code::SERVER_FAILURE),
+            },
         }
     }
 
-    fn reply(&mut self, asker: Asker, message: &[u8]) {
-        match asker {
-            Asker::Tcp(connection) => self.tcp.reply(connection, message),
-            Asker::Udp { from, sentinel } => {
-                let mut packet = vec![0; MAX_UDP_PAYLOAD + 48];
-                let cut;
-                let payload = if message.len() <= MAX_UDP_PAYLOAD {
-                    message
-                } else {
-                    cut = stub::truncated(message);
-                    &cut
-                };
-                if let Some(length) = ip_packet::emit_udp(&mut packet, sentinel, from, payload) {
-                    packet.truncate(length);
-                    self.replies.push_back(packet);
-                }
-            }
+    /// Writes an answer of our own.
+    fn answer(&mut self, asker: Asker, query: &Query<'_>, style: Style, answer: &LocalAnswer) {
+        let mut message = std::mem::take(&mut self.scratch);
+        stub::compose(&mut message, query, style, answer, &self.pool);
+        self.reply(asker, query, &message);
+        self.scratch = message;
+    }
+
+    fn fail(&mut self, asker: Asker, query: &Query<'_>, code: u16) {
+        self.answer(asker, query, Style::Dns, &LocalAnswer::only(code));
+    }
+
+    /// Hands an answer to whoever asked; what does not fit is to be fetched over TCP.
+    fn reply(&mut self, asker: Asker, query: &Query<'_>, message: &[u8]) {
+        let (from, sentinel) = match asker {
+            Asker::Tcp(connection) => return self.tcp.reply(connection, message),
+            Asker::Udp { from, sentinel } => (from, sentinel),
+        };
+        let mut cut = vec![];
+        let payload = if message.len() <= asker.limit(query) {
+            message
+        } else {
+            wire::truncated(&mut cut, message, query);
+            &cut
+        };
+        let mut packet = vec![0; payload.len() + UDP_HEADERS];
+        if let Some(length) = ip_packet::emit_udp(&mut packet, sentinel, from, payload) {
+            packet.truncate(length);
+            self.replies.push_back(packet);
         }
     }
-}
-
-/// A query has QR = 0 and exactly one question. spec: data-plane 12.2
-fn parse_query(bytes: &[u8]) -> Option<Message> {
-    use hickory_proto::op::MessageType;
-
-    let message = Message::from_vec(bytes).ok()?;
-    let is_query = message.metadata.message_type == MessageType::Query;
-    (is_query && message.queries.len() == 1).then_some(message)
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub enum DropReason {
     TooManyRequests,
     /// It came from a gateway that may not send from its source address.
     UnexpectedSource,
+    /// It asks by LLMNR for a name that is none of ours.
+    UnknownName,
     /// It goes to a tunnel address that no connected gateway has.
     UnknownPeer,
     /// It goes to a proxy address that stands for no name.

@@ -101,6 +101,15 @@ impl Gateways {
         }
     }
 
+    /// The address of a gateway inside the tunnel.
+    pub(crate) fn tunnel_address(&self, id: GatewayId, is_v4: bool) -> Option<IpAddr> {
+        let gateway = self.by_id.get(&id)?;
+        Some(match is_v4 {
+            true => gateway.ipv4.into(),
+            false => gateway.ipv6.into(),
+        })
+    }
+
     /// The gateway with this address inside the tunnel.
     pub(crate) fn by_tunnel_address(&self, address: IpAddr) -> Option<GatewayId> {
         let matches = |gateway: &Gateway| {
@@ -147,6 +156,11 @@ mod tests {
         }
         assert_eq!(gateways.by_tunnel_address(ip("100.64.0.9")), Some(id));
         assert_eq!(gateways.by_tunnel_address(ip("100.64.0.8")), None);
+        let address = |is_v4| gateways.tunnel_address(id, is_v4).unwrap().to_string();
+        assert_eq!(
+            [true, false].map(address),
+            ["100.64.0.9", "fd00:2021:1111::9"]
+        );
 
         gateways.forbid(resource(1));
         assert!(gateways.get_mut(id).unwrap().may_send_from(ip("10.1.2.3")));

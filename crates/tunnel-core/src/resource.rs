@@ -1,16 +1,15 @@
 //! What may be reached, and which resource an address belongs to. spec: data-plane 10
 
+mod names;
 mod prefix;
 
-use crate::{
-    dns::{Pattern, PatternFault},
-    event::{ResourceStatus, SiteState},
-};
+use crate::event::{ResourceStatus, SiteState};
 use ipnet::IpNet;
-use model::{DomainName, GatewayId, IpStack, Resource, ResourceId, SiteId, ranges};
+use model::{GatewayId, IpStack, Pattern, PatternFault, Resource, ResourceId, SiteId, ranges};
+use names::NameMap;
 use prefix::PrefixMap;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
 };
 
@@ -19,10 +18,9 @@ use std::{
 pub(crate) struct ResourceTable {
     by_id: BTreeMap<ResourceId, Resource>,
     networks: PrefixMap<BTreeSet<ResourceId>>,
-    /// Patterns without a wildcard.
-    exact: HashMap<String, BTreeSet<ResourceId>>,
-    /// Patterns with a wildcard, the most specific first.
-    wildcards: Vec<(Pattern, ResourceId)>,
+    names: NameMap,
+    /// Counts changes to what belongs to which resource.
+    generation: u64,
     internet_enabled: bool,
     sites: BTreeMap<SiteId, SiteState>,
     /// The gateway that carries a resource's traffic.
@@ -64,14 +62,15 @@ impl ResourceTable {
             Some(_) => Insertion::Replaced,
         };
         self.remove(id);
+        self.generation += 1;
         match &resource {
             Resource::Cidr(cidr) => {
                 self.networks.entry(cidr.address).insert(id);
             }
             Resource::Dns(dns) => {
                 let pattern = Pattern::parse(&dns.address);
-                self.by_id.insert(id, resource.clone());
-                self.insert_pattern(pattern?, id);
+                self.by_id.insert(id, resource);
+                self.names.insert(pattern?, id);
                 return Ok(insertion);
             }
             Resource::Internet(_) => {}
@@ -83,9 +82,12 @@ impl ResourceTable {
     /// Removes one resource; says whether it was known.
     pub(crate) fn remove(&mut self, id: ResourceId) -> bool {
         self.bound.remove(&id);
-        match self.by_id.remove(&id) {
-            None => return false,
-            Some(Resource::Cidr(cidr)) => {
+        let Some(resource) = self.by_id.remove(&id) else {
+            return false;
+        };
+        self.generation += 1;
+        match resource {
+            Resource::Cidr(cidr) => {
                 if let Some(ids) = self.networks.get_mut(cidr.address) {
                     ids.remove(&id);
                     if ids.is_empty() {
@@ -93,14 +95,12 @@ impl ResourceTable {
                     }
                 }
             }
-            Some(Resource::Dns(_)) => {
-                self.wildcards.retain(|(_, other)| *other != id);
-                self.exact.retain(|_, ids| {
-                    ids.remove(&id);
-                    !ids.is_empty()
-                });
+            Resource::Dns(dns) => {
+                if let Ok(pattern) = Pattern::parse(&dns.address) {
+                    self.names.remove(&pattern, id);
+                }
             }
-            Some(Resource::Internet(_)) => {}
+            Resource::Internet(_) => {}
         }
         true
     }
@@ -120,7 +120,10 @@ impl ResourceTable {
 
     /// Switches Internet Resources; says whether that changed anything.
     pub(crate) fn set_internet(&mut self, enabled: bool) -> bool {
-        std::mem::replace(&mut self.internet_enabled, enabled) != enabled
+        let changed = self.internet_enabled != enabled;
+        self.generation += u64::from(changed);
+        self.internet_enabled = enabled;
+        changed
     }
 
     /// Ids of Internet Resources.
@@ -145,21 +148,20 @@ impl ResourceTable {
         self.internet().last()
     }
 
-    /// The resource that covers a name: the most specific pattern that matches.
-    pub(crate) fn by_name(&self, domain: &DomainName) -> Option<(ResourceId, IpStack)> {
-        let exact = self
-            .exact
-            .get(domain.as_str())
-            .and_then(BTreeSet::last)
-            .copied();
-        let id = exact.or_else(|| {
-            let covers = |(pattern, _): &&(Pattern, ResourceId)| pattern.matches(domain.as_str());
-            self.wildcards.iter().find(covers).map(|(_, id)| *id)
-        })?;
+    /// The resource that covers a name: the most specific pattern that matches,
+    /// given in lower case without the final dot.
+    pub(crate) fn by_name(&self, name: &str) -> Option<(ResourceId, IpStack)> {
+        let id = self.names.get(name)?;
         match self.by_id.get(&id)? {
             Resource::Dns(dns) => Some((id, dns.ip_stack)),
             Resource::Cidr(_) | Resource::Internet(_) => None,
         }
+    }
+
+    /// A number that is another one as soon as a name or an address may belong to another
+    /// resource.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Everything that belongs into the tunnel, beside the fixed ranges.
@@ -232,25 +234,6 @@ impl ResourceTable {
             }
         };
         self.by_id.values().map(status).collect()
-    }
-
-    fn insert_pattern(&mut self, pattern: Pattern, id: ResourceId) {
-        if !pattern.has_wildcard() {
-            self.exact
-                .entry(pattern.as_str().to_owned())
-                .or_default()
-                .insert(id);
-            return;
-        }
-        // Of equal patterns the higher id is first.
-        let before = |(other, other_id): &(Pattern, ResourceId)| {
-            other
-                .by_specificity(&pattern)
-                .then(id.cmp(other_id))
-                .is_lt()
-        };
-        let at = self.wildcards.partition_point(before);
-        self.wildcards.insert(at, (pattern, id));
     }
 }
 

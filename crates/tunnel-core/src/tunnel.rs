@@ -7,7 +7,7 @@ mod uplink;
 
 use crate::{
     authorization::Authorizations,
-    dns::Dns,
+    dns::{Dns, Surroundings},
     dns_nat::DnsNat,
     drop_reason::{DropCounters, DropReason},
     event::{DnsFailure, Output, QueryId, ResourceStatus},
@@ -109,7 +109,7 @@ impl Tunnel {
         if self.resources.set_internet(enabled) {
             let internet: Vec<_> = self.resources.internet().collect();
             for id in internet {
-                self.revoke(id);
+                self.void(id);
             }
             self.update_plan();
         }
@@ -129,14 +129,17 @@ impl Tunnel {
         answer: Result<&[u8], DnsFailure>,
         now: Instant,
     ) {
-        self.dns.handle_answer(id, answer, now);
+        let (dns, around) = self.dns(now);
+        dns.handle_answer(id, answer, around);
+        self.follow_dns(now);
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.connectivity.handle_timeout(now);
-        self.dns.handle_timeout(&self.resources, now);
-        self.refresh_intercepted(now);
+        let (dns, around) = self.dns(now);
+        dns.handle_timeout(around);
+        self.follow_dns(now);
     }
 
     /// Gives the buffer of a sent batch back.
@@ -174,6 +177,16 @@ impl Tunnel {
     /// How many packets were dropped, by reason.
     pub fn drops(&self) -> &DropCounters {
         &self.drops
+    }
+
+    /// The stub resolver, and what it has to know.
+    fn dns(&mut self, now: Instant) -> (&mut Dns, Surroundings<'_>) {
+        let around = Surroundings {
+            resources: &self.resources,
+            gateways: &self.gateways,
+            now,
+        };
+        (&mut self.dns, around)
     }
 
     /// Counts a dropped packet.

@@ -1,15 +1,13 @@
 //! The gateway's data plane, without I/O. spec: data-plane 15
 
-use super::{
-    client::{Client, FromResource},
-    pattern,
-};
+use super::client::{Client, FromResource};
 use connectivity::{
     Authorization, Connectivity, Datagram, Event, NoRelay, Role, Transmit, Upsert, Verdict, Wakeup,
 };
 use ip_packet::{Control, DomainStatus, IpPacket, MAX_CONTROL, emit_unreachable};
 use model::{
-    Candidate, ClientId, DomainName, PublicKey, Relay, RelayId, Resource, ResourceId, Seed, ranges,
+    Candidate, ClientId, DomainName, Pattern, PublicKey, Relay, RelayId, Resource, ResourceId,
+    Seed, ranges,
 };
 use portal_client::v1::gateway::{AuthorizeFlow, CandidatesForClients, FromPortal, ToPortal};
 use std::{
@@ -364,8 +362,10 @@ impl Core {
             .clients
             .get(&lookup.client)
             .and_then(|c| c.access.get(lookup.resource));
-        let domain = lookup.domain.as_str();
-        matches!(granted, Some(Resource::Dns(dns)) if pattern::covers(&dns.address, domain))
+        let covers = |address: &str| {
+            Pattern::parse(address).is_ok_and(|pattern| pattern.matches(lookup.domain.as_str()))
+        };
+        matches!(granted, Some(Resource::Dns(dns)) if covers(&dns.address))
             && lookup.proxy_ips.len() <= 8
             && lookup
                 .proxy_ips

@@ -27,6 +27,11 @@ impl Sentinels {
         self.update()
     }
 
+    /// Whether the portal named the servers.
+    pub(crate) fn are_of_portal(&self) -> bool {
+        !self.portal.is_empty()
+    }
+
     /// The server behind a sentinel.
     pub(crate) fn upstream(&self, sentinel: IpAddr) -> Option<SocketAddr> {
         self.by_sentinel.get(&sentinel).copied()

@@ -1,14 +1,10 @@
 //! What the stub resolver answers by itself. spec: data-plane 12.4
 
-use super::proxy::ProxyPool;
-use crate::resource::ResourceTable;
-use hickory_proto::{
-    op::{Message, Metadata, ResponseCode},
-    rr::{
-        Name, RData, Record, RecordType,
-        rdata::{A, AAAA, PTR},
-    },
+use super::{
+    proxy::{NameId, Owner, ProxyPool},
+    wire::{Composer, INTERNET, Query, Style, code, kind},
 };
+use crate::resource::ResourceTable;
 use model::{DomainName, IpStack, ResourceId};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -18,174 +14,201 @@ const TTL: u32 = 1;
 /// A name whose absence tells Firefox to leave DNS to the system.
 const CANARY: &str = "use-application-dns.net";
 
-/// Bytes of a DNS header.
-const HEADER: usize = 12;
-
 /// What becomes of a query.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// This answer, without any resource.
-    Answer(Vec<u8>),
-    /// This answer; the name of a resource was asked for.
-    Resource {
-        answer: Vec<u8>,
-        resource: ResourceId,
-        domain: DomainName,
-    },
+    /// It is answered at once.
+    Answer(LocalAnswer),
+    /// A name server in a site of this resource is to be asked.
+    Site(ResourceId),
     /// The server behind the sentinel is to be asked.
     Forward,
 }
 
-pub(crate) fn decide(query: &Message, pool: &mut ProxyPool, resources: &ResourceTable) -> Decision {
-    let Some(question) = query.queries.first() else {
-        return Decision::Forward;
-    };
-    let name = question.name();
-    let Ok(domain) = name.to_ascii().parse::<DomainName>() else {
-        return Decision::Forward;
-    };
-    // Rows 2 to 7 of the table, in its order.
-    if domain.as_str() == CANARY {
-        return Decision::Answer(respond(query, ResponseCode::NXDomain, vec![]));
+/// An answer of our own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LocalAnswer {
+    pub(crate) code: u16,
+    pub(crate) content: Content,
+    /// The name of a resource that was asked for.
+    pub(crate) intercepted: Option<(ResourceId, NameId)>,
+}
+
+/// The records of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    Nothing,
+    /// All IPv4 addresses of a name.
+    V4(NameId),
+    /// All IPv6 addresses of a name.
+    V6(NameId),
+    /// The name itself.
+    Pointer(NameId),
+}
+
+impl LocalAnswer {
+    /// An answer without records.
+    pub(crate) fn only(code: u16) -> Self {
+        Self {
+            code,
+            content: Content::Nothing,
+            intercepted: None,
+        }
     }
-    match question.query_type() {
-        RecordType::PTR => answer_reverse(query, name, &domain, pool),
-        kind @ (RecordType::A | RecordType::AAAA | RecordType::HTTPS) => {
-            let Some((resource, stack)) = resources.by_name(&domain) else {
-                return Decision::Forward;
-            };
-            let Some(records) = addresses(name, (kind, stack), &domain, pool) else {
-                return Decision::Answer(respond(query, ResponseCode::ServFail, vec![]));
-            };
-            let answer = respond(query, ResponseCode::NoError, records);
-            Decision::Resource {
-                answer,
-                resource,
-                domain,
+
+    fn records(content: Content) -> Self {
+        Self {
+            content,
+            ..Self::only(code::NO_ERROR)
+        }
+    }
+}
+
+/// Rows 2 to 7 of the table, for a name in lower case without the final dot.
+pub(crate) fn decide(
+    query: &Query<'_>,
+    name: &str,
+    pool: &mut ProxyPool,
+    resources: &ResourceTable,
+) -> Decision {
+    if !query.is_standard() || query.class() != INTERNET {
+        return Decision::Forward;
+    }
+    if name == CANARY {
+        return Decision::Answer(LocalAnswer::only(code::NAME_ERROR));
+    }
+    match query.kind() {
+        kind::PTR => match reversed_address(name).and_then(|address| pool.find_address(address)) {
+            Some(id) => Decision::Answer(LocalAnswer::records(Content::Pointer(id))),
+            None => Decision::Forward,
+        },
+        kind @ (kind::A | kind::AAAA | kind::HTTPS | kind::SRV | kind::TXT) => {
+            let (known, owner) = owner(name, pool, resources);
+            match (kind, owner) {
+                (_, None) => Decision::Forward,
+                (kind::SRV | kind::TXT, Some((resource, _))) => Decision::Site(resource),
+                (_, Some(owner)) => {
+                    let name = (name, known);
+                    Decision::Answer(answer_name(kind, name, owner, pool))
+                }
             }
         }
         _ => Decision::Forward,
     }
 }
 
-/// The reply "server failure" to a raw query.
-pub(crate) fn server_failure(query: &[u8]) -> Vec<u8> {
-    const SERVER_FAILURE: u8 = 2;
-    let mut reply = question_only(query);
-    if let Some(header) = reply.first_chunk_mut::<HEADER>() {
-        header[2] |= 0x80;
-        header[3] = 0x80 | SERVER_FAILURE;
+/// The name in the pool, and the resource that it belongs to.
+fn owner(name: &str, pool: &mut ProxyPool, resources: &ResourceTable) -> (Option<NameId>, Owner) {
+    match pool.find(name) {
+        Some(id) => (Some(id), pool.owner(id, resources)),
+        None => (None, resources.by_name(name)),
     }
-    reply
 }
 
-/// A raw response without its records that tells the asker to come again over TCP.
-pub(crate) fn truncated(response: &[u8]) -> Vec<u8> {
-    let mut reply = question_only(response);
-    if let Some(header) = reply.first_chunk_mut::<HEADER>() {
-        header[2] |= 0x02;
+/// The answer to a question for addresses of a resource's name, or for how to use them.
+fn answer_name(
+    kind: u16,
+    (name, known): (&str, Option<NameId>),
+    (resource, stack): (ResourceId, IpStack),
+    pool: &mut ProxyPool,
+) -> LocalAnswer {
+    if kind == kind::HTTPS {
+        let intercepted = known.map(|id| (resource, id));
+        return LocalAnswer {
+            intercepted,
+            ..LocalAnswer::only(code::NO_ERROR)
+        };
     }
-    reply
+    let id = known.or_else(|| pool.assign(&name.parse::<DomainName>().ok()?));
+    let Some(id) = id else {
+        tracing::warn!("No proxy address is left for another name");
+        return LocalAnswer::only(code::SERVER_FAILURE);
+    };
+    let content = match kind {
+        kind::A if stack.has_v4() => Content::V4(id),
+        kind::AAAA if stack.has_v6() => Content::V6(id),
+        _ => Content::Nothing,
+    };
+    LocalAnswer {
+        intercepted: Some((resource, id)),
+        ..LocalAnswer::records(content)
+    }
 }
 
-/// The bytes of the only question of a raw message, if it is well-formed.
-pub(crate) fn question(message: &[u8]) -> Option<&[u8]> {
-    let header: &[u8; HEADER] = message.first_chunk()?;
-    if header[4..6] != [0, 1] {
-        return None;
+/// Writes an answer.
+pub(crate) fn compose(
+    out: &mut Vec<u8>,
+    query: &Query<'_>,
+    style: Style,
+    answer: &LocalAnswer,
+    pool: &ProxyPool,
+) {
+    // RFC 6891 section 6.1.3: nobody knows what later versions ask for.
+    if query.options().is_some_and(|options| options.version != 0) {
+        return Composer::new(out, query, style, code::BAD_VERSION).finish(query);
     }
-    let mut at = HEADER;
-    loop {
-        let length = usize::from(*message.get(at)?);
-        at += 1;
-        match length {
-            0 => return message.get(HEADER..at + 4),
-            1..=63 => at += length,
-            _ => return None,
+    let mut composer = Composer::new(out, query, style, answer.code);
+    match answer.content {
+        Content::Nothing => {}
+        Content::V4(id) => {
+            for address in pool.name(id).into_iter().flat_map(|name| name.v4) {
+                composer.record(kind::A, TTL, &address.octets());
+            }
+        }
+        Content::V6(id) => {
+            for address in pool.name(id).into_iter().flat_map(|name| name.v6) {
+                composer.record(kind::AAAA, TTL, &address.octets());
+            }
+        }
+        Content::Pointer(id) => {
+            if let Some(name) = pool.name(id) {
+                composer.record(kind::PTR, TTL, &encoded(name.domain.as_str()));
+            }
         }
     }
+    composer.finish(query);
 }
 
-fn question_only(message: &[u8]) -> Vec<u8> {
-    let question = question(message).unwrap_or_default();
-    let mut reply = message.get(..HEADER).unwrap_or_default().to_vec();
-    if let Some(header) = reply.first_chunk_mut::<HEADER>() {
-        header[4..].fill(0);
-        header[5] = u8::from(!question.is_empty());
+/// A name as it stands in messages.
+fn encoded(name: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(name.len() + 2);
+    for label in name.split('.') {
+        bytes.push(u8::try_from(label.len()).unwrap_or(0));
+        bytes.extend_from_slice(label.as_bytes());
     }
-    reply.extend_from_slice(question);
-    reply
-}
-
-/// Proxy addresses of one family; none if the pool is exhausted.
-fn addresses(
-    name: &Name,
-    (kind, stack): (RecordType, IpStack),
-    domain: &DomainName,
-    pool: &mut ProxyPool,
-) -> Option<Vec<Record>> {
-    let assigned = pool.assign(domain)?;
-    let record = |data| Record::from_rdata(name.clone(), TTL, data);
-    Some(match kind {
-        RecordType::A if stack.has_v4() => assigned
-            .v4
-            .iter()
-            .map(|&address| record(RData::A(A(address))))
-            .collect(),
-        RecordType::AAAA if stack.has_v6() => assigned
-            .v6
-            .iter()
-            .map(|&address| record(RData::AAAA(AAAA(address))))
-            .collect(),
-        _ => vec![],
-    })
-}
-
-fn answer_reverse(
-    query: &Message,
-    name: &Name,
-    reverse: &DomainName,
-    pool: &ProxyPool,
-) -> Decision {
-    let domain = reversed_address(reverse.as_str()).and_then(|address| pool.name_of(address));
-    let target = domain.and_then(|domain| Name::from_ascii(format!("{domain}.")).ok());
-    let Some(target) = target else {
-        return Decision::Forward;
-    };
-    let record = Record::from_rdata(name.clone(), TTL, RData::PTR(PTR(target)));
-    Decision::Answer(respond(query, ResponseCode::NoError, vec![record]))
+    bytes.push(0);
+    bytes
 }
 
 /// The address behind a name below `in-addr.arpa` or `ip6.arpa`.
 pub(super) fn reversed_address(name: &str) -> Option<IpAddr> {
     if let Some(octets) = name.strip_suffix(".in-addr.arpa") {
-        let octets: Vec<u8> = octets
-            .rsplit('.')
-            .map(|octet| octet.parse().ok())
-            .collect::<Option<_>>()?;
-        let octets: [u8; 4] = octets.try_into().ok()?;
-        return Some(Ipv4Addr::from(octets).into());
+        let mut address = [0; 4];
+        let mut labels = octets.rsplit('.');
+        for octet in &mut address {
+            *octet = decimal(labels.next()?)?;
+        }
+        return labels
+            .next()
+            .is_none()
+            .then(|| Ipv4Addr::from(address).into());
     }
     let nibbles = name.strip_suffix(".ip6.arpa")?;
     let mut address = 0_u128;
     let mut count = 0;
     for nibble in nibbles.rsplit('.') {
-        if nibble.len() != 1 {
+        let &[digit] = nibble.as_bytes() else {
             return None;
-        }
-        address = address << 4 | u128::from(u8::from_str_radix(nibble, 16).ok()?);
+        };
+        address = address << 4 | u128::from(char::from(digit).to_digit(16)?);
         count += 1;
     }
     (count == 32).then(|| Ipv6Addr::from(address).into())
 }
 
-fn respond(query: &Message, code: ResponseCode, answers: Vec<Record>) -> Vec<u8> {
-    let mut metadata = Metadata::response_from_request(&query.metadata);
-    metadata.recursion_available = true;
-    metadata.response_code = code;
-    let mut response = Message::response(query.metadata.id, query.metadata.op_code);
-    response.metadata = metadata;
-    response.queries.clone_from(&query.queries);
-    response.answers = answers;
-    response.to_vec().unwrap_or_default()
+/// An octet as it is written: no sign, no leading zero.
+fn decimal(text: &str) -> Option<u8> {
+    let is_plain =
+        text.bytes().all(|c| c.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    is_plain.then(|| text.parse().ok())?
 }

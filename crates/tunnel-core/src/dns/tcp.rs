@@ -1,37 +1,33 @@
 //! DNS over TCP at the sentinel addresses, on a user-space TCP stack. spec: data-plane 12.2
 //!
 //! Sockets come and go with connections: a listening one is made when a SYN arrives, so that an
-//! idle client spends no memory on buffers.
+//! idle client spends no memory on buffers. Queries of one connection are answered in the order in
+//! which their answers are known, RFC 7766 section 6.2.1.1.
 
+use super::{PORT, frames::Frames, stack::Stack};
 use ip_packet::{IpPacket, Transport};
 use model::SeedTree;
-use rand_core::Rng as _;
-use smoltcp::{
-    iface::{Config, Interface, SocketHandle, SocketSet},
-    phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken},
-    socket::tcp::{Socket, SocketBuffer, State},
-    wire::{HardwareAddress, IpAddress, IpCidr, IpEndpoint},
-};
+use smoltcp::{iface::SocketHandle, socket::tcp::State};
 use std::{
-    collections::{BTreeMap, VecDeque},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
-
-/// Port of DNS.
-const PORT: u16 = 53;
 
 /// Connections at a time to one sentinel.
 const MAX_CONNECTIONS: usize = 10;
 
-/// Receive and send buffer of one connection, in bytes.
-const SOCKET_BUFFER: usize = 16 * 1024;
+/// Queries of one connection that wait for answers, beyond which no more are read.
+const MAX_IN_FLIGHT: usize = 64;
 
-/// Unsent answers of one connection, in bytes, beyond which its queries are no longer read.
+/// Unsent answers of one connection, in bytes, beyond which no more queries are read.
 const MAX_UNSENT: usize = 256 * 1024;
 
-/// A silent connection ends after this time.
-const IDLE_TIMEOUT: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(120);
+/// A connection that nobody uses is closed after this time, RFC 7766 section 6.2.3.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A connection whose other end takes nothing ends after this time.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One TCP connection to the stub resolver; numbers are never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,41 +36,40 @@ pub(crate) struct Connection(u64);
 struct Stream {
     handle: SocketHandle,
     sentinel: IpAddr,
-    remote: Option<IpEndpoint>,
-    received: Vec<u8>,
-    unsent: VecDeque<u8>,
+    remote: SocketAddr,
+    frames: Frames,
+    /// Queries that were handed out and not answered yet.
+    in_flight: usize,
+    /// When bytes moved the last time.
     used_at: Instant,
+    is_closing: bool,
 }
 
 /// All connections to all sentinels.
 pub(crate) struct TcpServer {
-    interface: Interface,
-    device: Queues,
-    sockets: SocketSet<'static>,
+    stack: Stack,
     streams: BTreeMap<Connection, Stream>,
-    queries: VecDeque<(Connection, IpAddr, Vec<u8>)>,
     next: u64,
-    start: Instant,
     deadline: Option<Instant>,
 }
 
 impl TcpServer {
     pub(crate) fn new(seed: &SeedTree, now: Instant) -> Self {
-        let mut device = Queues::default();
-        let mut config = Config::new(HardwareAddress::Ip);
-        config.random_seed = seed.stream("sequence numbers of DNS over TCP").next_u64();
-        let mut interface = Interface::new(config, &mut device, smoltcp::time::Instant::ZERO);
-        own_every_address(&mut interface);
+        let mut rng = seed.stream("sequence numbers of DNS over TCP");
         Self {
-            interface,
-            device,
-            sockets: SocketSet::new(vec![]),
+            stack: Stack::new(&mut rng, now),
             streams: BTreeMap::new(),
-            queries: VecDeque::new(),
             next: 0,
-            start: now,
             deadline: None,
         }
+    }
+
+    /// Whether a segment belongs to a connection that exists.
+    pub(crate) fn knows(&self, packet: &IpPacket<&[u8]>) -> bool {
+        let remote = remote(packet);
+        let sentinel = packet.destination();
+        let mut streams = self.streams.values();
+        streams.any(|s| s.sentinel == sentinel && Some(s.remote) == remote)
     }
 
     /// A TCP segment to port 53 of a sentinel.
@@ -82,38 +77,35 @@ impl TcpServer {
         if packet.tcp_syn_sequence().is_some() {
             self.listen(packet, now);
         }
-        self.device.received.push_back(packet.bytes().to_vec());
+        self.stack.receive(packet);
     }
 
-    /// Moves segments and bytes, reads queries, drops what has ended.
+    /// Moves segments and bytes, and drops connections that have ended.
     pub(crate) fn poll(&mut self, now: Instant) {
-        let at = self.time(now);
-        self.interface.poll(at, &mut self.device, &mut self.sockets);
-        let mut ended = vec![];
-        for (&connection, stream) in &mut self.streams {
-            let socket = self.sockets.get_mut::<Socket<'_>>(stream.handle);
-            stream.remote = stream.remote.or(socket.remote_endpoint());
-            stream.send(socket);
-            if stream.receive(socket) {
-                stream.used_at = now;
+        self.stack.poll(now);
+        let stack = &mut self.stack;
+        self.streams.retain(|_, stream| {
+            let lives = stream.advance(stack, now);
+            if !lives {
+                stack.remove(stream.handle);
             }
-            while let Some(message) = stream.next_message() {
-                self.queries
-                    .push_back((connection, stream.sentinel, message));
+            lives
+        });
+        self.stack.poll(now);
+        let timers = self.streams.values().map(Stream::deadline);
+        self.deadline = timers.chain(self.stack.deadline(now)).min();
+    }
+
+    /// A query with the connection and the sentinel it came to; each must be answered once.
+    pub(crate) fn next_query(&mut self) -> Option<(Connection, IpAddr, Vec<u8>)> {
+        self.streams.iter_mut().find_map(|(&connection, stream)| {
+            if !stream.may_ask() {
+                return None;
             }
-            if socket.state() == State::CloseWait && stream.unsent.is_empty() {
-                socket.close();
-            }
-            if socket.state() == State::Closed {
-                ended.push(connection);
-            }
-        }
-        for connection in ended {
-            self.forget(connection);
-        }
-        self.interface.poll(at, &mut self.device, &mut self.sockets);
-        let next = self.interface.poll_at(at, &self.sockets);
-        self.deadline = next.map(|at| self.start + Duration::from_micros(micros(at)));
+            let message = stream.frames.next()?;
+            stream.in_flight += 1;
+            Some((connection, stream.sentinel, message))
+        })
     }
 
     /// Answers a query; the connection may be gone.
@@ -121,40 +113,30 @@ impl TcpServer {
         let Some(stream) = self.streams.get_mut(&connection) else {
             return;
         };
-        let Ok(length) = u16::try_from(message.len()) else {
-            return;
-        };
-        stream.unsent.extend(length.to_be_bytes());
-        stream.unsent.extend(message);
-        let socket = self.sockets.get_mut::<Socket<'_>>(stream.handle);
-        stream.send(socket);
+        stream.in_flight = stream.in_flight.saturating_sub(1);
+        if !stream.frames.push(message) {
+            self.abort(connection);
+        }
     }
 
     /// Resets a connection.
     pub(crate) fn abort(&mut self, connection: Connection) {
-        if let Some(stream) = self.streams.get_mut(&connection) {
-            self.sockets.get_mut::<Socket<'_>>(stream.handle).abort();
+        if let Some(stream) = self.streams.get(&connection) {
+            self.stack.socket(stream.handle).abort();
         }
     }
 
     /// Resets all connections.
     pub(crate) fn reset(&mut self, now: Instant) {
-        let all: Vec<Connection> = self.streams.keys().copied().collect();
-        for connection in all {
-            self.abort(connection);
+        for stream in self.streams.values() {
+            self.stack.socket(stream.handle).abort();
         }
         self.poll(now);
-        self.queries.clear();
-    }
-
-    /// A query with the connection and the sentinel it came to.
-    pub(crate) fn poll_query(&mut self) -> Option<(Connection, IpAddr, Vec<u8>)> {
-        self.queries.pop_front()
     }
 
     /// A packet for the TUN device.
     pub(crate) fn poll_packet(&mut self) -> Option<Vec<u8>> {
-        self.device.sent.pop_front()
+        self.stack.poll_packet()
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -163,169 +145,102 @@ impl TcpServer {
 
     /// Makes a socket for a connection that is about to begin.
     fn listen(&mut self, packet: &IpPacket<&[u8]>, now: Instant) {
-        let Transport::Tcp { source, .. } = packet.transport() else {
+        let (sentinel, Some(remote)) = (packet.destination(), remote(packet)) else {
             return;
         };
-        let sentinel = packet.destination();
-        let remote = IpEndpoint::new(packet.source().into(), source);
-        let same = |stream: &&Stream| stream.sentinel == sentinel;
-        if self
-            .streams
-            .values()
-            .any(|s| same(&s) && s.remote.is_none_or(|r| r == remote))
-        {
+        if !self.make_room(sentinel, remote, now) {
             return;
         }
-        if self.streams.values().filter(same).count() >= MAX_CONNECTIONS {
-            // The connection that was silent for the longest time gives way.
-            let oldest = self.streams.iter().filter(|(_, s)| s.sentinel == sentinel);
-            let oldest = oldest
-                .min_by_key(|(_, stream)| stream.used_at)
-                .map(|(&c, _)| c);
-            if let Some(connection) = oldest {
-                self.abort(connection);
-                self.poll(now);
-            }
-        }
-        let buffer = || SocketBuffer::new(vec![0; SOCKET_BUFFER]);
-        let mut socket = Socket::new(buffer(), buffer());
-        socket.set_timeout(Some(IDLE_TIMEOUT));
-        socket.set_nagle_enabled(false);
-        socket.set_ack_delay(None);
-        if socket.listen((IpAddress::from(sentinel), PORT)).is_err() {
+        let at = SocketAddr::new(sentinel, PORT);
+        let Some(handle) = self.stack.listen(at, STALL_TIMEOUT) else {
             return;
-        }
-        let handle = self.sockets.add(socket);
-        let connection = Connection(self.next);
-        self.next += 1;
-        let (received, unsent) = (vec![], VecDeque::new());
+        };
         let stream = Stream {
             handle,
             sentinel,
-            remote: None,
-            received,
-            unsent,
+            remote,
+            frames: Frames::default(),
+            in_flight: 0,
             used_at: now,
+            is_closing: false,
         };
-        self.streams.insert(connection, stream);
+        self.streams.insert(Connection(self.next), stream);
+        self.next += 1;
     }
 
-    fn forget(&mut self, connection: Connection) {
-        if let Some(stream) = self.streams.remove(&connection) {
-            self.sockets.remove(stream.handle);
+    /// Whether another connection may begin: the one that was idle for the longest time gives
+    /// way to it.
+    fn make_room(&mut self, sentinel: IpAddr, remote: SocketAddr, now: Instant) -> bool {
+        let of_sentinel = |(_, stream): &(&Connection, &Stream)| stream.sentinel == sentinel;
+        let mut streams = self.streams.iter().filter(of_sentinel);
+        if let Some((&connection, stream)) = streams.find(|(_, s)| s.remote == remote) {
+            // The port is used anew: what is left of the old connection is in the way.
+            if self.stack.socket(stream.handle).state() != State::TimeWait {
+                return false;
+            }
+            self.abort(connection);
+            self.poll(now);
         }
-    }
-
-    fn time(&self, now: Instant) -> smoltcp::time::Instant {
-        let elapsed = now.saturating_duration_since(self.start);
-        smoltcp::time::Instant::from_micros(i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX))
+        let streams = self.streams.iter().filter(of_sentinel);
+        if streams.clone().count() < MAX_CONNECTIONS {
+            return true;
+        }
+        let idle = streams.filter(|(_, stream)| stream.is_idle());
+        let Some((&connection, _)) = idle.min_by_key(|(_, stream)| stream.used_at) else {
+            return false;
+        };
+        self.abort(connection);
+        self.poll(now);
+        true
     }
 }
 
 impl Stream {
-    /// Hands answers to the socket, as many as fit.
-    fn send(&mut self, socket: &mut Socket<'_>) {
-        while !self.unsent.is_empty() && socket.can_send() {
-            let (head, _) = self.unsent.as_slices();
-            let Ok(count) = socket.send_slice(head) else {
-                break;
-            };
-            self.unsent.drain(..count);
+    /// Moves bytes; says whether the connection goes on.
+    fn advance(&mut self, stack: &mut Stack, now: Instant) -> bool {
+        let socket = stack.socket(self.handle);
+        let sent = self.frames.send(socket);
+        let received = self.is_read() && self.frames.receive(socket);
+        if sent || received {
+            self.used_at = now;
+        }
+        let unused = now.saturating_duration_since(self.used_at);
+        // The other end has nothing more to ask and got everything, or nobody says anything.
+        let is_done = socket.state() == State::CloseWait && !self.frames.has_message();
+        if self.is_idle() && (is_done || unused >= IDLE_TIMEOUT) {
+            socket.close();
+            self.is_closing = true;
+        }
+        if unused >= STALL_TIMEOUT {
+            socket.abort();
+        }
+        socket.state() != State::Closed
+    }
+
+    /// Whether more may be read: a program that takes no answers is not read from.
+    fn is_read(&self) -> bool {
+        self.in_flight < MAX_IN_FLIGHT && self.frames.unsent() < MAX_UNSENT
+    }
+
+    fn may_ask(&self) -> bool {
+        self.is_read() && !self.is_closing
+    }
+
+    fn is_idle(&self) -> bool {
+        self.in_flight == 0 && self.frames.unsent() == 0
+    }
+
+    fn deadline(&self) -> Instant {
+        match self.is_idle() && !self.is_closing {
+            true => self.used_at + IDLE_TIMEOUT,
+            false => self.used_at + STALL_TIMEOUT,
         }
     }
-
-    /// Takes bytes from the socket; says whether there were any.
-    fn receive(&mut self, socket: &mut Socket<'_>) -> bool {
-        let mut any = false;
-        while self.unsent.len() < MAX_UNSENT && socket.can_recv() {
-            let taken = socket.recv(|bytes| {
-                self.received.extend_from_slice(bytes);
-                (bytes.len(), bytes.len())
-            });
-            any |= taken.is_ok_and(|count| count > 0);
-            if self.received.len() > usize::from(u16::MAX) + 2 {
-                break;
-            }
-        }
-        any
-    }
-
-    /// The next whole message, RFC 1035 section 4.2.2.
-    fn next_message(&mut self) -> Option<Vec<u8>> {
-        let prefix: [u8; 2] = *self.received.first_chunk()?;
-        let end = usize::from(u16::from_be_bytes(prefix)) + 2;
-        let message = self.received.get(2..end)?.to_vec();
-        self.received.drain(..end);
-        Some(message)
-    }
 }
 
-/// Every sentinel is ours: any destination counts when the route leads to ourselves.
-fn own_every_address(interface: &mut Interface) {
-    let (v4, v6) = (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST);
-    interface.set_any_ip(true);
-    let mut fits = true;
-    interface.update_ip_addrs(|addresses| {
-        fits &= addresses.push(IpCidr::new(IpAddress::Ipv4(v4), 32)).is_ok();
-        fits &= addresses
-            .push(IpCidr::new(IpAddress::Ipv6(v6), 128))
-            .is_ok();
-    });
-    fits &= interface.routes_mut().add_default_ipv4_route(v4).is_ok();
-    fits &= interface.routes_mut().add_default_ipv6_route(v6).is_ok();
-    debug_assert!(
-        fits,
-        "the library has room for two addresses and two routes"
-    );
-}
-
-fn micros(at: smoltcp::time::Instant) -> u64 {
-    u64::try_from(at.total_micros()).unwrap_or(0)
-}
-
-/// The network device of the stack: two queues.
-#[derive(Default)]
-struct Queues {
-    received: VecDeque<Vec<u8>>,
-    sent: VecDeque<Vec<u8>>,
-}
-
-struct Received(Vec<u8>);
-
-struct Sender<'a>(&'a mut VecDeque<Vec<u8>>);
-
-impl Device for Queues {
-    type RxToken<'a> = Received;
-    type TxToken<'a> = Sender<'a>;
-
-    fn receive(&mut self, _: smoltcp::time::Instant) -> Option<(Received, Sender<'_>)> {
-        let packet = self.received.pop_front()?;
-        Some((Received(packet), Sender(&mut self.sent)))
-    }
-
-    fn transmit(&mut self, _: smoltcp::time::Instant) -> Option<Sender<'_>> {
-        Some(Sender(&mut self.sent))
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ip;
-        capabilities.max_transmission_unit = model::ranges::MTU;
-        capabilities
-    }
-}
-
-impl RxToken for Received {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(&self.0)
-    }
-}
-
-impl TxToken for Sender<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {
-        let mut packet = vec![0; length];
-        let result = f(&mut packet);
-        self.0.push_back(packet);
-        result
+fn remote(packet: &IpPacket<&[u8]>) -> Option<SocketAddr> {
+    match packet.transport() {
+        Transport::Tcp { source, .. } => Some(SocketAddr::new(packet.source(), source)),
+        _ => None,
     }
 }

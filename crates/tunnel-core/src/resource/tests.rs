@@ -58,7 +58,7 @@ fn by_address(table: &ResourceTable, address: &str) -> Option<ResourceId> {
 }
 
 fn by_name(table: &ResourceTable, name: &str) -> Option<ResourceId> {
-    table.by_name(&name.parse().unwrap()).map(|(id, _)| id)
+    table.by_name(name).map(|(id, _)| id)
 }
 
 #[test]
@@ -125,11 +125,7 @@ fn the_stack_belongs_to_the_resource() {
         dns(1, "a.test", IpStack::Ipv4Only),
         dns(2, "*.test", IpStack::Ipv6Only),
     ]);
-    let stack = |name: &str| {
-        table
-            .by_name(&name.parse().unwrap())
-            .map(|(_, stack)| stack)
-    };
+    let stack = |name: &str| table.by_name(name).map(|(_, stack)| stack);
     assert_eq!(stack("a.test"), Some(IpStack::Ipv4Only));
     assert_eq!(stack("b.test"), Some(IpStack::Ipv6Only));
 }

@@ -12,27 +12,32 @@ use std::{collections::BTreeSet, time::Instant};
 impl Tunnel {
     /// News from the portal.
     pub fn handle_portal(&mut self, update: PortalUpdate, now: Instant) {
+        self.apply(update, now);
+        self.follow_dns(now);
+    }
+
+    fn apply(&mut self, update: PortalUpdate, now: Instant) {
         match update {
             PortalUpdate::Init {
                 interface,
                 resources,
                 relays,
             } => {
-                self.set_interface(interface);
-                self.replace_resources(resources);
+                self.set_interface(interface, now);
+                self.replace_resources(resources, now);
                 self.connectivity.update_relays(&[], relays, now);
                 self.update_plan();
             }
             PortalUpdate::Interface(interface) => {
-                self.set_interface(interface);
+                self.set_interface(interface, now);
                 self.update_plan();
             }
             PortalUpdate::Resource(resource) => {
-                self.insert(resource);
+                self.insert(resource, now);
                 self.resources_changed();
             }
             PortalUpdate::ResourceRemoved(id) => {
-                self.revoke(id);
+                self.revoke(id, now);
                 self.resources.remove(id);
                 self.resources_changed();
             }
@@ -49,6 +54,8 @@ impl Tunnel {
                     self.outputs
                         .push_back(Output::Event(Event::ResourcesChanged));
                 }
+                let (dns, around) = self.dns(now);
+                dns.handle_refused(resource, around);
             }
             PortalUpdate::CandidatesAdded {
                 gateway,
@@ -71,36 +78,43 @@ impl Tunnel {
         }
     }
 
-    fn set_interface(&mut self, interface: Interface) {
-        self.dns
-            .set_portal_resolvers(interface.upstream_dns.clone());
+    fn set_interface(&mut self, interface: Interface, now: Instant) {
+        let (dns, around) = self.dns(now);
+        dns.set_interface(&interface, around);
         self.interface = Some(interface);
     }
 
     /// The list after a join: what is missing is gone. spec: data-plane 10.2
-    fn replace_resources(&mut self, resources: Vec<Resource>) {
+    fn replace_resources(&mut self, resources: Vec<Resource>, now: Instant) {
         let listed: BTreeSet<ResourceId> = resources.iter().map(Resource::id).collect();
         for id in self.resources.missing_from(&listed) {
-            self.revoke(id);
+            self.revoke(id, now);
             self.resources.remove(id);
         }
         for resource in resources {
-            self.insert(resource);
+            self.insert(resource, now);
         }
         self.resources_changed();
     }
 
-    fn insert(&mut self, resource: Resource) {
+    fn insert(&mut self, resource: Resource, now: Instant) {
         let id = resource.id();
         match self.resources.insert(resource) {
-            Ok(Insertion::Replaced) => self.revoke(id),
+            Ok(Insertion::Replaced) => self.revoke(id, now),
             Ok(Insertion::Added | Insertion::Updated) => {}
             Err(fault) => tracing::warn!(resource = %id, %fault, "Ignoring a resource's pattern"),
         }
     }
 
+    /// Voids what was known of a resource, and fails what waited for it.
+    fn revoke(&mut self, id: ResourceId, now: Instant) {
+        self.void(id);
+        let (dns, around) = self.dns(now);
+        dns.handle_refused(id, around);
+    }
+
     /// Voids what was known of a resource: authorization, translation, allowed addresses.
-    pub(super) fn revoke(&mut self, id: ResourceId) {
+    pub(super) fn void(&mut self, id: ResourceId) {
         self.authorizations.cancel(id);
         self.nat.remove_resource(id);
         self.gateways.forbid(id);
@@ -155,6 +169,8 @@ impl Tunnel {
         self.hops.clear();
         self.announce_names(gateway, resource, now);
         self.replay(waiting.into_packets(), now);
+        let (dns, around) = self.dns(now);
+        dns.handle_authorized(resource, around);
     }
 
     /// Lets a gateway send from the networks of a resource. spec: data-plane 9.2

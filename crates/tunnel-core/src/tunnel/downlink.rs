@@ -50,6 +50,11 @@ impl Tunnel {
         if !gateway.may_send_from(packet.source()) {
             return Err(DropReason::UnexpectedSource);
         }
+        let (dns, around) = self.dns(now);
+        if dns.handle_inside(&packet, around) {
+            self.follow_dns(now);
+            return Ok(Received::Consumed);
+        }
         Ok(Received::Deliver(bytes.len()))
     }
 

@@ -32,11 +32,14 @@ impl Tunnel {
             return self.encrypt(peer, bytes, now);
         }
         if destination.is_multicast() {
-            return Err(DropReason::Multicast);
+            self.dns.handle_multicast(&packet, &self.resources)?;
+            self.follow_dns(now);
+            return Ok(());
         }
         if ranges::is_sentinel(destination) {
-            self.dns.handle_packet(&packet, &self.resources, now)?;
-            self.refresh_intercepted(now);
+            let (dns, around) = self.dns(now);
+            dns.handle_packet(&packet, around)?;
+            self.follow_dns(now);
             return Ok(());
         }
         if ranges::is_tunnel(destination) {
@@ -86,7 +89,7 @@ impl Tunnel {
                 .ok_or(DropReason::UnknownProxy)?;
             let resource = self
                 .resources
-                .by_name(domain)
+                .by_name(domain.as_str())
                 .ok_or(DropReason::NoResource)?;
             (resource.0, Some(domain.clone()))
         } else {
@@ -94,7 +97,7 @@ impl Tunnel {
             (resource.ok_or(DropReason::NoResource)?, None)
         };
         let Some(gateway) = self.resources.gateway_of(resource) else {
-            return self.request(resource, packet, now);
+            return self.request(resource, Some(packet), now);
         };
         if let Some(domain) = domain {
             let key = NatKey {
@@ -118,11 +121,11 @@ impl Tunnel {
         self.encrypt(gateway.into(), packet.bytes(), now)
     }
 
-    /// Keeps the packet and asks the portal for access, if that is due.
+    /// Keeps the packet, if there is one, and asks the portal for access, if that is due.
     fn request(
         &mut self,
         resource: ResourceId,
-        packet: &IpPacket<&[u8]>,
+        packet: Option<&IpPacket<&[u8]>>,
         now: Instant,
     ) -> Result<(), DropReason> {
         match self.authorizations.want(resource, packet, now) {
@@ -159,25 +162,43 @@ impl Tunnel {
         }
     }
 
+    /// Does what the stub resolver wants done inside the tunnel.
+    pub(super) fn follow_dns(&mut self, now: Instant) {
+        self.refresh_intercepted(now);
+        while let Some(resource) = self.dns.poll_wanted() {
+            if let Err(reason) = self.request(resource, None, now) {
+                self.dropped(reason);
+                let (dns, around) = self.dns(now);
+                dns.handle_refused(resource, around);
+            }
+        }
+        while let Some(packet) = self.dns.poll_inside() {
+            if let Err(reason) = self.send_up(&packet, now) {
+                self.dropped(reason);
+            }
+        }
+    }
+
     /// Names of resources were asked for: their gateways resolve them anew.
-    pub(super) fn refresh_intercepted(&mut self, now: Instant) {
-        while let Some((resource, domain)) = self.dns.poll_intercepted() {
+    fn refresh_intercepted(&mut self, now: Instant) {
+        while let Some((resource, name)) = self.dns.poll_intercepted() {
             let Some(gateway) = self.resources.gateway_of(resource) else {
                 continue;
             };
-            if let Some(name) = self.dns.proxied(&domain) {
-                let v4 = name.v4.into_iter().map(IpAddr::V4);
-                for address in v4.chain(name.v6.into_iter().map(IpAddr::V6)) {
-                    self.hops.forget(address);
-                }
-            }
+            let Some(name) = self.dns.name(name) else {
+                continue;
+            };
             let key = NatKey {
                 gateway,
                 resource,
-                domain,
+                domain: name.domain.clone(),
             };
             self.nat.recreate(&key);
             if self.nat.update(&key, now) == Tell::Now {
+                // Packets to them have to pass the gate again.
+                for address in name.addresses() {
+                    self.hops.forget(address);
+                }
                 self.tell(&key, now);
             }
         }
@@ -192,7 +213,7 @@ impl Tunnel {
     ) {
         let covered = |name: &&DomainName| {
             self.resources
-                .by_name(name)
+                .by_name(name.as_str())
                 .is_some_and(|(id, _)| id == resource)
         };
         let names: Vec<DomainName> = self.dns.names().filter(covered).cloned().collect();

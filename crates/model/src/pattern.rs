@@ -1,11 +1,11 @@
 //! The patterns of DNS resources: what they match and which of them is the more specific.
 //! spec: data-plane 12.3
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, str::FromStr};
 
 /// Why a text is not a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum PatternFault {
+pub enum PatternFault {
     /// A label is empty, or longer than a name may be.
     #[error("a label is empty or too long")]
     Label,
@@ -14,15 +14,23 @@ pub(crate) enum PatternFault {
     Wildcard,
 }
 
-/// One pattern, in lower case.
+/// Names of a DNS resource, in lower case without the final dot.
+///
+/// `?` stands for one character, `*` for any run of characters within a label, `**` for any
+/// number of whole labels; a leading `*.` covers the bare parent, too.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Pattern {
+pub struct Pattern {
     text: String,
     has_wildcard: bool,
 }
 
 impl Pattern {
-    pub(crate) fn parse(text: &str) -> Result<Self, PatternFault> {
+    /// Reads a pattern; case and a final dot do not matter.
+    ///
+    /// # Errors
+    ///
+    /// Labels have 1 to 63 characters and at most 253 in all, and `**` stands alone in its label.
+    pub fn parse(text: &str) -> Result<Self, PatternFault> {
         let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
         if text.len() > 253 {
             return Err(PatternFault::Label);
@@ -39,17 +47,27 @@ impl Pattern {
         Ok(Self { text, has_wildcard })
     }
 
-    pub(crate) fn as_str(&self) -> &str {
+    /// The pattern as text.
+    pub fn as_str(&self) -> &str {
         &self.text
     }
 
     /// Whether it matches more than its own text.
-    pub(crate) fn has_wildcard(&self) -> bool {
+    pub fn has_wildcard(&self) -> bool {
         self.has_wildcard
     }
 
+    /// The labels at the end that are the same in every name it covers; empty if there are none.
+    pub fn literal_suffix(&self) -> &str {
+        let Some(wildcard) = self.text.rfind(['*', '?']) else {
+            return &self.text;
+        };
+        let rest = &self.text[wildcard..];
+        rest.split_once('.').map_or("", |(_, suffix)| suffix)
+    }
+
     /// Whether it covers a name, given in lower case without the final dot.
-    pub(crate) fn matches(&self, name: &str) -> bool {
+    pub fn matches(&self, name: &str) -> bool {
         if !self.has_wildcard {
             return self.text == name;
         }
@@ -61,7 +79,7 @@ impl Pattern {
     }
 
     /// Orders the more specific pattern first: the texts are compared from the right.
-    pub(crate) fn by_specificity(&self, other: &Self) -> Ordering {
+    pub fn by_specificity(&self, other: &Self) -> Ordering {
         let mut left = self.text.bytes().rev();
         let mut right = other.text.bytes().rev();
         loop {
@@ -73,6 +91,14 @@ impl Pattern {
                 (Some(a), Some(b)) => return rank(a).cmp(&rank(b)).then(b.cmp(&a)),
             }
         }
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = PatternFault;
+
+    fn from_str(text: &str) -> Result<Self, PatternFault> {
+        Self::parse(text)
     }
 }
 
@@ -237,6 +263,54 @@ mod tests {
         sorted.sort_by(Pattern::by_specificity);
         let sorted: Vec<&str> = sorted.iter().map(Pattern::as_str).collect();
         assert_eq!(sorted, order);
+    }
+
+    #[test]
+    fn specificity_follows_the_table() {
+        use Ordering::{Equal, Greater, Less};
+        for (left, right, expected) in [
+            ("?.test", "*.test", Less),
+            ("a.?", "a.*", Less),
+            ("test", "*test", Less),
+            ("b.test", "b?test", Less),
+            (".test", "?test", Less),
+            ("a.test", "?.test", Less),
+            ("a.test", "*.test", Less),
+            ("b.test", "a.test", Less),
+            ("test", "a.test", Less),
+            ("*.test", "**.test", Less),
+            ("a.*", "a.**", Less),
+            ("*.a.test", "*.test", Less),
+            ("a.test", "A.Test.", Equal),
+            ("*.com", "*ample.com", Greater),
+        ] {
+            let (left, right) = (left.trim_start_matches('.'), right);
+            let (a, b) = (pattern(left), pattern(right));
+            assert_eq!(a.by_specificity(&b), expected, "{left} {right}");
+            assert_eq!(b.by_specificity(&a), expected.reverse(), "{right} {left}");
+        }
+    }
+
+    #[test]
+    fn the_literal_suffix_has_whole_labels() {
+        for (text, suffix) in [
+            ("a.example.com", "a.example.com"),
+            ("*.example.com", "example.com"),
+            ("*ample.com", "com"),
+            ("a.*.b?c.example.com", "example.com"),
+            ("**", ""),
+            ("a.*", ""),
+        ] {
+            assert_eq!(pattern(text).literal_suffix(), suffix, "{text}");
+        }
+    }
+
+    #[test]
+    fn many_wildcards_take_little_time() {
+        let text = format!("{}.x", ["**"; 60].join("."));
+        assert!(!pattern(&text).matches(&["a"; 126].join(".")));
+        let label = format!("{}b.x", "*a".repeat(31));
+        assert!(!pattern(&label).matches(&format!("{}.x", "a".repeat(63))));
     }
 
     #[test]

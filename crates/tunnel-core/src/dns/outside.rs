@@ -1,0 +1,89 @@
+//! Queries that wait for an answer from a server outside the tunnel. spec: data-plane 12.5
+
+use super::pending::{Answer, Pending};
+use crate::event::{DnsFailure, DnsQuery, QueryId};
+use model::SeedTree;
+use rand_chacha::ChaCha20Rng;
+use rand_core::Rng as _;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Queries that wait at a time. spec: data-plane 19
+const MAX_PENDING: usize = 1000;
+
+/// All queries under way outside the tunnel.
+#[derive(Debug)]
+pub(crate) struct Outside {
+    /// With the number that each went out with.
+    pending: BTreeMap<QueryId, (Pending, u16)>,
+    queries: VecDeque<DnsQuery>,
+    next: u64,
+    rng: ChaCha20Rng,
+}
+
+impl Outside {
+    pub(crate) fn new(seed: &SeedTree) -> Self {
+        Self {
+            pending: BTreeMap::new(),
+            queries: VecDeque::new(),
+            next: 0,
+            rng: seed.stream("numbers of DNS queries outside"),
+        }
+    }
+
+    /// Sends a query on its way.
+    ///
+    /// # Errors
+    ///
+    /// Too many wait; the query comes back.
+    pub(crate) fn ask(&mut self, pending: Pending) -> Result<(), Pending> {
+        if self.pending.len() >= MAX_PENDING {
+            return Err(pending);
+        }
+        let number = pending.fixed_number();
+        let number = number.unwrap_or_else(|| random_id(&mut self.rng));
+        let Some(message) = pending.outgoing(number) else {
+            return Err(pending);
+        };
+        let id = QueryId(self.next);
+        self.next += 1;
+        self.queries.push_back(DnsQuery {
+            id,
+            server: pending.server,
+            transport: pending.asker.transport(),
+            message,
+        });
+        self.pending.insert(id, (pending, number));
+        Ok(())
+    }
+
+    /// What became of a query; none if it is unknown.
+    ///
+    /// An answer with another number or another question counts as a failure.
+    pub(crate) fn finish(
+        &mut self,
+        id: QueryId,
+        answer: Result<&[u8], DnsFailure>,
+    ) -> Option<(Pending, Answer)> {
+        let (pending, number) = self.pending.remove(&id)?;
+        let answer = answer.and_then(|answer| {
+            let restored = pending.restore(answer, number);
+            restored.ok_or(DnsFailure::Failed)
+        });
+        Some((pending, answer))
+    }
+
+    pub(crate) fn poll_query(&mut self) -> Option<DnsQuery> {
+        self.queries.pop_front()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.pending.clear();
+        self.queries.clear();
+    }
+}
+
+/// A number that nobody can guess who sees other numbers.
+pub(crate) fn random_id(rng: &mut ChaCha20Rng) -> u16 {
+    let [.., high, low] = rng.next_u32().to_be_bytes();
+    u16::from_be_bytes([high, low])
+}

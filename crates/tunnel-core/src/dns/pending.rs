@@ -1,0 +1,134 @@
+//! Queries that wait for an answer: who asked, and what.
+
+use super::{
+    tcp::Connection,
+    wire::{self, Query, Response, largest_payload},
+};
+use crate::event::{DnsFailure, DnsTransport};
+use std::{collections::HashSet, net::SocketAddr};
+
+/// Who asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// A TCP connection to the stub resolver.
+    Tcp(Connection),
+    /// A UDP socket of a program on this host.
+    Udp {
+        /// The program's socket.
+        from: SocketAddr,
+        /// What it asked.
+        sentinel: SocketAddr,
+    },
+}
+
+impl Asker {
+    /// Queries go on the way they came.
+    pub(crate) fn transport(self) -> DnsTransport {
+        match self {
+            Self::Tcp(_) => DnsTransport::Tcp,
+            Self::Udp { .. } => DnsTransport::Udp,
+        }
+    }
+
+    /// Largest answer that can be handed on, in bytes.
+    pub(crate) fn limit(self, query: &Query<'_>) -> usize {
+        match self {
+            Self::Tcp(_) => usize::from(u16::MAX),
+            Self::Udp { from, .. } => query.reply_limit(from.is_ipv4()),
+        }
+    }
+}
+
+/// A query that is under way to a server.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) asker: Asker,
+    pub(crate) server: SocketAddr,
+    /// Which state of the cache the answer belongs to.
+    pub(crate) epoch: u64,
+    query: Box<[u8]>,
+}
+
+/// What became of a query.
+pub(crate) type Answer = Result<Vec<u8>, DnsFailure>;
+
+impl Pending {
+    pub(crate) fn new(asker: Asker, query: &Query<'_>, server: SocketAddr, epoch: u64) -> Self {
+        let query = query.bytes().into();
+        Self {
+            asker,
+            server,
+            epoch,
+            query,
+        }
+    }
+
+    /// What was asked.
+    pub(crate) fn query(&self) -> Option<Query<'_>> {
+        Query::parse(&self.query)
+    }
+
+    /// The message for the server.
+    pub(crate) fn outgoing(&self, number: u16) -> Option<Vec<u8>> {
+        let query = self.query()?;
+        let limit = match self.asker {
+            Asker::Tcp(_) => None,
+            Asker::Udp { .. } => {
+                let largest = largest_payload(self.server.is_ipv4());
+                Some(self.asker.limit(&query).min(largest))
+            }
+        };
+        Some(wire::outgoing(&query, number, limit))
+    }
+
+    /// The answer as the asker is to see it, with its own number and its own spelling of the
+    /// question; none if the message does not answer the query.
+    pub(crate) fn restore(&self, answer: &[u8], sent_as: u16) -> Option<Vec<u8>> {
+        let query = self.query()?;
+        let response = Response::parse(answer)?;
+        if !response.answers(&query, sent_as) {
+            return None;
+        }
+        let mut restored = answer.to_vec();
+        wire::set_id(&mut restored, query.id());
+        let question = query.question();
+        restored[wire::HEADER..wire::HEADER + question.len()].copy_from_slice(question);
+        Some(restored)
+    }
+
+    /// The number under which the query has to go out, if any one does not do: a signature
+    /// covers that of the asker.
+    pub(crate) fn fixed_number(&self) -> Option<u16> {
+        let query = self.query().filter(Query::is_signed)?;
+        Some(query.id())
+    }
+}
+
+/// Queries over UDP that are under way, so that a repeated one does not go out again.
+#[derive(Debug, Default)]
+pub(crate) struct UnderWay(HashSet<(SocketAddr, SocketAddr, Box<[u8]>)>);
+
+impl UnderWay {
+    /// Whether the query is new.
+    pub(crate) fn begin(&mut self, asker: Asker, query: &Query<'_>) -> bool {
+        key(asker, query).is_none_or(|key| self.0.insert(key))
+    }
+
+    pub(crate) fn end(&mut self, asker: Asker, query: &Query<'_>) {
+        if let Some(key) = key(asker, query) {
+            self.0.remove(&key);
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+fn key(asker: Asker, query: &Query<'_>) -> Option<(SocketAddr, SocketAddr, Box<[u8]>)> {
+    let Asker::Udp { from, sentinel } = asker else {
+        return None;
+    };
+    let question = [&query.bytes()[..2], query.question()].concat();
+    Some((from, sentinel, question.into()))
+}

@@ -1,0 +1,150 @@
+//! The way of a query to a server and of its answer back. spec: data-plane 12.5
+
+use super::{
+    Asker, Dns, Surroundings,
+    pending::{Answer, Pending},
+    wire::{Query, code},
+};
+use crate::event::{DnsFailure, DnsTransport};
+use model::ResourceId;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
+
+/// Port of the name server in a site. spec: data-plane 15.6
+const SITE_PORT: u16 = 53535;
+
+/// How a server is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Inside,
+    Outside,
+}
+
+impl Dns {
+    /// Asks a server, unless its answer is known.
+    pub(super) fn ask(
+        &mut self,
+        asker: Asker,
+        query: &Query<'_>,
+        server: SocketAddr,
+        around: Surroundings<'_>,
+    ) {
+        let is_covered = || around.resources.by_address(server.ip()).is_some();
+        let way = match self.sentinels.are_of_portal() && is_covered() {
+            true => Way::Inside,
+            false => Way::Outside,
+        };
+        self.ask_by(way, asker, query, server, around);
+    }
+
+    /// Asks the name server of a site, through the resource's gateway; without one the query
+    /// waits for it.
+    pub(super) fn ask_site(
+        &mut self,
+        asker: Asker,
+        sentinel: IpAddr,
+        query: &Query<'_>,
+        resource: ResourceId,
+        around: Surroundings<'_>,
+    ) {
+        let is_v4 = sentinel.is_ipv4();
+        if let Some(server) = site_server(resource, is_v4, around) {
+            self.ask_by(Way::Inside, asker, query, server, around);
+            return;
+        }
+        if !self.under_way.begin(asker, query) {
+            return;
+        }
+        let nowhere = SocketAddr::new(sentinel, SITE_PORT);
+        let pending = Pending::new(asker, query, nowhere, self.cache.epoch());
+        if let Err(pending) = self.sites.hold(resource, pending, is_v4, around.now) {
+            self.finish(&pending, Err(DnsFailure::Failed), around.now);
+        }
+    }
+
+    /// A gateway of the resource was authorized: what waited for it is asked.
+    pub(crate) fn handle_authorized(&mut self, resource: ResourceId, around: Surroundings<'_>) {
+        for (mut pending, is_v4) in self.sites.release(resource) {
+            let asked = match site_server(resource, is_v4, around) {
+                Some(server) => {
+                    pending.server = server;
+                    self.inside.ask(pending, around.now)
+                }
+                None => Err(pending),
+            };
+            if let Err(pending) = asked {
+                self.finish(&pending, Err(DnsFailure::Failed), around.now);
+            }
+        }
+        self.serve(around);
+    }
+
+    /// No gateway of the resource can be reached: what waited for one fails.
+    pub(crate) fn handle_refused(&mut self, resource: ResourceId, around: Surroundings<'_>) {
+        let refused = self.sites.release(resource);
+        if refused.is_empty() {
+            return;
+        }
+        for (pending, _) in refused {
+            self.finish(&pending, Err(DnsFailure::Failed), around.now);
+        }
+        self.serve(around);
+    }
+
+    fn ask_by(
+        &mut self,
+        way: Way,
+        asker: Asker,
+        query: &Query<'_>,
+        server: SocketAddr,
+        around: Surroundings<'_>,
+    ) {
+        self.cache.follow(around.resources);
+        let mut message = std::mem::take(&mut self.scratch);
+        let is_known = self.cache.get(&mut message, query, server, around.now);
+        if is_known {
+            self.reply(asker, query, &message);
+        }
+        self.scratch = message;
+        if is_known || !self.under_way.begin(asker, query) {
+            return;
+        }
+        let pending = Pending::new(asker, query, server, self.cache.epoch());
+        let asked = match way {
+            Way::Inside => self.inside.ask(pending, around.now),
+            Way::Outside => self.outside.ask(pending),
+        };
+        if let Err(pending) = asked {
+            self.finish(&pending, Err(DnsFailure::Failed), around.now);
+        }
+    }
+
+    /// A query has ended: whoever asked is told.
+    ///
+    /// One over UDP that timed out stays unanswered, so that the program asks its next server.
+    pub(super) fn finish(&mut self, pending: &Pending, answer: Answer, now: Instant) {
+        let Some(query) = pending.query() else {
+            return;
+        };
+        self.under_way.end(pending.asker, &query);
+        match answer {
+            Ok(message) => {
+                self.cache.insert(pending, &message, now);
+                self.reply(pending.asker, &query, &message);
+            }
+            Err(DnsFailure::TimedOut) if pending.asker.transport() == DnsTransport::Udp => {}
+            Err(DnsFailure::Failed | DnsFailure::TimedOut) => {
+                self.fail(pending.asker, &query, code::SERVER_FAILURE);
+            }
+        }
+    }
+}
+
+/// The name server behind the gateway of a resource.
+fn site_server(resource: ResourceId, is_v4: bool, around: Surroundings<'_>) -> Option<SocketAddr> {
+    let gateway = around.resources.gateway_of(resource)?;
+    let address = around.gateways.tunnel_address(gateway, is_v4)?;
+    Some(SocketAddr::new(address, SITE_PORT))
+}
