@@ -247,6 +247,11 @@ mod tests {
 
     #[test]
     fn this_process_uses_memory() {
+        // Waiting for another thread is a sleep.
+        let slow = || (0..1_000_000_u64).fold(0, |a, b| std::hint::black_box(a ^ b));
+        while usage(std::process::id()).unwrap().sleeps == 0 {
+            thread::spawn(slow).join().unwrap();
+        }
         let usage = usage(std::process::id()).unwrap();
         assert!(
             usage.resident > 100_000 && usage.peak >= usage.resident,
