@@ -3,7 +3,10 @@
 //! Each query is a task of its own, so that a silent server holds nobody up. Over TCP each query has
 //! a connection of its own, too: programs use it only for what did not fit into a datagram.
 
-use crate::{health::Health, upstream::Outside};
+use crate::{
+    health::{Health, Turn},
+    upstream::Outside,
+};
 use platform::{Access, SystemResolver};
 use std::{collections::BTreeMap, io, net::SocketAddr, time::Duration};
 use tokio::task::JoinSet;
@@ -26,13 +29,16 @@ pub(crate) struct Question {
     pub(crate) message: Vec<u8>,
 }
 
+/// Who was asked, for whom, and what came of it.
+type Finished<Id> = ((SocketAddr, Turn), Id, io::Result<Vec<u8>>);
+
 /// All queries under way, by ids of the caller.
 pub(crate) struct Forwarder<Id> {
     outside: Outside,
     // Resolvers that are not simply asked with plain DNS.
     special: BTreeMap<SocketAddr, Access>,
     health: Health,
-    under_way: JoinSet<(SocketAddr, Id, io::Result<Vec<u8>>)>,
+    under_way: JoinSet<Finished<Id>>,
 }
 
 impl<Id: Send + 'static> Forwarder<Id> {
@@ -62,9 +68,10 @@ impl<Id: Send + 'static> Forwarder<Id> {
     /// Starts to ask. Gives the outcome at once if there is no sense in asking.
     pub(crate) fn begin(&mut self, id: Id, question: Question) -> Option<Outcome<Id>> {
         let server = question.server;
-        if self.under_way.len() >= MAX_UNDER_WAY || !self.health.admits(server) {
+        let has_room = self.under_way.len() < MAX_UNDER_WAY;
+        let Some(turn) = has_room.then(|| self.health.admit(server)).flatten() else {
             return Some((id, Err(DnsFailure::Failed)));
-        }
+        };
         let access = self.special.get(&server);
         let resolver = SystemResolver {
             address: server,
@@ -76,7 +83,7 @@ impl<Id: Send + 'static> Forwarder<Id> {
                 transport, message, ..
             } = question;
             let answer = outside.ask(resolver, transport, &message, TIMEOUT);
-            (server, id, answer.await)
+            ((server, turn), id, answer.await)
         });
         None
     }
@@ -85,8 +92,8 @@ impl<Id: Send + 'static> Forwarder<Id> {
     pub(crate) async fn next(&mut self) -> Option<Outcome<Id>> {
         loop {
             // A task that was aborted has nothing to tell.
-            if let Ok((server, id, answer)) = self.under_way.join_next().await? {
-                return Some((id, self.conclude(server, answer)));
+            if let Ok((asked, id, answer)) = self.under_way.join_next().await? {
+                return Some((id, self.conclude(asked, answer)));
             }
         }
     }
@@ -99,7 +106,7 @@ impl<Id: Send + 'static> Forwarder<Id> {
 
     fn conclude(
         &mut self,
-        server: SocketAddr,
+        (server, turn): (SocketAddr, Turn),
         answer: io::Result<Vec<u8>>,
     ) -> Result<Vec<u8>, DnsFailure> {
         let failure = match &answer {
@@ -107,7 +114,7 @@ impl<Id: Send + 'static> Forwarder<Id> {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Some(DnsFailure::TimedOut),
             Err(_) => Some(DnsFailure::Failed),
         };
-        self.health.on_outcome(server, failure);
+        self.health.on_outcome(server, turn, failure);
         answer.map_err(|error| {
             tracing::debug!(%server, %error, "A DNS server gave no answer");
             failure.unwrap_or(DnsFailure::Failed)

@@ -1,4 +1,7 @@
 //! Which DNS servers answer, and what the operator is told about it.
+//!
+//! A time-out counts only if the server answered nothing since that query was asked: a busy server
+//! that loses some queries is not silent.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 use tunnel_core::DnsFailure;
@@ -21,33 +24,47 @@ pub(crate) struct Health(BTreeMap<SocketAddr, Server>);
 struct Server {
     under_way: u16,
     timeouts: u8,
+    // Queries so far, and how many there were when the last answer came.
+    asked: u64,
+    asked_at_answer: u64,
 }
 
+/// A query in the order of those to its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Turn(u64);
+
 impl Health {
-    /// Counts a query in; `false` if it would be in vain.
-    pub(crate) fn admits(&mut self, address: SocketAddr) -> bool {
+    /// Counts a query in; none if it would be in vain.
+    pub(crate) fn admit(&mut self, address: SocketAddr) -> Option<Turn> {
         if self.0.len() >= MAX_SERVERS && !self.0.contains_key(&address) {
             self.0.retain(|_, server| server.under_way > 0);
             if self.0.len() >= MAX_SERVERS {
-                return false;
+                return None;
             }
         }
         let server = self.0.entry(address).or_default();
-        let is_in_vain = server.timeouts >= SILENT && server.under_way >= TRIALS;
-        if !is_in_vain {
-            server.under_way = server.under_way.saturating_add(1);
+        if server.timeouts >= SILENT && server.under_way >= TRIALS {
+            return None;
         }
-        !is_in_vain
+        server.under_way = server.under_way.saturating_add(1);
+        server.asked += 1;
+        Some(Turn(server.asked))
     }
 
     /// Counts a query out. Tells the operator when a server falls silent or is back.
-    pub(crate) fn on_outcome(&mut self, address: SocketAddr, failure: Option<DnsFailure>) {
+    pub(crate) fn on_outcome(
+        &mut self,
+        address: SocketAddr,
+        turn: Turn,
+        failure: Option<DnsFailure>,
+    ) {
         // Unknown since everything was forgotten.
         let Some(server) = self.0.get_mut(&address) else {
             return;
         };
         server.under_way = server.under_way.saturating_sub(1);
         match failure {
+            Some(DnsFailure::TimedOut) if turn.0 <= server.asked_at_answer => {}
             Some(DnsFailure::TimedOut) => {
                 server.timeouts = server.timeouts.saturating_add(1);
                 if server.timeouts == SILENT {
@@ -61,6 +78,7 @@ impl Health {
                     tracing::info!(server = %address, "A DNS server answers again");
                 }
                 server.timeouts = 0;
+                server.asked_at_answer = server.asked;
             }
         }
     }
@@ -84,8 +102,8 @@ mod tests {
 
     fn outcomes(health: &mut Health, outcomes: &[Option<DnsFailure>]) {
         for &outcome in outcomes {
-            assert!(health.admits(server(1)));
-            health.on_outcome(server(1), outcome);
+            let turn = health.admit(server(1)).unwrap();
+            health.on_outcome(server(1), turn, outcome);
         }
     }
 
@@ -105,40 +123,54 @@ mod tests {
     }
 
     #[test]
+    fn a_busy_server_that_loses_queries_is_not_silent() {
+        let mut health = Health::default();
+        let lost: Vec<Turn> = (0..100).filter_map(|_| health.admit(server(1))).collect();
+        let log = logged(|| {
+            outcomes(&mut health, &[None]);
+            for turn in lost {
+                health.on_outcome(server(1), turn, TIMED_OUT);
+            }
+        });
+        assert_eq!(log, "");
+        assert!((0..500).all(|_| health.admit(server(1)).is_some()));
+    }
+
+    #[test]
     fn a_silent_server_leaves_room_for_others() {
         let mut health = Health::default();
-        for _ in 0..500 {
-            assert!(health.admits(server(1)), "nobody knows that it is silent");
+        // Nobody knows yet that it is silent.
+        let turns: Vec<Turn> = (0..500).filter_map(|_| health.admit(server(1))).collect();
+        assert_eq!(turns.len(), 500);
+        for turn in turns {
+            health.on_outcome(server(1), turn, TIMED_OUT);
         }
-        for _ in 0..500 {
-            health.on_outcome(server(1), TIMED_OUT);
-        }
-        let admitted = (0..500).filter(|_| health.admits(server(1))).count();
-        assert_eq!(admitted, usize::from(TRIALS));
-        assert!(health.admits(server(2)));
-        health.on_outcome(server(1), None);
-        assert!((0..500).all(|_| health.admits(server(1))));
+        let admitted: Vec<Turn> = (0..500).filter_map(|_| health.admit(server(1))).collect();
+        assert_eq!(admitted.len(), usize::from(TRIALS));
+        assert!(health.admit(server(2)).is_some());
+        health.on_outcome(server(1), admitted[0], None);
+        assert!((0..500).all(|_| health.admit(server(1)).is_some()));
     }
 
     #[test]
     fn servers_are_bounded_and_idle_ones_make_room() {
         let mut health = Health::default();
         for number in 0..=u16::MAX {
-            assert!(health.admits(server(number)));
-            health.on_outcome(server(number), TIMED_OUT);
+            let turn = health.admit(server(number)).unwrap();
+            health.on_outcome(server(number), turn, TIMED_OUT);
         }
         assert!(health.0.len() <= MAX_SERVERS);
         health.forget();
-        let busy = (0..=u16::MAX).filter(|&n| health.admits(server(n))).count();
-        assert_eq!(busy, MAX_SERVERS);
+        let all = (0..=u16::MAX).filter_map(|number| health.admit(server(number)));
+        assert_eq!(all.count(), MAX_SERVERS);
     }
 
     #[test]
     fn late_outcomes_of_forgotten_queries_count_nothing() {
         let mut health = Health::default();
-        assert!(health.admits(server(1)));
+        let turn = health.admit(server(1)).unwrap();
         health.forget();
-        health.on_outcome(server(1), TIMED_OUT);
+        health.on_outcome(server(1), turn, TIMED_OUT);
         assert!(health.0.is_empty());
     }
 }
