@@ -15,7 +15,7 @@ use std::{
         mpsc,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Content of a fresh `resolv.conf`.
@@ -230,16 +230,33 @@ pub(crate) fn connect(peer: &Peer, near: &str, far: &str) {
     let id = peer.id;
     run("ip", &format!("link add {near} type veth peer name {far}"));
     run("ip", &format!("link set {far} netns {id}"));
-    run("ip", &format!("link set {near} up"));
+    rise(near);
     let far = far.to_owned();
-    peer.run(move || run("ip", &format!("link set {far} up")));
+    peer.run(move || rise(&far));
+    // The kernel gives the address and its routes once it sees both ends up.
+    let deadline = Instant::now() + PATIENCE;
+    let shown = format!("-6 address show dev {near} scope link");
+    while !run("ip", &shown).contains("inet6") {
+        assert!(Instant::now() < deadline, "{near} has no address");
+    }
+}
+
+/// Sets an interface up. Its addresses are ready at once, without a search for duplicates: routes
+/// would appear while a test compares.
+fn rise(interface: &str) {
+    fs::write(
+        format!("/proc/sys/net/ipv6/conf/{interface}/accept_dad"),
+        "0",
+    )
+    .unwrap();
+    run("ip", &format!("link set {interface} up"));
 }
 
 /// Waits until something holds, looking often; panics with its name if it never does.
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     while !holds() {
-        assert!(std::time::Instant::now() < deadline, "never: {what}");
+        assert!(Instant::now() < deadline, "never: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
