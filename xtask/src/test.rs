@@ -5,6 +5,7 @@
 
 mod needs;
 mod steps;
+mod unpack;
 
 use crate::workspace;
 use anyhow::{Result, bail};

@@ -63,7 +63,8 @@ impl Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options")]
 pub(crate) struct Options {
-    /// How programs on this machine find the names of resources.
+    /// How programs on this machine find the names of resources: by the method that suits the system
+    /// (auto), by systemd-resolved, by etc-resolv-conf, or not at all (disabled).
     #[arg(
         long,
         env = "FIREZONE_DNS_CONTROL",
@@ -304,6 +305,21 @@ mod tests {
     #[test]
     fn a_token_on_the_command_line_is_refused() {
         assert!(Cli::try_parse_from(["client", "--token", "secret"]).is_err());
+    }
+
+    #[test]
+    fn the_method_of_dns_control_is_chosen_unless_one_is_named() {
+        let method = |line: &[&str]| Cli::try_parse_from(line).unwrap().options.dns_control;
+        assert_eq!(method(&["client"]), DnsControl::Auto);
+        for method_of in DnsControl::ALL {
+            let name = method_of.name();
+            assert_eq!(method(&["client", "--dns-control", name]), method_of);
+        }
+        let help = Cli::command().render_long_help().to_string();
+        assert!(help.contains("[default: auto]"), "{help}");
+        for method in DnsControl::ALL {
+            assert!(help.contains(method.name()), "{method}: {help}");
+        }
     }
 
     #[test]

@@ -4,25 +4,25 @@ use crate::{
     data_plane::{Input, Report},
     error::Disconnected,
     event::{Event, EventSink},
-    forward::forward,
+    forward::{Forwarder, Question},
     portal,
-    resolve::{Resolvers, on_port_53, outside},
+    resolve::{Resolvers, outside},
     status::PortalState,
 };
 use model::{InterfacePlan, PublicKey};
 use parking_lot::Mutex;
-use platform::{NetworkEvent, NetworkWatch, Platform};
+use platform::{NetworkEvent, NetworkWatch, Platform, SystemResolver};
 use portal_client::{Channel, ChannelEvent, v1};
-use std::{net::SocketAddr, sync::Arc, time::Instant};
-use tokio::{sync::mpsc, task::JoinSet};
-use tunnel_core::{DnsFailure, DnsQuery, PortalRequest, QueryId};
+use std::{sync::Arc, time::Instant};
+use tokio::sync::mpsc;
+use tunnel_core::{DnsQuery, PortalRequest, QueryId};
 
 /// What a session is asked to do.
 #[derive(Debug)]
 pub(crate) enum Command {
     Reset(&'static str),
     SetInternetResource(bool),
-    SetResolvers(Vec<SocketAddr>),
+    SetResolvers(Vec<SystemResolver>),
     Stop,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct SessionState {
     pub(crate) started_at: Instant,
     pub(crate) key: PublicKey,
     pub(crate) ready: bool,
-    pub(crate) lookups: JoinSet<(QueryId, Result<Vec<u8>, DnsFailure>)>,
+    pub(crate) forwarder: Forwarder<QueryId>,
 }
 
 impl<P: Platform> Control<P> {
@@ -75,10 +75,8 @@ impl<P: Platform> Control<P> {
                     Some(Command::Stop) | None => return Ok(()),
                     Some(command) => self.handle_command(command).await?,
                 },
-                Some(answer) = self.session.lookups.join_next() => {
-                    if let Ok((id, answer)) = answer {
-                        self.tell(Input::DnsAnswer(id, answer)).await?;
-                    }
+                Some((id, answer)) = self.session.forwarder.next() => {
+                    self.tell(Input::DnsAnswer(id, answer)).await?;
                 }
             }
         }
@@ -120,7 +118,7 @@ impl<P: Platform> Control<P> {
                 self.events.send(Event::Gateway(event));
             }
             Report::Plan(plan) => self.apply(plan).await?,
-            Report::Query(query) => self.forward(query),
+            Report::Query(query) => self.forward(query).await?,
             Report::Request(PortalRequest::Reconnect) => {
                 self.portal.connect(Some(self.session.key));
             }
@@ -132,6 +130,7 @@ impl<P: Platform> Control<P> {
             }
             Report::Reset(key) => {
                 self.session.key = key;
+                self.session.forwarder.clear();
                 self.portal.connect(Some(key));
             }
         }
@@ -150,9 +149,16 @@ impl<P: Platform> Control<P> {
         Ok(())
     }
 
-    fn forward(&mut self, query: DnsQuery) {
-        let sockets = self.platform.sockets();
-        let _abort = self.session.lookups.spawn(forward(sockets, query));
+    async fn forward(&mut self, query: DnsQuery) -> Result<(), Disconnected> {
+        let question = Question {
+            server: query.server,
+            transport: query.transport,
+            message: query.message,
+        };
+        match self.session.forwarder.begin(query.id, question) {
+            Some((id, outcome)) => self.tell(Input::DnsAnswer(id, outcome)).await,
+            None => Ok(()),
+        }
     }
 
     async fn handle_network(&mut self, event: NetworkEvent) -> Result<(), Disconnected> {
@@ -175,14 +181,14 @@ impl<P: Platform> Control<P> {
             Command::SetInternetResource(enabled) => {
                 self.tell(Input::SetInternetResource(enabled)).await
             }
-            Command::SetResolvers(servers) => self.use_resolvers(servers).await,
+            Command::SetResolvers(resolvers) => self.use_resolvers(resolvers).await,
             Command::Stop => Ok(()),
         }
     }
 
     async fn refresh_resolvers(&mut self) -> Result<(), Disconnected> {
         match self.platform.system_resolvers() {
-            Ok(servers) => self.use_resolvers(on_port_53(servers)).await,
+            Ok(resolvers) => self.use_resolvers(resolvers).await,
             Err(fault) => {
                 tracing::warn!(%fault, "The system's resolvers are unknown");
                 Ok(())
@@ -190,9 +196,12 @@ impl<P: Platform> Control<P> {
         }
     }
 
-    async fn use_resolvers(&mut self, servers: Vec<SocketAddr>) -> Result<(), Disconnected> {
-        let servers = outside(servers);
-        self.resolvers.lock().clone_from(&servers);
+    async fn use_resolvers(&mut self, resolvers: Vec<SystemResolver>) -> Result<(), Disconnected> {
+        let resolvers = outside(resolvers);
+        tracing::debug!(?resolvers, "The system's resolvers");
+        self.session.forwarder.use_resolvers(&resolvers);
+        let servers = resolvers.iter().map(|resolver| resolver.address).collect();
+        *self.resolvers.lock() = resolvers;
         self.tell(Input::SetResolvers(servers)).await
     }
 

@@ -1,146 +1,126 @@
 //! Asks DNS servers outside the tunnel for programs on this host. spec: data-plane 12.5
+//!
+//! Each query is a task of its own, so that a silent server holds nobody up. Over TCP each query has
+//! a connection of its own, too: programs use it only for what did not fit into a datagram.
 
-use socket_factory::exchange;
-use std::{io, net::SocketAddr, time::Duration};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tunnel_core::{DnsFailure, DnsQuery, DnsTransport, QueryId};
+use crate::{
+    health::{Health, Turn},
+    upstream::Outside,
+};
+use platform::{Access, SystemResolver};
+use std::{collections::BTreeMap, io, net::SocketAddr, time::Duration};
+use tokio::task::JoinSet;
+use tunnel_core::{DnsFailure, DnsTransport};
 
 /// How long a server may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Asks the server and returns what the tunnel is to be told.
-pub(crate) async fn forward(
-    sockets: platform::Sockets,
-    query: DnsQuery,
-) -> (QueryId, Result<Vec<u8>, DnsFailure>) {
-    let answer = ask(&sockets, query.server, query.transport, &query.message).await;
-    let answer = answer.map_err(|error| {
-        tracing::debug!(%error, "A DNS server gave no answer");
-        match error.kind() {
-            io::ErrorKind::TimedOut => DnsFailure::TimedOut,
-            _ => DnsFailure::Failed,
-        }
-    });
-    (query.id, answer)
+/// Queries under way at a time. spec: data-plane 12.5
+const MAX_UNDER_WAY: usize = 1000;
+
+/// What the tunnel is to be told about the query of that id.
+pub(crate) type Outcome<Id> = (Id, Result<Vec<u8>, DnsFailure>);
+
+/// What is asked.
+pub(crate) struct Question {
+    pub(crate) server: SocketAddr,
+    pub(crate) transport: DnsTransport,
+    /// The DNS message.
+    pub(crate) message: Vec<u8>,
 }
 
-async fn ask(
-    sockets: &platform::Sockets,
-    server: SocketAddr,
-    transport: DnsTransport,
-    message: &[u8],
-) -> io::Result<Vec<u8>> {
-    match transport {
-        DnsTransport::Udp => exchange(sockets.udp.as_ref(), server, message, TIMEOUT).await,
-        DnsTransport::Tcp => tokio::time::timeout(TIMEOUT, over_tcp(sockets, server, message))
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+/// Who was asked, for whom, and what came of it.
+type Finished<Id> = ((SocketAddr, Turn), Id, io::Result<Vec<u8>>);
+
+/// All queries under way, by ids of the caller.
+pub(crate) struct Forwarder<Id> {
+    outside: Outside,
+    // Resolvers that are not simply asked with plain DNS.
+    special: BTreeMap<SocketAddr, Access>,
+    health: Health,
+    under_way: JoinSet<Finished<Id>>,
+}
+
+impl<Id: Send + 'static> Forwarder<Id> {
+    pub(crate) fn new(outside: Outside, resolvers: &[SystemResolver]) -> Self {
+        let mut forwarder = Self {
+            outside,
+            special: BTreeMap::new(),
+            health: Health::default(),
+            under_way: JoinSet::new(),
+        };
+        forwarder.use_resolvers(resolvers);
+        forwarder
     }
-}
 
-/// One query over a connection of its own, RFC 1035 section 4.2.2.
-async fn over_tcp(
-    sockets: &platform::Sockets,
-    server: SocketAddr,
-    message: &[u8],
-) -> io::Result<Vec<u8>> {
-    let mut stream = sockets.tcp.connect(server).await?;
-    let length = u16::try_from(message.len()).map_err(io::Error::other)?;
-    stream
-        .write_all(&[&length.to_be_bytes(), message].concat())
-        .await?;
-    let length = stream.read_u16().await?;
-    let mut answer = vec![0; usize::from(length)];
-    stream.read_exact(&mut answer).await?;
-    Ok(answer)
+    /// Learns how the system's resolvers are asked. All other servers speak plain DNS.
+    pub(crate) fn use_resolvers(&mut self, resolvers: &[SystemResolver]) {
+        self.special.clear();
+        for resolver in resolvers {
+            match resolver.access {
+                Access::Plain => self.special.remove(&resolver.address),
+                access => self.special.insert(resolver.address, access),
+            };
+        }
+        self.health.forget();
+    }
+
+    /// Starts to ask. Gives the outcome at once if there is no sense in asking.
+    pub(crate) fn begin(&mut self, id: Id, question: Question) -> Option<Outcome<Id>> {
+        let server = question.server;
+        let has_room = self.under_way.len() < MAX_UNDER_WAY;
+        let Some(turn) = has_room.then(|| self.health.admit(server)).flatten() else {
+            return Some((id, Err(DnsFailure::Failed)));
+        };
+        let access = self.special.get(&server);
+        let resolver = SystemResolver {
+            address: server,
+            access: access.copied().unwrap_or(Access::Plain),
+        };
+        let outside = self.outside.clone();
+        let _abort = self.under_way.spawn(async move {
+            let Question {
+                transport, message, ..
+            } = question;
+            let answer = outside.ask(resolver, transport, &message, TIMEOUT);
+            ((server, turn), id, answer.await)
+        });
+        None
+    }
+
+    /// Waits for the next outcome; none if nothing is under way. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Option<Outcome<Id>> {
+        loop {
+            // A task that was aborted has nothing to tell.
+            if let Ok((asked, id, answer)) = self.under_way.join_next().await? {
+                return Some((id, self.conclude(asked, answer)));
+            }
+        }
+    }
+
+    /// Forgets all queries: the tunnel does not wait for them any more.
+    pub(crate) fn clear(&mut self) {
+        self.under_way = JoinSet::new();
+        self.health.forget();
+    }
+
+    fn conclude(
+        &mut self,
+        (server, turn): (SocketAddr, Turn),
+        answer: io::Result<Vec<u8>>,
+    ) -> Result<Vec<u8>, DnsFailure> {
+        let failure = match &answer {
+            Ok(_) => None,
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Some(DnsFailure::TimedOut),
+            Err(_) => Some(DnsFailure::Failed),
+        };
+        self.health.on_outcome(server, turn, failure);
+        answer.map_err(|error| {
+            tracing::debug!(%server, %error, "A DNS server gave no answer");
+            failure.unwrap_or(DnsFailure::Failed)
+        })
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use platform::{Platform as _, memory::MemoryPlatform};
-    use tokio::net::{TcpListener, UdpSocket};
-
-    const QUESTION: &[u8] = b"a question";
-    const LOOPBACKS: [&str; 2] = ["127.0.0.1:0", "[::1]:0"];
-
-    fn sockets() -> platform::Sockets {
-        MemoryPlatform::new().0.sockets()
-    }
-
-    #[tokio::test]
-    async fn answers_come_over_udp() {
-        for address in LOOPBACKS {
-            let server = UdpSocket::bind(address).await.unwrap();
-            let (sockets, to) = (sockets(), server.local_addr().unwrap());
-            let served = async {
-                let mut buffer = [0; 100];
-                let (length, from) = server.recv_from(&mut buffer).await.unwrap();
-                assert_eq!(&buffer[..length], QUESTION);
-                server.send_to(b"an answer", from).await.unwrap();
-            };
-            let (answer, ()) = tokio::join!(ask(&sockets, to, DnsTransport::Udp, QUESTION), served);
-            assert_eq!(answer.unwrap(), b"an answer");
-        }
-    }
-
-    #[tokio::test]
-    async fn answers_come_over_tcp_in_any_pieces() {
-        for address in LOOPBACKS {
-            let server = TcpListener::bind(address).await.unwrap();
-            let (sockets, to) = (sockets(), server.local_addr().unwrap());
-            let served = async {
-                let (mut stream, _) = server.accept().await.unwrap();
-                let mut framed = [0; 2 + QUESTION.len()];
-                stream.read_exact(&mut framed).await.unwrap();
-                assert_eq!(framed[..2], [0, 10]);
-                assert_eq!(&framed[2..], QUESTION);
-                for piece in [&[0][..], &[9, b'a'], b"n answer and more"] {
-                    stream.write_all(piece).await.unwrap();
-                }
-            };
-            let (answer, ()) = tokio::join!(ask(&sockets, to, DnsTransport::Tcp, QUESTION), served);
-            assert_eq!(answer.unwrap(), b"an answer");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn silence_ends_after_five_seconds() {
-        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        for (to, transport) in [
-            (udp.local_addr().unwrap(), DnsTransport::Udp),
-            (tcp.local_addr().unwrap(), DnsTransport::Tcp),
-        ] {
-            let start = tokio::time::Instant::now();
-            let error = ask(&sockets(), to, transport, QUESTION).await.unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{transport:?}");
-            assert_eq!(start.elapsed().as_secs(), 5, "{transport:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_server_that_hangs_up_or_is_not_there_fails() {
-        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (sockets, to) = (sockets(), server.local_addr().unwrap());
-        let served = async { drop(server.accept().await.unwrap()) };
-        let (answer, ()) = tokio::join!(ask(&sockets, to, DnsTransport::Tcp, QUESTION), served);
-        assert_ne!(answer.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        drop(server);
-        let error = ask(&sockets, to, DnsTransport::Tcp, QUESTION)
-            .await
-            .unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-    }
-
-    #[tokio::test]
-    async fn a_message_that_tcp_cannot_frame_is_not_sent() {
-        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (to, message) = (server.local_addr().unwrap(), vec![0; 65_536]);
-        assert!(
-            ask(&sockets(), to, DnsTransport::Tcp, &message)
-                .await
-                .is_err()
-        );
-    }
-}
+mod tests;

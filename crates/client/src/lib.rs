@@ -55,11 +55,15 @@ mod entropy;
 mod error;
 mod event;
 mod forward;
+mod health;
 mod portal;
 mod resolve;
 mod session;
 mod settings;
 mod status;
+#[cfg(test)]
+mod testing;
+mod upstream;
 
 pub use error::{ConnectFault, Disconnected};
 pub use event::{Event, EventStream};

@@ -1,46 +1,44 @@
 //! Finds the portal outside the tunnel: its name is looked up at the system's own resolvers, over
 //! sockets that never enter the tunnel, so that a tunnel cannot lock itself out.
-//! spec: portal 2.10
+//! spec: portal 2.10, platform 8
 
+use crate::upstream::Outside;
 use hickory_proto::{
     op::{Message, MessageType, OpCode, Query, ResponseCode},
     rr::{Name, RData, RecordType},
 };
 use parking_lot::Mutex;
-use platform::HostTable;
+use platform::{HostTable, SystemResolver};
 use portal_client::{Dialer, Stream};
-use socket_factory::{BoxFuture, exchange};
+use socket_factory::BoxFuture;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
-
-/// Port of DNS.
-const DNS_PORT: u16 = 53;
+use tokio::{task::JoinSet, time::timeout};
+use tunnel_core::DnsTransport;
 
 /// How long a resolver may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long the addresses of one family wait for those of the other. RFC 8305 section 3
+const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
+
 /// The system's resolvers, kept up to date by the control task.
-pub(crate) type Resolvers = Arc<Mutex<Vec<SocketAddr>>>;
+pub(crate) type Resolvers = Arc<Mutex<Vec<SystemResolver>>>;
 
 /// Resolvers without those that are our own: asking them would lead into the tunnel.
-pub(crate) fn outside(mut servers: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    servers.retain(|server| !model::ranges::is_sentinel(server.ip()));
-    servers
-}
-
-/// Resolvers at the port of DNS.
-pub(crate) fn on_port_53(servers: Vec<IpAddr>) -> Vec<SocketAddr> {
-    let at = |server| SocketAddr::new(server, DNS_PORT);
-    servers.into_iter().map(at).collect()
+pub(crate) fn outside(mut resolvers: Vec<SystemResolver>) -> Vec<SystemResolver> {
+    resolvers.retain(|resolver| !model::ranges::is_sentinel(resolver.address.ip()));
+    resolvers
 }
 
 /// Dials the portal outside the tunnel.
 pub(crate) struct OutsideDialer {
-    pub(crate) sockets: platform::Sockets,
+    pub(crate) outside: Outside,
     pub(crate) resolvers: Resolvers,
     pub(crate) hosts: HostTable,
 }
@@ -55,54 +53,122 @@ impl Dialer for OutsideDialer {
             if !known.is_empty() {
                 return Ok(known);
             }
-            let servers = self.resolvers.lock().clone();
-            look_up(&self.sockets, &servers, host).await
+            let resolvers = self.resolvers.lock().clone();
+            look_up(&self.outside, resolvers, host).await
         })
     }
 
     fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>> {
-        let stream = self.sockets.tcp.connect(address);
+        let stream = self.outside.sockets.tcp.connect(address);
         Box::pin(async move { Ok(Box::new(stream.await?) as Box<dyn Stream>) })
     }
 }
 
-/// Asks all servers at once for both families; the first one that knows the name decides.
+/// What a resolver knows about a name.
+#[derive(Debug)]
+enum Known {
+    /// Some addresses.
+    Addresses(Vec<IpAddr>),
+    /// That it does not exist or has no address.
+    Nothing,
+}
+
+/// Asks all resolvers at once for both families; the first one that knows the name decides. Those
+/// that did not answer are asked again over TCP, in case that datagrams do not come through.
 async fn look_up(
-    sockets: &platform::Sockets,
-    servers: &[SocketAddr],
+    outside: &Outside,
+    mut resolvers: Vec<SystemResolver>,
     host: &str,
 ) -> io::Result<Vec<IpAddr>> {
-    let mut lookups = tokio::task::JoinSet::new();
-    for &server in servers {
-        let (sockets, host) = (sockets.clone(), host.to_owned());
-        lookups.spawn(async move {
-            let (v4, v6) = tokio::join!(
-                ask(&sockets, server, &host, RecordType::A),
-                ask(&sockets, server, &host, RecordType::AAAA),
-            );
-            match (v4, v6) {
-                (Err(error), Err(_)) => Err(error),
-                (v4, v6) => Ok([v4.unwrap_or_default(), v6.unwrap_or_default()].concat()),
-            }
-        });
-    }
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no resolver is configured");
-    while let Some(result) = lookups.join_next().await {
-        match result.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
-            Ok(addresses) if !addresses.is_empty() => return Ok(addresses),
-            Ok(_) => last = io::Error::new(io::ErrorKind::NotFound, "the name does not exist"),
-            Err(error) => last = error,
+    for transport in [DnsTransport::Udp, DnsTransport::Tcp] {
+        let mut failed = vec![];
+        let mut lookups = JoinSet::new();
+        for resolver in std::mem::take(&mut resolvers) {
+            let (outside, host) = (outside.clone(), host.to_owned());
+            let _abort = lookups.spawn(async move {
+                let known = ask_both(&outside, resolver, transport, &host).await;
+                (resolver, known)
+            });
         }
+        while let Some(lookup) = lookups.join_next().await {
+            let (resolver, known) = lookup.map_err(io::Error::other)?;
+            match known {
+                Ok(Known::Addresses(addresses)) => return Ok(addresses),
+                Ok(Known::Nothing) => {
+                    last = io::Error::new(io::ErrorKind::NotFound, "the name does not exist");
+                }
+                Err(error) => {
+                    tracing::debug!(server = %resolver.address, %error, "No answer about the portal");
+                    failed.push(resolver);
+                    last = error;
+                }
+            }
+        }
+        resolvers = failed;
     }
     Err(last)
 }
 
-async fn ask(
-    sockets: &platform::Sockets,
-    server: SocketAddr,
+/// Asks one resolver for both families. Whichever has addresses waits for the other only briefly,
+/// because some resolvers never answer about one of them.
+async fn ask_both(
+    outside: &Outside,
+    resolver: SystemResolver,
+    transport: DnsTransport,
     host: &str,
-    kind: RecordType,
+) -> io::Result<Known> {
+    let mut v4 = pin!(ask(outside, resolver, transport, (host, RecordType::A)));
+    let mut v6 = pin!(ask(outside, resolver, transport, (host, RecordType::AAAA)));
+    let nothing = |_| Ok(vec![]);
+    let (v4, v6) = tokio::select! {
+        v4 = &mut v4 => match &v4 {
+            Ok(found) if !found.is_empty() => {
+                let v6 = timeout(RESOLUTION_DELAY, v6).await;
+                (v4, v6.unwrap_or_else(nothing))
+            }
+            _ => (v4, v6.await),
+        },
+        v6 = &mut v6 => match &v6 {
+            Ok(found) if !found.is_empty() => {
+                let v4 = timeout(RESOLUTION_DELAY, v4).await;
+                (v4.unwrap_or_else(nothing), v6)
+            }
+            _ => (v4.await, v6),
+        },
+    };
+    let addresses = match (v4, v6) {
+        (Ok(v4), Ok(v6)) => [v4, v6].concat(),
+        (Ok(found), Err(_)) | (Err(_), Ok(found)) if !found.is_empty() => found,
+        (Err(error), _) | (_, Err(error)) => return Err(error),
+    };
+    Ok(match addresses[..] {
+        [] => Known::Nothing,
+        [..] => Known::Addresses(addresses),
+    })
+}
+
+async fn ask(
+    outside: &Outside,
+    resolver: SystemResolver,
+    transport: DnsTransport,
+    (host, kind): (&str, RecordType),
 ) -> io::Result<Vec<IpAddr>> {
+    let query = query(host, kind)?;
+    let mut answer = outside.ask(resolver, transport, &query, TIMEOUT).await?;
+    let is_cut = |answer: &[u8]| answer.get(2).is_some_and(|flags| flags & 0x02 != 0);
+    if transport == DnsTransport::Udp && is_cut(&answer) {
+        let whole = outside.ask(resolver, DnsTransport::Tcp, &query, TIMEOUT);
+        answer = whole.await?;
+    }
+    let answer = Message::from_vec(&answer).map_err(io::Error::other)?;
+    match answer.metadata.response_code {
+        ResponseCode::NoError | ResponseCode::NXDomain => Ok(addresses(&answer)),
+        code => Err(io::Error::other(code.to_str())),
+    }
+}
+
+fn query(host: &str, kind: RecordType) -> io::Result<Vec<u8>> {
     let mut id = [0; 2];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut id)
         .map_err(|_| io::Error::other("no entropy"))?;
@@ -110,16 +176,7 @@ async fn ask(
     query.metadata.recursion_desired = true;
     let name = Name::from_ascii(format!("{}.", host.trim_end_matches('.')));
     query.add_query(Query::query(name.map_err(io::Error::other)?, kind));
-    let bytes = query.to_vec().map_err(io::Error::other)?;
-    let answer = exchange(sockets.udp.as_ref(), server, &bytes, TIMEOUT).await?;
-    let answer = Message::from_vec(&answer).map_err(io::Error::other)?;
-    if answer.metadata.id != query.metadata.id || answer.queries != query.queries {
-        return Err(io::Error::other("the answer belongs to another question"));
-    }
-    match answer.metadata.response_code {
-        ResponseCode::NoError | ResponseCode::NXDomain => Ok(addresses(&answer)),
-        code => Err(io::Error::other(code.to_str())),
-    }
+    query.to_vec().map_err(io::Error::other)
 }
 
 fn addresses(answer: &Message) -> Vec<IpAddr> {

@@ -6,12 +6,14 @@ use crate::{
     entropy,
     error::ConnectFault,
     event::{EventStream, channel},
-    resolve::{OutsideDialer, Resolvers, on_port_53, outside},
+    forward::Forwarder,
+    resolve::{OutsideDialer, Resolvers, outside},
     settings::Settings,
     status::{PortalState, Status},
+    upstream::Outside,
 };
 use parking_lot::Mutex;
-use platform::{Platform, Tun};
+use platform::{Platform, SystemResolver, Tun};
 use portal_client::{Channel, Login, Party, RetryPolicy};
 use std::{
     net::SocketAddr,
@@ -71,8 +73,13 @@ impl Session {
         let sockets = (platform.sockets(), settings.preferred_port);
         let data_plane = spawn_data_plane(tunnel, &mut platform, sockets, (inbox, outbox))?;
 
-        let dialer = OutsideDialer {
+        let outside = Outside {
             sockets: platform.sockets(),
+            system: platform.system_asker(),
+        };
+        let forwarder = Forwarder::new(outside.clone(), &resolvers.lock());
+        let dialer = OutsideDialer {
+            outside,
             resolvers: Arc::clone(&resolvers),
             hosts: platform.host_table(),
         };
@@ -98,7 +105,7 @@ impl Session {
                 started_at,
                 key,
                 ready: false,
-                lookups: Default::default(),
+                forwarder,
             },
         };
         let control = tokio::spawn(control.run());
@@ -126,7 +133,8 @@ impl Session {
 
     /// Replaces what the platform reported as the system's resolvers.
     pub async fn set_dns(&self, servers: Vec<SocketAddr>) {
-        self.command(Command::SetResolvers(servers)).await;
+        let resolvers = servers.into_iter().map(SystemResolver::plain).collect();
+        self.command(Command::SetResolvers(resolvers)).await;
     }
 
     /// How the session is doing; none when it is over.
@@ -178,18 +186,18 @@ fn login(settings: &Settings) -> Result<Login, ConnectFault> {
     Ok(login.named(&settings.name)?.device(&settings.device)?)
 }
 
-fn system_resolvers<P: Platform>(platform: &P) -> Vec<SocketAddr> {
-    let servers = platform.system_resolvers().unwrap_or_else(|fault| {
+fn system_resolvers<P: Platform>(platform: &P) -> Vec<SystemResolver> {
+    let resolvers = platform.system_resolvers().unwrap_or_else(|fault| {
         tracing::warn!(%fault, "The system's resolvers are unknown");
         vec![]
     });
-    outside(on_port_53(servers))
+    outside(resolvers)
 }
 
-fn tunnel(settings: &Settings, resolvers: &[SocketAddr]) -> std::io::Result<Tunnel> {
+fn tunnel(settings: &Settings, resolvers: &[SystemResolver]) -> std::io::Result<Tunnel> {
     let config = Config {
         internet_resource: settings.internet_resource,
-        system_resolvers: resolvers.to_vec(),
+        system_resolvers: resolvers.iter().map(|resolver| resolver.address).collect(),
     };
     let unix_time = SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -11,7 +11,7 @@ use hickory_proto::{
 use ip_packet::{IpPacket, Transport, emit_udp};
 use model::{InterfacePlan, ranges};
 use platform::{
-    NetworkEvent, PlatformFault, TunFault,
+    NetworkEvent, PlatformFault, SystemResolver, TunFault,
     memory::{MemoryControl, MemoryPlatform},
 };
 use serde_json::{Value, json};
@@ -186,10 +186,14 @@ async fn eventually(condition: impl Fn() -> bool) {
     timeout(LIMIT, wait).await.expect("it never came to that");
 }
 
+fn plain(address: &str) -> SystemResolver {
+    SystemResolver::plain(address.parse().unwrap())
+}
+
 /// A session that is ready, with its platform and the plan in force.
 async fn ready(portal: &Portal) -> (Session, EventStream, MemoryControl, InterfacePlan) {
     let (platform, control) = MemoryPlatform::new();
-    control.set_resolvers(vec!["192.0.2.53".parse().unwrap()]);
+    control.set_resolvers(vec![plain("192.0.2.53:53")]);
     let (session, mut events) = Session::connect(portal.settings("right"), platform).unwrap();
     let plan = plan_where(&mut events, |_| true).await;
     loop {
@@ -328,14 +332,13 @@ async fn resets_connect_with_a_new_key_whoever_asks() {
 async fn other_resolvers_get_other_sentinels() {
     let portal = Portal::start("resolvers", &[]).await;
     let (session, mut events, control, first) = ready(&portal).await;
-    let servers = |texts: &[&str]| {
-        texts
-            .iter()
-            .map(|ip| ip.parse().unwrap())
-            .collect::<Vec<_>>()
-    };
+    let servers = |texts: &[&str]| texts.iter().map(|text| plain(text)).collect::<Vec<_>>();
     // Sentinels among them are our own.
-    control.set_resolvers(servers(&["192.0.2.53", "100.100.111.1", "2001:db8::53"]));
+    control.set_resolvers(servers(&[
+        "192.0.2.53:53",
+        "100.100.111.1:53",
+        "[2001:db8::53]:53",
+    ]));
     control.notify(NetworkEvent::ResolversChanged);
     let second = plan_where(&mut events, |plan| *plan != first).await;
     assert_eq!(second.dns_servers.len(), 2);

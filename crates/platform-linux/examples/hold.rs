@@ -1,23 +1,25 @@
 //! Brings a tunnel interface up and holds it until standard input ends.
 //!
-//! Usage: `hold RESOLV_CONF BACKUP`. Says on standard output how far it is. Tests kill it on the way.
+//! Usage: `hold RESOLV_CONF BACKUP METHOD`. Says on standard output how far it is. Tests kill it on the way.
 #![expect(clippy::print_stdout, reason = "standard output is what it is for")]
 
 #[cfg(target_os = "linux")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     use platform::Platform as _;
-    use platform_linux::{DnsControl, LinuxOptions, LinuxPlatform, ResolvConfPaths};
+    use platform_linux::{LinuxOptions, LinuxPlatform, ResolvConfPaths};
 
     let mut arguments = std::env::args_os().skip(1);
-    let (Some(file), Some(backup)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: hold RESOLV_CONF BACKUP".into());
+    let mut next = || arguments.next();
+    let (Some(file), Some(backup), Some(method)) = (next(), next(), next()) else {
+        return Err("usage: hold RESOLV_CONF BACKUP METHOD".into());
     };
+    let method = method.to_string_lossy();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         let mut platform = LinuxPlatform::new(LinuxOptions {
-            dns_control: DnsControl::EtcResolvConf,
+            dns_control: method.parse()?,
             resolv_conf: ResolvConfPaths {
                 file: file.into(),
                 backup: backup.into(),

@@ -4,48 +4,67 @@
 //! must work while dropping and thus without a runtime of the caller, and what we change ourselves
 //! must not look like news. The thread lives in the network namespace of whoever made the platform.
 
+mod contest;
+mod debounce;
 mod job;
 mod news;
+mod upstreams;
 
 use crate::{
     LinuxOptions, dns::Dns, fault, interface, link_scope, netlink::Netlink, routes, rules,
 };
+use contest::{Contest, Loss};
 use job::Job;
-use news::News;
-use platform::{InterfacePlan, PlatformFault, WatchSender};
+use news::{Due, News, at};
+use platform::{InterfacePlan, PlatformFault, SystemAsker, SystemResolver, WatchSender};
 use std::{
     io,
-    sync::mpsc as std_mpsc,
+    sync::{Arc, mpsc as std_mpsc},
     thread::{self, JoinHandle},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use upstreams::Upstreams;
 
 /// The caller's side of the thread. Dropping it reverts everything and ends the thread.
 pub(crate) struct Control {
     jobs: Option<mpsc::UnboundedSender<Job>>,
     thread: Option<JoinHandle<()>>,
+    upstreams: Upstreams,
 }
 
 impl Control {
     /// Starts the thread and waits until it can work.
     pub(crate) fn start(options: &LinuxOptions) -> Result<Self, PlatformFault> {
-        let dns = Dns::of(options);
-        let interface = options.interface.clone();
+        let upstreams = Upstreams::default();
         let (jobs, receiver) = mpsc::unbounded_channel();
         let (ready, is_ready) = std_mpsc::sync_channel(1);
+        let (options, seen) = (options.clone(), upstreams.clone());
         let thread = thread::Builder::new()
             .name("network control".into())
-            .spawn(move || main(interface, dns, receiver, &ready))
+            .spawn(move || main(&options, seen, receiver, &ready))
             .map_err(|source| fault("start the control thread", source))?;
         let control = Self {
             jobs: Some(jobs),
             thread: Some(thread),
+            upstreams,
         };
         match is_ready.recv() {
             Ok(Ok(())) => Ok(control),
-            Ok(Err(source)) => Err(fault("open a netlink socket", source)),
+            Ok(Err(fault)) => {
+                control.abandon();
+                Err(fault)
+            }
             Err(_) => Err(gone()),
         }
+    }
+
+    /// Ends without reverting, which a thread that could not start would not do anyway.
+    fn abandon(mut self) {
+        self.jobs = None;
+        self.join();
     }
 
     /// Prepares the device that was just made. Blocks for a few system calls.
@@ -70,6 +89,28 @@ impl Control {
         self.submit(Job::Watch(watch));
     }
 
+    /// The system's resolvers as they were last seen.
+    pub(crate) fn resolvers(&self) -> Result<Vec<SystemResolver>, PlatformFault> {
+        self.upstreams.get()
+    }
+
+    /// Asks by way of the thread, for as long as it lives.
+    pub(crate) fn asker(&self) -> SystemAsker {
+        let jobs = self.jobs.as_ref().map(mpsc::UnboundedSender::downgrade);
+        Arc::new(move |link, query| {
+            let (reply, answer) = oneshot::channel();
+            let jobs = jobs.as_ref().and_then(mpsc::WeakUnboundedSender::upgrade);
+            // A job that nobody takes drops its reply.
+            if let Some(jobs) = jobs {
+                jobs.send(Job::Ask { link, query, reply }).ok();
+            }
+            Box::pin(async move {
+                let gone = |_| Err(io::ErrorKind::BrokenPipe.into());
+                answer.await.unwrap_or_else(gone)
+            })
+        })
+    }
+
     /// Flushes the DNS cache some time soon.
     pub(crate) fn flush_dns(&self) {
         self.submit(Job::FlushDns);
@@ -90,14 +131,8 @@ impl Control {
             jobs.send(job).ok();
         }
     }
-}
 
-impl Drop for Control {
-    fn drop(&mut self) {
-        if let Err(error) = self.revert() {
-            tracing::warn!(%error, "not everything could be reverted");
-        }
-        self.jobs = None;
+    fn join(&mut self) {
         if self
             .thread
             .take()
@@ -108,77 +143,140 @@ impl Drop for Control {
     }
 }
 
+impl Drop for Control {
+    fn drop(&mut self) {
+        if self.jobs.is_none() {
+            return;
+        }
+        if let Err(error) = self.revert() {
+            tracing::warn!(%error, "not everything could be reverted");
+        }
+        self.jobs = None;
+        self.join();
+    }
+}
+
 fn gone() -> PlatformFault {
     fault("reach the control thread", io::ErrorKind::BrokenPipe.into())
 }
 
 /// Runs the thread until all jobs are done and the caller's side is gone.
 fn main(
-    interface: String,
-    dns: Dns,
+    options: &LinuxOptions,
+    upstreams: Upstreams,
     jobs: mpsc::UnboundedReceiver<Job>,
-    ready: &std_mpsc::SyncSender<io::Result<()>>,
+    ready: &std_mpsc::SyncSender<Result<(), PlatformFault>>,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let worker = runtime.and_then(|runtime| {
-        let _context = runtime.enter();
-        let netlink = Netlink::open()?;
-        Ok((runtime, netlink))
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(source) => {
+            ready.send(Err(fault("start a runtime", source))).ok();
+            return;
+        }
+    };
+    runtime.block_on(async {
+        match Worker::start(options, upstreams).await {
+            Ok(worker) => {
+                ready.send(Ok(())).ok();
+                worker.run(jobs).await;
+            }
+            Err(fault) => {
+                ready.send(Err(fault)).ok();
+            }
+        }
     });
-    match worker {
-        Ok((runtime, netlink)) => {
-            ready.send(Ok(())).ok();
-            let worker = Worker {
-                netlink,
-                interface,
-                is_dns_ours: dns.is_set(),
-                dns,
-                index: None,
-                is_applied: false,
-            };
-            runtime.block_on(worker.run(jobs));
-        }
-        Err(error) => {
-            ready.send(Err(error)).ok();
-        }
-    }
 }
 
 struct Worker {
     netlink: Netlink,
     interface: String,
     dns: Dns,
+    news: News,
     // The interface that we made, as long as we know.
     index: Option<u32>,
     is_applied: bool,
-    // Whether the resolver's file should have our content, whatever others did to it since.
-    is_dns_ours: bool,
+    contest: Contest,
+    // Whether the operator knows that lost settings cannot be put back.
+    has_complained: bool,
 }
 
 impl Worker {
+    async fn start(options: &LinuxOptions, upstreams: Upstreams) -> Result<Self, PlatformFault> {
+        let netlink = Netlink::open().map_err(|source| fault("open a netlink socket", source))?;
+        let mut dns = Dns::start(options).await?;
+        let news = News::start(&netlink, &mut dns, upstreams).await;
+        Ok(Self {
+            netlink,
+            interface: options.interface.clone(),
+            dns,
+            news,
+            index: None,
+            is_applied: false,
+            contest: Contest::default(),
+            has_complained: false,
+        })
+    }
+
     async fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
-        let mut news = News::start(&self.netlink, &self.dns).await;
         loop {
             tokio::select! {
                 job = jobs.recv() => {
                     let Some(job) = job else { return };
-                    if let Job::Watch(watch) = job {
-                        news.add(watch);
-                    } else {
-                        self.work(job).await;
-                        news.on_own_change(self.is_dns_ours);
-                    }
+                    self.work(job).await;
                 }
-                () = news.settled() => {
-                    if self.is_applied {
-                        self.copy_connected_networks().await;
+                due = self.news.settled(&mut self.dns) => match due {
+                    Due::Network => {
+                        if self.is_applied {
+                            self.copy_connected_networks().await;
+                        }
+                        // Before the network's news: whoever hears them asks for resolvers.
+                        self.look_at_resolvers().await;
+                        self.news.compare(&self.netlink, self.index).await;
                     }
-                    news.compare(&self.netlink, &self.dns, self.index).await;
-                }
+                    Due::Resolvers => self.look_at_resolvers().await,
+                },
+                () = at(self.contest.due()) => self.put_back().await,
             }
         }
+    }
+
+    /// Reports what others changed, and sees to it that ours come back.
+    async fn look_at_resolvers(&mut self) {
+        self.news.reopen(&self.dns);
+        if self.are_resolvers_lost().await {
+            match self.contest.on_loss(Instant::now()) {
+                Loss::Known => {}
+                Loss::New => tracing::info!("somebody replaced the DNS settings"),
+                Loss::Fight => tracing::warn!(
+                    "another program keeps replacing the DNS settings; they are put back ever \
+                     more slowly: choose another DNS control method, or stop that program"
+                ),
+            }
+        }
+    }
+
+    async fn are_resolvers_lost(&mut self) -> bool {
+        let outlook = self.dns.look(&self.netlink, self.index).await;
+        if self.dns.is_cut_off() {
+            self.news.look_later();
+        }
+        let is_lost = self.news.on_outlook(outlook);
+        self.has_complained &= is_lost;
+        is_lost
+    }
+
+    async fn put_back(&mut self) {
+        // Others may have put it right, or changed it again, since.
+        if self.are_resolvers_lost().await
+            && let Err(fault) = self.dns.put_back(self.index).await
+            && !std::mem::replace(&mut self.has_complained, true)
+        {
+            tracing::warn!(%fault, "names of resources cannot be found");
+        }
+        self.contest.on_attempt(Instant::now());
     }
 
     async fn work(&mut self, job: Job) {
@@ -195,8 +293,9 @@ impl Worker {
                 let result = self.revert().await;
                 reply.send(result).ok();
             }
-            Job::FlushDns => self.dns.flush(),
-            Job::Watch(_) => {}
+            Job::Ask { link, query, reply } => self.dns.ask(link, query, reply),
+            Job::FlushDns => self.dns.flush().await,
+            Job::Watch(watch) => self.news.add(watch),
         }
     }
 
@@ -224,8 +323,9 @@ impl Worker {
         rules::add(&self.netlink, families).await;
         routes::replace(&self.netlink, index, &plan.networks(), families).await?;
         self.copy_connected_networks().await;
-        self.dns.apply(plan)?;
-        self.is_dns_ours = self.dns.rewrites_file() && !plan.dns_servers.is_empty();
+        self.dns.apply(index, plan).await?;
+        let outlook = self.dns.look(&self.netlink, self.index).await;
+        self.news.on_outlook(outlook);
         Ok(())
     }
 
@@ -239,8 +339,8 @@ impl Worker {
             return Ok(());
         }
         self.is_applied = false;
-        let dns = self.dns.revert();
-        self.is_dns_ours &= dns.is_err();
+        self.contest.end();
+        let dns = self.dns.revert(found).await;
         let rules = rules::remove(&self.netlink)
             .await
             .map_err(|source| fault("remove policy rules", source));

@@ -1,37 +1,60 @@
 //! Pointing the system's resolver at the client. spec: platform 4
 
+mod choice;
 mod config;
 mod file;
 mod resolved;
 
 pub use file::ResolvConfPaths;
 
-use platform::{InterfacePlan, PlatformFault};
+use crate::netlink::Netlink;
+use config::Nameserver;
+use model::DomainName;
+use platform::{InterfacePlan, PlatformFault, SystemResolver};
+use resolved::Bus;
 use std::{
-    net::IpAddr,
-    path::{Path, PathBuf},
+    io,
+    net::{IpAddr, SocketAddr, SocketAddrV6},
+    path::Path,
 };
+use tokio::sync::oneshot;
 
-/// How the system's resolver is controlled. Nothing is detected and nothing falls back: a method
-/// that does not work fails loudly.
+/// Port of DNS.
+const PORT: u16 = 53;
+
+/// The file that `systemd-resolved` writes servers to for programs that bypass it.
+const RESOLVED_FILE: &str = "/run/systemd/resolve/resolv.conf";
+
+const RESTART: &str = "restart the client so that it chooses a DNS control method anew";
+
+/// How the system's resolver is controlled. A method that is named is used or fails loudly; nothing
+/// falls back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DnsControl {
+    /// By what the system uses: one of the others, chosen once at the start.
+    #[default]
+    Auto,
     /// Not at all; resolvers are read from `resolv.conf`.
     Disabled,
     /// By rewriting `resolv.conf`.
     EtcResolvConf,
-    /// By commands to `systemd-resolved`.
-    #[default]
+    /// By calls to `systemd-resolved` over D-Bus.
     SystemdResolved,
 }
 
 impl DnsControl {
     /// All methods.
-    pub const ALL: [Self; 3] = [Self::Disabled, Self::EtcResolvConf, Self::SystemdResolved];
+    pub const ALL: [Self; 4] = [
+        Self::Auto,
+        Self::Disabled,
+        Self::EtcResolvConf,
+        Self::SystemdResolved,
+    ];
 
-    /// The name that options and variables use. spec: client-app 2
+    /// The name that options and variables use. spec: client-app 2, and `auto`
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Auto => "auto",
             Self::Disabled => "disabled",
             Self::EtcResolvConf => "etc-resolv-conf",
             Self::SystemdResolved => "systemd-resolved",
@@ -55,84 +78,253 @@ impl std::str::FromStr for DnsControl {
 }
 
 /// The method at work on one interface.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Dns {
-    pub(crate) control: DnsControl,
-    pub(crate) interface: String,
-    pub(crate) paths: ResolvConfPaths,
-    /// The command line tool of `systemd-resolved`.
-    pub(crate) resolvectl: PathBuf,
+    method: Method,
+    paths: ResolvConfPaths,
+    bus: Bus,
+    wanted: Option<Wanted>,
+    // Whether this run ever pointed the system at our resolvers.
+    was_set: bool,
+    has_warned: bool,
+}
+
+/// A method that was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    Disabled,
+    EtcResolvConf,
+    SystemdResolved,
+}
+
+/// What the system is to be pointed at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wanted {
+    servers: Vec<IpAddr>,
+    search: Option<DomainName>,
+}
+
+/// What DNS looks like.
+#[derive(Debug)]
+pub(crate) struct Outlook {
+    /// The resolvers that the system would use without us.
+    pub(crate) resolvers: Vec<SystemResolver>,
+    /// Whether our resolvers should be in force and are not.
+    pub(crate) is_lost: bool,
 }
 
 impl Dns {
-    /// The method that the options name.
-    pub(crate) fn of(options: &crate::LinuxOptions) -> Self {
-        Self {
-            control: options.dns_control,
-            interface: options.interface.clone(),
-            paths: options.resolv_conf.clone(),
-            resolvectl: options.resolvectl.clone(),
-        }
+    /// Takes the method that the options name, or chooses one.
+    pub(crate) async fn start(options: &crate::LinuxOptions) -> Result<Self, PlatformFault> {
+        let mut bus = Bus::default();
+        let paths = options.resolv_conf.clone();
+        let method = match options.dns_control {
+            DnsControl::Auto => choice::choose(&paths, &mut bus).await?,
+            DnsControl::Disabled => Method::Disabled,
+            DnsControl::EtcResolvConf => Method::EtcResolvConf,
+            DnsControl::SystemdResolved => Method::SystemdResolved,
+        };
+        Ok(Self {
+            method,
+            paths,
+            bus,
+            wanted: None,
+            was_set: false,
+            has_warned: false,
+        })
     }
 
     /// Sets what the plan says; without resolvers the system gets its own back.
-    pub(crate) fn apply(&self, plan: &InterfacePlan) -> Result<(), PlatformFault> {
+    pub(crate) async fn apply(
+        &mut self,
+        link: u32,
+        plan: &InterfacePlan,
+    ) -> Result<(), PlatformFault> {
         if plan.dns_servers.is_empty() {
-            return self.revert();
+            return self.revert(Some(link)).await;
         }
         let (servers, search) = (&plan.dns_servers, plan.search_domain.as_ref());
-        match self.control {
-            DnsControl::Disabled => Ok(()),
-            DnsControl::EtcResolvConf => self.paths.set(servers, search),
-            DnsControl::SystemdResolved => {
-                resolved::set(&self.resolvectl, &self.interface, servers, search)
+        match self.method {
+            Method::Disabled => return Ok(()),
+            Method::EtcResolvConf if self.was_set => self.paths.put_back(servers, search)?,
+            Method::EtcResolvConf => self.paths.set(servers, search)?,
+            Method::SystemdResolved => {
+                let connection = self.bus.connection().await;
+                let connection = connection.map_err(|error| resolved::no_bus(&error))?;
+                resolved::set(&connection, link, servers, search).await?;
+            }
+        }
+        self.was_set = true;
+        self.wanted = Some(Wanted {
+            servers: servers.clone(),
+            search: search.cloned(),
+        });
+        Ok(())
+    }
+
+    /// Sets again what others took away.
+    pub(crate) async fn put_back(&mut self, link: Option<u32>) -> Result<(), PlatformFault> {
+        let (Some(wanted), Some(link)) = (&self.wanted, link) else {
+            return Ok(());
+        };
+        let (servers, search) = (&wanted.servers, wanted.search.as_ref());
+        match self.method {
+            Method::Disabled => Ok(()),
+            Method::EtcResolvConf => {
+                let result = self.paths.put_back(servers, search);
+                result.map_err(|fault| match fault {
+                    PlatformFault::Dns { problem, .. } => PlatformFault::Dns {
+                        problem,
+                        remedy: RESTART,
+                    },
+                    fault => fault,
+                })
+            }
+            Method::SystemdResolved => {
+                let connection = self.bus.connection().await;
+                let connection = connection.map_err(|error| resolved::no_bus(&error))?;
+                resolved::set(&connection, link, servers, search).await
             }
         }
     }
 
-    /// Gives the system its resolvers back.
-    pub(crate) fn revert(&self) -> Result<(), PlatformFault> {
-        match self.control {
-            DnsControl::Disabled => Ok(()),
-            DnsControl::EtcResolvConf => self.paths.revert(),
-            DnsControl::SystemdResolved => {
-                resolved::revert(&self.resolvectl, &self.interface);
-                Ok(())
+    /// Gives the system its resolvers back, also those that a crashed run took away by another
+    /// method than this one.
+    pub(crate) async fn revert(&mut self, link: Option<u32>) -> Result<(), PlatformFault> {
+        self.wanted = None;
+        match self.method {
+            Method::EtcResolvConf if self.was_set => return self.paths.revert_own(),
+            Method::EtcResolvConf => return self.paths.revert(),
+            Method::SystemdResolved => {
+                if let (Some(link), Ok(connection)) = (link, self.bus.connection().await) {
+                    resolved::revert(&connection, link).await;
+                }
             }
+            Method::Disabled => {}
+        }
+        if self.paths.is_set() {
+            self.paths.revert()?;
+        }
+        Ok(())
+    }
+
+    /// Looks at the system's resolvers and at ours.
+    pub(crate) async fn look(
+        &mut self,
+        netlink: &Netlink,
+        link: Option<u32>,
+    ) -> Result<Outlook, PlatformFault> {
+        match self.method {
+            Method::Disabled | Method::EtcResolvConf => {
+                let nameservers = self.paths.resolvers(self.was_set)?;
+                let is_set = || self.paths.is_set();
+                let is_lost = self.wanted.is_some() && !is_set();
+                Ok(Outlook {
+                    resolvers: located(netlink, nameservers).await,
+                    is_lost,
+                })
+            }
+            Method::SystemdResolved => self.look_at_resolved(link).await,
         }
     }
 
-    /// The resolvers that the system would use without us.
-    pub(crate) fn resolvers(&self) -> Result<Vec<IpAddr>, PlatformFault> {
-        match self.control {
-            DnsControl::Disabled | DnsControl::EtcResolvConf => self.paths.resolvers(),
-            DnsControl::SystemdResolved => resolved::resolvers(&self.resolvectl),
+    async fn look_at_resolved(&mut self, link: Option<u32>) -> Result<Outlook, PlatformFault> {
+        let connection = self.bus.connection().await;
+        let connection = connection.map_err(|error| resolved::no_bus(&error))?;
+        let view = resolved::view(&connection, link).await?;
+        if view.left_out > 0 && !self.has_warned {
+            self.has_warned = true;
+            tracing::warn!(
+                servers = view.left_out,
+                "systemd-resolved has global servers for DNS over TLS only, which cannot be asked \
+                 beside the tunnel: give them to a link, or set DNSOverTLS=opportunistic"
+            );
         }
+        let (servers, catches_all) = view.own;
+        let differs = |wanted: &Wanted| wanted.servers != servers || !catches_all;
+        Ok(Outlook {
+            resolvers: view.upstreams,
+            is_lost: self.wanted.as_ref().is_some_and(differs),
+        })
     }
 
     /// Forgets cached answers, where somebody caches.
-    pub(crate) fn flush(&self) {
-        if self.control == DnsControl::SystemdResolved {
-            resolved::flush(&self.resolvectl);
+    pub(crate) async fn flush(&mut self) {
+        if self.method == Method::SystemdResolved
+            && let Ok(connection) = self.bus.connection().await
+        {
+            resolved::flush(&connection).await;
         }
     }
 
-    /// Whether the method works by rewriting a file.
-    pub(crate) fn rewrites_file(&self) -> bool {
-        self.control == DnsControl::EtcResolvConf
+    /// Has the system ask; the answer comes when it is there.
+    pub(crate) fn ask(
+        &self,
+        link: u32,
+        query: Vec<u8>,
+        reply: oneshot::Sender<io::Result<Vec<u8>>>,
+    ) {
+        let connection = match self.method {
+            // Whoever looks at resolvers connects; questions never wait for that.
+            Method::SystemdResolved => self.bus.current().ok_or(io::ErrorKind::NotConnected),
+            Method::Disabled | Method::EtcResolvConf => Err(io::ErrorKind::Unsupported),
+        };
+        tokio::spawn(async move {
+            let answer = match connection {
+                Ok(connection) => resolved::ask(&connection, link, &query).await,
+                Err(kind) => Err(kind.into()),
+            };
+            // Whoever asked may have given up.
+            reply.send(answer).ok();
+        });
     }
 
-    /// Whether our resolvers are in place, as far as a file tells.
-    pub(crate) fn is_set(&self) -> bool {
-        self.rewrites_file() && self.paths.is_set()
+    /// Whether news come over the bus.
+    pub(crate) fn has_bus(&self) -> bool {
+        self.method == Method::SystemdResolved
+    }
+
+    /// Whether our settings may be lost without anybody telling.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.has_bus() && self.wanted.is_some() && self.bus.current().is_none()
+    }
+
+    /// Waits until `systemd-resolved` has news. Cancel-safe.
+    pub(crate) async fn changed(&mut self) -> io::Result<()> {
+        self.bus.changed().await
     }
 
     /// The file whose change means that resolvers may have changed.
     pub(crate) fn watched_file(&self) -> &Path {
-        match self.control {
-            DnsControl::Disabled | DnsControl::EtcResolvConf => &self.paths.file,
-            // Resolved writes the resolvers that it uses here, for programs that bypass it.
-            DnsControl::SystemdResolved => Path::new("/run/systemd/resolve/resolv.conf"),
+        match self.method {
+            Method::Disabled | Method::EtcResolvConf => &self.paths.file,
+            Method::SystemdResolved => Path::new(RESOLVED_FILE),
         }
+    }
+}
+
+/// Gives names of interfaces their index; a server of an interface that is not there is left out.
+async fn located(netlink: &Netlink, nameservers: Vec<Nameserver>) -> Vec<SystemResolver> {
+    let mut resolvers = Vec::with_capacity(nameservers.len());
+    for Nameserver { address, zone } in nameservers {
+        let address = match (address, zone) {
+            (IpAddr::V6(v6), Some(zone)) => match index_of(netlink, &zone).await {
+                Some(scope) => SocketAddrV6::new(v6, PORT, 0, scope).into(),
+                None => {
+                    tracing::debug!(zone, "a resolver's interface does not exist");
+                    continue;
+                }
+            },
+            (address, _) => SocketAddr::new(address, PORT),
+        };
+        resolvers.push(SystemResolver::plain(address));
+    }
+    resolvers
+}
+
+async fn index_of(netlink: &Netlink, zone: &str) -> Option<u32> {
+    match zone.parse() {
+        Ok(index) => Some(index),
+        Err(_) => netlink.index_of(zone).await.ok().flatten(),
     }
 }

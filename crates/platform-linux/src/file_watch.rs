@@ -52,7 +52,13 @@ impl FileWatch {
 
     /// Watches the file that has the name at the moment, which may be another one than before.
     fn watch_file(&self) {
-        let written = WatchFlags::CLOSE_WRITE | WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF;
+        // Each single write counts, so that whoever waits for quiet waits for the writer. Unlinking
+        // a file that is still open shows as a change of its attributes.
+        let written = WatchFlags::MODIFY
+            | WatchFlags::CLOSE_WRITE
+            | WatchFlags::ATTRIB
+            | WatchFlags::DELETE_SELF
+            | WatchFlags::MOVE_SELF;
         if let Err(error) = inotify::add_watch(self.inotify.get_ref(), &self.file, written) {
             tracing::debug!(%error, "the watched file does not exist");
         }

@@ -1,12 +1,12 @@
 //! The platform contract on Linux.
 //!
 //! [`LinuxPlatform`] makes the TUN device (with virtio offload where the kernel has it), sets
-//! addresses, policy rules and routes by netlink, controls the resolver by one of three methods,
-//! watches routes, addresses and `resolv.conf`, and marks its sockets so that they stay outside of
+//! addresses, policy rules and routes by netlink, controls the resolver by one of three methods or by
+//! the one that suits, watches routes, addresses, `resolv.conf` and `systemd-resolved`, and marks its sockets so that they stay outside of
 //! the tunnel.
 //!
-//! What it is not: it starts no services, changes no firewall and no sysctl, and needs no other
-//! program except `resolvectl` for that one method.
+//! What it is not: it starts no services, changes no firewall and no sysctl, and runs no other
+//! program. `systemd-resolved` is spoken to over D-Bus.
 //!
 //! # Contract
 //!
@@ -40,6 +40,8 @@
 //! * **Changes are found by comparing**, not by trusting messages: netlink reports far more than
 //!   matters. Hosts without NetworkManager roam, too.
 //! * **`resolv.conf` is restored only if it is still ours**, so an administrator's edit survives.
+//! * **Others may replace DNS settings**: theirs become the upstream and ours come back in front, ever
+//!   more slowly if they insist.
 
 #![cfg(target_os = "linux")]
 

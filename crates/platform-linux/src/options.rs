@@ -2,7 +2,6 @@
 
 use crate::dns::{DnsControl, ResolvConfPaths};
 use socket_factory::Options;
-use std::path::PathBuf;
 
 /// How the client sits in the system.
 #[derive(Debug, Clone)]
@@ -15,21 +14,18 @@ pub struct LinuxOptions {
     pub dns_control: DnsControl,
     /// Where `resolv.conf` and its backup are.
     pub resolv_conf: ResolvConfPaths,
-    /// The command line tool of `systemd-resolved`; looked up in `PATH` if it has no slash.
-    pub resolvectl: PathBuf,
     /// Buffers of UDP sockets. The mark is set in any case.
     pub sockets: Options,
 }
 
 impl Default for LinuxOptions {
-    /// Those of the original client. spec: platform 17
+    /// Those of the original client, except that DNS control is chosen. spec: platform 17
     fn default() -> Self {
         Self {
             interface: "tun-firezone".into(),
             offload: true,
             dns_control: DnsControl::default(),
             resolv_conf: ResolvConfPaths::default(),
-            resolvectl: "resolvectl".into(),
             sockets: Options::default(),
         }
     }

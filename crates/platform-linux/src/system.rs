@@ -3,16 +3,16 @@
 use crate::{
     LinuxOptions,
     control::Control,
-    dns::Dns,
     hosts,
     rules::FWMARK,
     tun::{self, LinuxTun},
 };
 use platform::{
-    HostTable, InterfacePlan, NetworkWatch, Platform, PlatformFault, Sockets, TunFault,
+    HostTable, InterfacePlan, NetworkWatch, Platform, PlatformFault, Sockets, SystemAsker,
+    SystemResolver, TunFault,
 };
 use socket_factory::{Options, SystemSockets};
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{fmt, sync::Arc};
 
 /// This Linux system, in the network namespace of the thread that made the value.
 ///
@@ -24,11 +24,13 @@ pub struct LinuxPlatform {
 }
 
 impl LinuxPlatform {
-    /// Opens the means to change the system, and changes nothing.
+    /// Opens the means to change the system, and changes nothing. Blocks for a few system calls, and
+    /// for a few seconds if `systemd-resolved` is to be used and does not answer.
     ///
     /// # Errors
     ///
-    /// If there is no netlink socket or no thread to be had.
+    /// If there is no netlink socket or no thread to be had, or if [`crate::DnsControl::Auto`] finds
+    /// no method.
     pub fn new(options: LinuxOptions) -> Result<Self, PlatformFault> {
         let control = Control::start(&options)?;
         let sockets = Arc::new(SystemSockets::new(Options {
@@ -75,8 +77,12 @@ impl Platform for LinuxPlatform {
         watch
     }
 
-    fn system_resolvers(&self) -> Result<Vec<IpAddr>, PlatformFault> {
-        Dns::of(&self.options).resolvers()
+    fn system_resolvers(&self) -> Result<Vec<SystemResolver>, PlatformFault> {
+        self.control.resolvers()
+    }
+
+    fn system_asker(&self) -> SystemAsker {
+        self.control.asker()
     }
 
     fn sockets(&self) -> Sockets {

@@ -3,16 +3,23 @@
 //! Each function takes a fresh [`Subject`] and panics where the contract is broken. [`run`] runs
 //! them all, each on a subject of its own.
 
-use crate::{InterfacePlan, Platform, PlatformFault, Tun as _, TunFault};
+use crate::{InterfacePlan, NetworkEvent, Platform, PlatformFault, Tun as _, TunFault};
 use ipnet::{IpNet, Ipv4Net};
 use model::DomainName;
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::{Duration, Instant},
 };
 
 /// How often a device is made and dropped in a row.
 const RECREATIONS: usize = 50;
+
+/// Upper bound for what others do to the system to be noticed and mended.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Time between two looks at the system.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A system under test: makes platforms, and looks at the system behind their back.
 pub trait Subject {
@@ -27,6 +34,9 @@ pub trait Subject {
 
     /// Takes away all routes into the tunnel, as systems sometimes do on their own.
     fn lose_routes(&mut self);
+
+    /// Replaces the system's own resolvers, as another program or the administrator does.
+    fn replace_resolvers(&mut self, addresses: &[IpAddr]);
 }
 
 /// The state of a system, as far as a platform may change it.
@@ -78,6 +88,9 @@ pub async fn run<S: Subject>(mut subject: impl FnMut() -> S) {
     held_device_is_refused(subject());
     device_can_be_recreated(subject()).await;
     sockets_work_outside_of_the_tunnel(subject()).await;
+    own_resolvers_are_known_in_every_state(subject()).await;
+    resolvers_that_others_set_become_the_upstreams(subject()).await;
+    nobody_is_asked_at_a_link_that_does_not_exist(subject()).await;
 }
 
 /// Reverting when there is nothing to revert is fine, any number of times.
@@ -318,6 +331,81 @@ pub async fn sockets_work_outside_of_the_tunnel<S: Subject>(mut subject: S) {
     let stream = succeed(sockets.tcp.connect(remote).await);
     assert_eq!(succeed(stream.peer_addr()), remote);
     sockets.reset();
+}
+
+/// What the system would use without us does not depend on whether we are there.
+///
+/// # Panics
+///
+/// If the contract is broken.
+pub async fn own_resolvers_are_known_in_every_state<S: Subject>(mut subject: S) {
+    let mut platform = subject.platform();
+    let before = succeed(platform.system_resolvers());
+    let tun = succeed(platform.create_tun());
+    for number in [1, 2] {
+        succeed(platform.apply(&plan(number)).await);
+        assert_eq!(succeed(platform.system_resolvers()), before, "applied");
+    }
+    succeed(platform.revert());
+    assert_eq!(succeed(platform.system_resolvers()), before, "reverted");
+    drop(tun);
+    assert_eq!(succeed(platform.system_resolvers()), before, "dropped");
+}
+
+/// Other programs may replace the system's resolvers while a plan is in force: theirs are the new
+/// upstreams, ours come back in front, and theirs are what remains.
+///
+/// # Panics
+///
+/// If the contract is broken.
+pub async fn resolvers_that_others_set_become_the_upstreams<S: Subject>(mut subject: S) {
+    let mut platform = subject.platform();
+    let mut watch = platform.watch();
+    let tun = succeed(platform.create_tun());
+    succeed(platform.apply(&plan(1)).await);
+    let replaced: Vec<IpAddr> = vec![
+        Ipv4Addr::new(198, 51, 100, 53).into(),
+        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x53).into(),
+    ];
+    subject.replace_resolvers(&replaced);
+    let noticed = tokio::time::timeout(PATIENCE, async {
+        while watch.next().await != NetworkEvent::ResolversChanged {}
+    });
+    assert!(noticed.await.is_ok(), "nobody noticed");
+    assert_eq!(addresses(&platform), replaced);
+    let deadline = Instant::now() + PATIENCE;
+    while subject.observe().dns_servers != plan(1).dns_servers {
+        assert!(Instant::now() < deadline, "ours are not put back");
+        tokio::time::sleep(PAUSE).await;
+    }
+    succeed(platform.revert());
+    drop(tun);
+    assert_eq!(subject.observe().dns_servers, Vec::<IpAddr>::new());
+    drop(platform);
+    let platform = subject.platform();
+    assert_eq!(addresses(&platform), replaced, "theirs are gone");
+}
+
+fn addresses(platform: &impl Platform) -> Vec<IpAddr> {
+    let resolvers = succeed(platform.system_resolvers()).into_iter();
+    resolvers.map(|resolver| resolver.address.ip()).collect()
+}
+
+/// Asking through the system fails, and does not hang, where there is nobody to ask.
+///
+/// # Panics
+///
+/// If the contract is broken.
+pub async fn nobody_is_asked_at_a_link_that_does_not_exist<S: Subject>(mut subject: S) {
+    let platform = subject.platform();
+    // An id and one question: the addresses of `a.example`.
+    let header = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00";
+    let query = [&header[..], b"\x01a\x07example\x00\x00\x01\x00\x01"].concat();
+    for query in [&query[..], b"no query at all", b""] {
+        let asked = platform.system_asker()(i32::MAX.unsigned_abs(), query.to_vec());
+        let answer = tokio::time::timeout(PATIENCE, asked).await;
+        assert!(answer.expect("it hangs").is_err());
+    }
 }
 
 fn assert_matches(observed: &Observed, plan: &InterfacePlan) {

@@ -16,6 +16,9 @@
 //!   platform reverts.
 //! * **[`Tun`] calls never wait**, they move whole batches, and they allocate nothing once warm.
 //!   The device disappears when its value is dropped.
+//! * **What others set becomes the upstream.** When another program replaces the system's resolvers
+//!   while a plan is in force, theirs become [`Platform::system_resolvers`], the plan's are put back
+//!   in front, and theirs are what remains after reverting.
 //! * **[`NetworkWatch`] collapses bursts** and never ends by failing: a watch without a source of
 //!   events is silent.
 //!
@@ -58,12 +61,14 @@ pub mod conformance;
 mod fault;
 mod host;
 pub mod memory;
+mod resolver;
 mod watch;
 
 pub use batch::{HEADROOM, MAX_SPLIT, PacketBatch, ROOM};
 pub use fault::{PlatformFault, TunFault};
 pub use host::{DeviceIds, OsInfo};
 pub use model::InterfacePlan;
+pub use resolver::{Access, SystemAsker, SystemResolver};
 pub use watch::{NetworkEvent, NetworkWatch, WatchSender};
 
 use socket_factory::{TcpSocketFactory, UdpSocketFactory};
@@ -108,12 +113,19 @@ pub trait Platform: Send + 'static {
 
     /// The resolvers that the system would use without us, in order, possibly with duplicates.
     ///
-    /// Addresses of the client's own stub resolver may be among them.
+    /// Never waits: they are those of the last [`NetworkEvent::ResolversChanged`]. Addresses of the
+    /// client's own stub resolver may be among them.
     ///
     /// # Errors
     ///
     /// If they cannot be found out.
-    fn system_resolvers(&self) -> Result<Vec<IpAddr>, PlatformFault>;
+    fn system_resolvers(&self) -> Result<Vec<SystemResolver>, PlatformFault>;
+
+    /// Asks resolvers that only the system can ask, see [`Access::System`]. By default there are
+    /// none.
+    fn system_asker(&self) -> SystemAsker {
+        resolver::nobody()
+    }
 
     /// Factories whose sockets stay outside of the tunnel. All calls return the same ones.
     fn sockets(&self) -> Sockets;

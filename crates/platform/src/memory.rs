@@ -5,7 +5,7 @@
 
 use crate::{
     HostTable, InterfacePlan, NetworkEvent, NetworkWatch, PacketBatch, Platform, PlatformFault,
-    Sockets, Tun, TunFault, WatchSender,
+    Sockets, SystemAsker, SystemResolver, Tun, TunFault, WatchSender, resolver,
 };
 use ipnet::IpNet;
 use model::ranges::MTU;
@@ -14,7 +14,6 @@ use socket_factory::{Options, SystemSockets};
 use std::{
     collections::{BTreeSet, VecDeque},
     fmt, io,
-    net::IpAddr,
     sync::Arc,
 };
 use tokio::sync::Notify;
@@ -52,7 +51,8 @@ struct State {
     has_tun: bool,
     plan: Option<InterfacePlan>,
     routes: BTreeSet<IpNet>,
-    resolvers: Vec<IpAddr>,
+    resolvers: Vec<SystemResolver>,
+    asker: Option<SystemAsker>,
     watches: Vec<WatchSender>,
     tun_faults: VecDeque<TunFault>,
     apply_faults: VecDeque<PlatformFault>,
@@ -148,8 +148,13 @@ impl Platform for MemoryPlatform {
         watch
     }
 
-    fn system_resolvers(&self) -> Result<Vec<IpAddr>, PlatformFault> {
+    fn system_resolvers(&self) -> Result<Vec<SystemResolver>, PlatformFault> {
         Ok(self.shared.state.lock().resolvers.clone())
+    }
+
+    fn system_asker(&self) -> SystemAsker {
+        let asker = self.shared.state.lock().asker.clone();
+        asker.unwrap_or_else(resolver::nobody)
     }
 
     fn sockets(&self) -> Sockets {
@@ -287,8 +292,13 @@ impl MemoryControl {
     }
 
     /// Sets the system's own resolvers. Sends no event.
-    pub fn set_resolvers(&self, resolvers: Vec<IpAddr>) {
+    pub fn set_resolvers(&self, resolvers: Vec<SystemResolver>) {
         self.shared.state.lock().resolvers = resolvers;
+    }
+
+    /// Lets the system answer what only it can ask; takes effect for askers handed out from now on.
+    pub fn set_asker(&self, asker: SystemAsker) {
+        self.shared.state.lock().asker = Some(asker);
     }
 
     /// Drops all routes, as a system does when adapters change.

@@ -13,7 +13,7 @@ use std::{
     pin::Pin,
     sync::Arc,
 };
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket as OneShotSocket};
 
 /// Smallest buffer asked for when larger ones are refused, in bytes. spec: platform 7.1
 const BUFFER_FLOOR: usize = 64 * 1024;
@@ -35,6 +35,14 @@ pub trait UdpSocketFactory: Send + Sync {
     ///
     /// Those of the system; see also [`LoopPrevention::is_cause_of`].
     fn bind(&self, local: SocketAddr) -> io::Result<UdpSocket>;
+
+    /// A socket for one exchange with one server: from a port that nobody can predict, deaf to
+    /// everybody else. Far cheaper than [`Self::bind`], without batches, ECN and large buffers.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system; see also [`LoopPrevention::is_cause_of`].
+    fn one_shot(&self, server: SocketAddr) -> io::Result<OneShotSocket>;
 
     /// Forgets what was learnt about the network, because it changed.
     fn reset(&self);
@@ -162,6 +170,23 @@ impl SystemSockets {
         }
     }
 
+    fn one_shot_from(
+        &self,
+        source: Option<IpAddr>,
+        server: SocketAddr,
+    ) -> io::Result<OneShotSocket> {
+        let domain = Domain::for_address(server);
+        let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
+        self.mark(&socket)?;
+        if let Some(source) = source {
+            socket.bind(&SocketAddr::new(source, 0).into())?;
+        }
+        // Connecting chooses a random port, and the kernel drops what others send.
+        socket.connect(&server.into())?;
+        OneShotSocket::from_std(socket.into())
+    }
+
     async fn connect_from(
         self,
         source: Option<IpAddr>,
@@ -206,6 +231,19 @@ impl UdpSocketFactory for SystemSockets {
         }
         size_buffers(&socket, &self.options);
         UdpSocket::new(socket.into(), self.routes.clone())
+    }
+
+    fn one_shot(&self, server: SocketAddr) -> io::Result<OneShotSocket> {
+        let Some(routes) = &self.routes else {
+            return self.one_shot_from(None, server);
+        };
+        let source = routes.source(server.ip())?;
+        match self.one_shot_from(source, server) {
+            Err(error) if blames_source(&error) => {
+                self.one_shot_from(routes.correct(server.ip(), source)?, server)
+            }
+            result => result,
+        }
     }
 
     fn reset(&self) {

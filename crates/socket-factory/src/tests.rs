@@ -347,7 +347,7 @@ async fn both_families_share_a_port() {
 }
 
 #[tokio::test]
-async fn exchange_ignores_strangers() {
+async fn exchange_ignores_strangers_and_what_is_no_answer() {
     for address in LOOPBACKS {
         let server = plain().bind(any_port(address)).unwrap();
         let stranger = plain().bind(any_port(address)).unwrap();
@@ -357,12 +357,16 @@ async fn exchange_ignores_strangers() {
                 &factory,
                 server.local_addr(),
                 b"question",
-                Duration::from_secs(5)
+                Duration::from_secs(5),
+                |datagram| datagram.starts_with(b"answer"),
             ),
             async {
                 let (_, client, _, query) = receive(&server, 1).await.remove(0);
                 assert_eq!(query, b"question");
-                stranger.try_send(&datagrams(client, 0, b"lie")).unwrap();
+                stranger
+                    .try_send(&datagrams(client, 0, b"answer of a stranger"))
+                    .unwrap();
+                server.try_send(&datagrams(client, 0, b"lie")).unwrap();
                 server.try_send(&datagrams(client, 0, b"answer")).unwrap();
             }
         );
@@ -370,10 +374,56 @@ async fn exchange_ignores_strangers() {
     }
 }
 
+#[tokio::test]
+async fn exchange_takes_answers_of_any_size() {
+    let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = server.local_addr().unwrap();
+    for length in [0, 1, 1500, 1501, 65_507] {
+        let server = server.try_clone().unwrap();
+        let served = tokio::task::spawn_blocking(move || {
+            let mut query = [0; 100];
+            let (_, from) = server.recv_from(&mut query).unwrap();
+            server.send_to(&vec![7; length], from).unwrap();
+        });
+        let limit = Duration::from_secs(5);
+        let answer = exchange(&plain(), to, b"?", limit, |_| true).await.unwrap();
+        assert_eq!(answer, vec![7; length]);
+        served.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn exchange_starts_from_the_resolved_source_and_another_port_each_time() {
+    let (factory, calls) = resolving(|call| match call {
+        0 => Ok(Some(FOREIGN)),
+        _ => Ok(Some(IpAddr::from([127, 0, 0, 6]))),
+    });
+    let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = server.local_addr().unwrap();
+    let mut ports = std::collections::BTreeSet::new();
+    for _ in 0..8 {
+        let socket = factory.one_shot(to).unwrap();
+        let local = socket.local_addr().unwrap();
+        assert_eq!(local.ip(), IpAddr::from([127, 0, 0, 6]));
+        ports.insert(local.port());
+    }
+    assert!(ports.len() > 4, "{ports:?}");
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn exchange_with_nobody_is_refused_at_once() {
+    let gone = plain().bind(any_port(LOOPBACKS[0])).unwrap().local_addr();
+    let limit = Duration::from_secs(60);
+    let error = exchange(&plain(), gone, b"?", limit, |_| true).await;
+    assert_eq!(error.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+}
+
 #[tokio::test(start_paused = true)]
 async fn exchange_without_an_answer_times_out() {
     let silent = plain().bind(any_port(LOOPBACKS[0])).unwrap();
-    let error = exchange(&plain(), silent.local_addr(), b"?", Duration::from_secs(5))
+    let limit = Duration::from_secs(5);
+    let error = exchange(&plain(), silent.local_addr(), b"?", limit, |_| true)
         .await
         .unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);

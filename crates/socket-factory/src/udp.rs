@@ -169,11 +169,6 @@ impl UdpSocket {
         })
     }
 
-    /// Receives one datagram without batches, for sockets that expect a single answer.
-    pub(crate) async fn recv_one(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.io.recv_from(buffer).await
-    }
-
     /// Makes the kernel refuse GSO, as some drivers do.
     #[cfg(test)]
     pub(crate) fn forbid_checksums(&self) {

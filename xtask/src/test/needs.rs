@@ -1,6 +1,6 @@
 //! What the tests need from the machine, and how it gets there.
 
-use super::say;
+use super::{say, unpack};
 use crate::workspace;
 use anyhow::{Context as _, Result, bail};
 use std::{
@@ -24,6 +24,8 @@ struct Need {
 enum Remedy {
     /// A package of the distribution; installing takes root.
     Package(&'static str),
+    /// Packages whose files are only unpacked, because installing them would change the machine.
+    Unpacked(&'static [&'static str]),
     /// A call of cargo.
     Cargo(&'static str),
     /// A person has to do it.
@@ -35,6 +37,10 @@ impl Remedy {
     fn text(self) -> String {
         match self {
             Self::Package(package) => format!("apt-get install {package}"),
+            Self::Unpacked(packages) => {
+                let packages = packages.join(" ");
+                format!("apt-get update, then `cargo xtask test` unpacks {packages}")
+            }
             Self::Cargo(arguments) => format!("cargo {arguments}"),
             Self::Tell(text) => text.to_owned(),
         }
@@ -44,7 +50,7 @@ impl Remedy {
     fn is_allowed(self, is_root: bool) -> bool {
         match self {
             Self::Package(_) => is_root,
-            Self::Cargo(_) => true,
+            Self::Cargo(_) | Self::Unpacked(_) => true,
             Self::Tell(_) => false,
         }
     }
@@ -75,6 +81,21 @@ const NEEDS: &[Need] = &[
         name: "nft",
         is_there: || has_tool("nft"),
         remedy: Remedy::Package("nftables"),
+    },
+    Need {
+        name: "dbus-daemon",
+        is_there: || has_tool("dbus-daemon"),
+        remedy: Remedy::Package("dbus-daemon"),
+    },
+    Need {
+        name: "setpriv",
+        is_there: || has_tool("setpriv"),
+        remedy: Remedy::Package("util-linux"),
+    },
+    Need {
+        name: "systemd-resolved",
+        is_there: unpack::has_resolved,
+        remedy: Remedy::Unpacked(&["systemd-resolved", "libsystemd-shared"]),
     },
     Need {
         name: "/dev/net/tun",
@@ -130,6 +151,7 @@ fn install(remedy: Remedy) -> Result<()> {
             install.env("DEBIAN_FRONTEND", "noninteractive");
             vec![update, install]
         }
+        Remedy::Unpacked(packages) => return unpack::unpack(packages),
         Remedy::Cargo(arguments) => {
             let mut install = Command::new(workspace::cargo());
             install.args(arguments.split(' '));
@@ -216,6 +238,7 @@ mod tests {
         assert!(Remedy::Package("x").is_allowed(true));
         assert!(!Remedy::Package("x").is_allowed(false));
         assert!(Remedy::Cargo("install x").is_allowed(false));
+        assert!(Remedy::Unpacked(&["x"]).is_allowed(false));
         assert!(!Remedy::Tell("x").is_allowed(true));
     }
 

@@ -3,7 +3,11 @@
 use super::*;
 use hickory_proto::rr::{Record, rdata};
 use platform::{Platform as _, memory::MemoryPlatform};
-use tokio::net::UdpSocket;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, UdpSocket},
+    time::Instant,
+};
 
 const HOST: &str = "portal.example.test";
 const V4: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
@@ -19,21 +23,47 @@ enum Manner {
     AnswersAnotherQuestion,
     TalksNonsense,
     IsSilent,
+    IsSilentAboutV6,
+    CutsShort,
+    KnowsOverTcp,
 }
 
-/// A resolver, on IPv4 or IPv6.
-async fn resolver(address: &str, manner: Manner) -> SocketAddr {
+/// A resolver over UDP and TCP, on IPv4 or IPv6.
+async fn resolver(address: &str, manner: Manner) -> SystemResolver {
+    let listener = TcpListener::bind(address).await.unwrap();
+    let address = listener.local_addr().unwrap();
     let socket = UdpSocket::bind(address).await.unwrap();
-    let address = socket.local_addr().unwrap();
     tokio::spawn(async move {
         let mut buffer = [0; 512];
         while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+            let manner = match manner {
+                Manner::KnowsOverTcp => Manner::IsSilent,
+                manner => manner,
+            };
             if let Some(reply) = reply(manner, &buffer[..length]) {
                 socket.send_to(&reply, from).await.unwrap();
             }
         }
     });
-    address
+    tokio::spawn(async move {
+        let mut silent = vec![];
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut query = vec![0; usize::from(stream.read_u16().await.unwrap())];
+            stream.read_exact(&mut query).await.unwrap();
+            let manner = match manner {
+                Manner::KnowsOverTcp | Manner::CutsShort => Manner::Knows,
+                manner => manner,
+            };
+            if let Some(reply) = reply(manner, &query) {
+                let length = u16::try_from(reply.len()).unwrap();
+                stream.write_u16(length).await.unwrap();
+                stream.write_all(&reply).await.unwrap();
+            } else {
+                silent.push(stream);
+            }
+        }
+    });
+    SystemResolver::plain(address)
 }
 
 fn reply(manner: Manner, query: &[u8]) -> Option<Vec<u8>> {
@@ -48,9 +78,12 @@ fn reply(manner: Manner, query: &[u8]) -> Option<Vec<u8>> {
     };
     let is_v6 = question.query_type() == RecordType::AAAA;
     match (manner, is_v6) {
-        (Manner::IsSilent, _) => return None,
+        (Manner::IsSilent | Manner::KnowsOverTcp, _) | (Manner::IsSilentAboutV6, true) => {
+            return None;
+        }
+        (Manner::CutsShort, _) => reply.metadata.truncation = true,
         (Manner::TalksNonsense, _) => return Some(b"nonsense".to_vec()),
-        (Manner::Knows, false) => {
+        (Manner::Knows | Manner::IsSilentAboutV6, false) => {
             add(RData::CNAME(rdata::CNAME(
                 Name::from_ascii("b.test.").unwrap(),
             )));
@@ -79,7 +112,15 @@ async fn outcome(manners: &[Manner]) -> io::Result<Vec<IpAddr>> {
         let address = if n % 2 == 0 { "127.0.0.1:0" } else { "[::1]:0" };
         servers.push(resolver(address, manner).await);
     }
-    look_up(&MemoryPlatform::new().0.sockets(), &servers, HOST).await
+    look_up(&means(), servers, HOST).await
+}
+
+fn means() -> Outside {
+    let (platform, _) = MemoryPlatform::new();
+    Outside {
+        sockets: platform.sockets(),
+        system: platform.system_asker(),
+    }
 }
 
 #[tokio::test]
@@ -92,12 +133,53 @@ async fn the_first_resolver_that_knows_the_name_decides() {
         (&[Knows, Refuses], &[V4, V6]),
         (&[AnswersAnotherQuestion, TalksNonsense, Knows], &[V4, V6]),
         (&[IsSilent, Knows], &[V4, V6]),
+        (&[Refuses, IsSilent, Knows], &[V4, V6]),
+        (&[KnowsNothing, KnowsNothing, Knows], &[V4, V6]),
+        (&[CutsShort], &[V4, V6]),
     ] {
         assert_eq!(outcome(manners).await.unwrap(), expected, "{manners:?}");
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn no_resolver_delays_another() {
+    use Manner::*;
+    for (manners, expected, limit) in [
+        (
+            &[IsSilent, Refuses, TalksNonsense, Knows][..],
+            &[V4, V6][..],
+            0,
+        ),
+        (&[IsSilentAboutV6, IsSilent], &[V4], 50),
+        // Datagrams do not come through.
+        (&[KnowsOverTcp, KnowsNothing], &[V4, V6], 2000),
+    ] {
+        let started_at = Instant::now();
+        assert_eq!(outcome(manners).await.unwrap(), expected, "{manners:?}");
+        let elapsed = started_at.elapsed().as_millis();
+        assert!(elapsed <= limit + 20, "{manners:?}: {elapsed} ms");
+    }
+}
+
 #[tokio::test]
+async fn the_system_is_asked_where_only_it_can_ask() {
+    let asked: platform::SystemAsker = Arc::new(|link, query| {
+        assert_eq!(link, 5);
+        Box::pin(async move { Ok(reply(Manner::Knows, &query).unwrap()) })
+    });
+    let outside = Outside {
+        system: asked,
+        ..means()
+    };
+    let resolver = SystemResolver {
+        address: "192.0.2.1:853".parse().unwrap(),
+        access: platform::Access::System { link: 5 },
+    };
+    let found = look_up(&outside, vec![resolver], HOST).await;
+    assert_eq!(found.unwrap(), [V4, V6]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn names_that_nobody_knows_are_errors() {
     use Manner::*;
     for manners in [
@@ -116,34 +198,44 @@ async fn names_that_nobody_knows_are_errors() {
 #[tokio::test]
 async fn names_that_are_none_are_errors() {
     let server = resolver("127.0.0.1:0", Manner::Knows).await;
-    let sockets = MemoryPlatform::new().0.sockets();
     for host in ["", "a..b", &"a".repeat(64)] {
-        assert!(look_up(&sockets, &[server], host).await.is_err(), "{host}");
+        assert!(
+            look_up(&means(), vec![server], host).await.is_err(),
+            "{host}"
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_ends_after_two_seconds() {
-    let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let (sockets, start) = (
-        MemoryPlatform::new().0.sockets(),
-        tokio::time::Instant::now(),
-    );
-    let error = look_up(&sockets, &[server.local_addr().unwrap()], HOST)
-        .await
-        .unwrap_err();
+async fn silence_ends_after_two_seconds_over_each_transport() {
+    let started_at = Instant::now();
+    let error = outcome(&[Manner::IsSilent]).await.unwrap_err();
     assert_eq!(
-        (error.kind(), start.elapsed().as_secs()),
-        (io::ErrorKind::TimedOut, 2)
+        (error.kind(), started_at.elapsed().as_secs()),
+        (io::ErrorKind::TimedOut, 4)
     );
+}
+
+#[tokio::test]
+async fn each_attempt_asks_the_resolvers_of_the_moment() {
+    let resolvers = Resolvers::default();
+    let dialer = OutsideDialer {
+        outside: means(),
+        resolvers: Arc::clone(&resolvers),
+        hosts: Arc::new(|_| vec![]),
+    };
+    assert!(dialer.resolve(HOST).await.is_err());
+    *resolvers.lock() = vec![resolver("127.0.0.1:0", Manner::Knows).await];
+    assert_eq!(dialer.resolve(HOST).await.unwrap(), [V4, V6]);
+    *resolvers.lock() = vec![resolver("127.0.0.1:0", Manner::KnowsNothing).await];
+    assert!(dialer.resolve(HOST).await.is_err());
 }
 
 #[tokio::test]
 async fn addresses_and_names_of_the_host_table_need_no_resolver() {
     let hosts: HostTable = Arc::new(|name| if name == HOST { vec![V6] } else { vec![] });
-    let sockets = MemoryPlatform::new().0.sockets();
     let dialer = OutsideDialer {
-        sockets,
+        outside: means(),
         resolvers: Resolvers::default(),
         hosts,
     };
@@ -164,14 +256,14 @@ async fn addresses_and_names_of_the_host_table_need_no_resolver() {
 
 #[test]
 fn our_own_resolver_is_not_asked() {
-    let servers = [
-        "100.100.111.1",
-        "192.0.2.1",
-        "fd00:2021:1111:8000:100:100:111:0",
-        "2001:db8::1",
+    let resolvers = [
+        "100.100.111.1:53",
+        "192.0.2.1:53",
+        "[fd00:2021:1111:8000:100:100:111:0]:53",
+        "[2001:db8::1]:53",
     ];
-    assert_eq!(
-        outside(on_port_53(servers.map(|s| s.parse().unwrap()).to_vec())),
-        on_port_53(vec![V4, V6])
-    );
+    let resolvers = resolvers.map(|text| SystemResolver::plain(text.parse().unwrap()));
+    let kept = outside(resolvers.to_vec()).into_iter();
+    let kept: Vec<IpAddr> = kept.map(|resolver| resolver.address.ip()).collect();
+    assert_eq!(kept, [V4, V6]);
 }

@@ -1,7 +1,7 @@
 //! What the control thread is asked to do.
 
 use platform::{InterfacePlan, PlatformFault, WatchSender};
-use std::sync::mpsc;
+use std::{io, sync::mpsc};
 use tokio::sync::oneshot;
 
 /// One whole operation. Blocking callers get their answer by a channel of the standard library,
@@ -16,6 +16,12 @@ pub(super) enum Job {
     ),
     /// Removes everything.
     Revert(mpsc::SyncSender<Result<(), PlatformFault>>),
+    /// Has the system ask the resolvers of a link.
+    Ask {
+        link: u32,
+        query: Vec<u8>,
+        reply: oneshot::Sender<io::Result<Vec<u8>>>,
+    },
     /// Adds a watch.
     Watch(WatchSender),
     /// Flushes the DNS cache.

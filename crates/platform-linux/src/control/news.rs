@@ -1,21 +1,34 @@
 //! Tells news from noise: waits until the system is quiet, compares it with what it looked like
 //! before, and reports differences that a client should react to. spec: platform 5
 
-use crate::{dns::Dns, file_watch::FileWatch, landscape::Landscape, netlink::Netlink};
+use super::{debounce::Debounce, upstreams::Upstreams};
+use crate::{
+    dns::{Dns, Outlook},
+    file_watch::FileWatch,
+    landscape::Landscape,
+    netlink::Netlink,
+};
 use futures_util::{StreamExt as _, stream::BoxStream};
-use platform::{NetworkEvent, WatchSender};
+use platform::{NetworkEvent, PlatformFault, WatchSender};
 use rtnetlink::MulticastGroup;
-use std::{future::pending, io, net::IpAddr};
+use std::{future::pending, io};
 use tokio::{
     task::JoinHandle,
     time::{Duration, Instant, sleep_until},
 };
 
-/// Quiet time after the last message before anything is compared. spec: platform 17
-const QUIET: Duration = Duration::from_millis(500);
+/// Quiet time after the last message before the network is compared. spec: platform 17
+const NETWORK_QUIET: Duration = Duration::from_millis(500);
 
-/// Longest time that continuous messages can hold up a comparison.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest time that continuous messages can hold up that comparison.
+const NETWORK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Quiet time after the last message before resolvers are compared: long enough for a program to
+/// write a file, short enough that nobody misses DNS.
+const RESOLVERS_QUIET: Duration = Duration::from_millis(200);
+
+/// Longest time that continuous messages can hold up that comparison.
+const RESOLVERS_PATIENCE: Duration = Duration::from_millis(600);
 
 /// Time until a lost source of messages is opened again.
 const REOPEN: Duration = Duration::from_secs(5);
@@ -32,33 +45,36 @@ const GROUPS: [MulticastGroup; 5] = [
 pub(super) struct News {
     kernel: Option<KernelMessages>,
     file: Option<FileWatch>,
-    debounce: Debounce,
+    network: Debounce,
+    resolvers: Debounce,
     landscape: Option<Landscape>,
-    resolvers: Resolvers,
+    upstreams: Upstreams,
     watches: Vec<WatchSender>,
 }
 
-/// What a change of resolvers is recognised by.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Resolvers {
-    addresses: Vec<IpAddr>,
-    // Another program that overwrites our file is news even if it names the same resolvers.
-    are_ours: bool,
+/// What should be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Addresses and routes.
+    Network,
+    /// Resolvers, the system's and ours.
+    Resolvers,
 }
 
 impl News {
     /// Opens the sources and looks at the system for the first time.
-    pub(super) async fn start(netlink: &Netlink, dns: &Dns) -> Self {
-        let kernel = open("network", KernelMessages::open());
-        let file = open("resolvers", FileWatch::new(dns.watched_file()));
-        Self {
-            kernel,
-            file,
-            debounce: Debounce::default(),
+    pub(super) async fn start(netlink: &Netlink, dns: &mut Dns, upstreams: Upstreams) -> Self {
+        let mut news = Self {
+            kernel: open("network", KernelMessages::open()),
+            file: watch(dns),
+            network: Debounce::new(NETWORK_QUIET, NETWORK_PATIENCE),
+            resolvers: Debounce::new(RESOLVERS_QUIET, RESOLVERS_PATIENCE),
             landscape: Landscape::look(netlink, None).await.ok(),
-            resolvers: Resolvers::look(dns),
+            upstreams,
             watches: Vec::new(),
-        }
+        };
+        news.on_outlook(dns.look(netlink, None).await);
+        news
     }
 
     /// Adds somebody who wants to know.
@@ -67,40 +83,48 @@ impl News {
         self.watches.push(watch);
     }
 
-    /// Notes what we changed ourselves, so that it is not reported. It must be what we meant and not
-    /// what the file holds: others may have written it since.
-    pub(super) fn on_own_change(&mut self, are_ours: bool) {
-        self.resolvers.are_ours = are_ours;
-    }
-
     /// Completes once messages came in and the system is quiet again. Cancel-safe.
-    pub(super) async fn settled(&mut self) {
+    pub(super) async fn settled(&mut self, dns: &mut Dns) -> Due {
         loop {
-            let deadline = self.debounce.deadline();
+            let (network, resolvers) = (self.network.deadline(), self.resolvers.deadline());
             tokio::select! {
                 message = next_message(&mut self.kernel) => {
                     if message.is_none() {
                         self.kernel = None;
-                        self.debounce.at_least(REOPEN);
+                        self.network.at_least(REOPEN);
                     }
-                    self.debounce.on_message(Instant::now());
+                    self.network.on_message(Instant::now());
                 }
                 changed = next_change(&self.file) => {
-                    if changed.is_err() {
-                        self.file = None;
+                    match changed {
+                        Ok(()) => self.resolvers.on_message(Instant::now()),
+                        Err(_) => {
+                            self.file = None;
+                            self.look_later();
+                        }
                     }
-                    self.debounce.on_message(Instant::now());
                 }
-                () = at(deadline) => {
-                    self.debounce.clear();
-                    return;
+                changed = dns.changed() => {
+                    match changed {
+                        Ok(()) => self.resolvers.on_message(Instant::now()),
+                        // Looking connects again.
+                        Err(_) => self.look_later(),
+                    }
+                }
+                () = at(resolvers) => {
+                    self.resolvers.clear();
+                    return Due::Resolvers;
+                }
+                () = at(network) => {
+                    self.network.clear();
+                    return Due::Network;
                 }
             }
         }
     }
 
-    /// Looks again and reports what differs.
-    pub(super) async fn compare(&mut self, netlink: &Netlink, dns: &Dns, own: Option<u32>) {
+    /// Looks at the network again and reports what differs.
+    pub(super) async fn compare(&mut self, netlink: &Netlink, own: Option<u32>) {
         if self.kernel.is_none() {
             self.kernel = open("network", KernelMessages::open());
         }
@@ -113,25 +137,37 @@ impl News {
             }
             Err(error) => tracing::debug!(%error, "cannot look at the network"),
         }
-        let resolvers = Resolvers::look(dns);
-        if resolvers != self.resolvers {
-            self.resolvers = resolvers;
+    }
+
+    /// Takes in what the resolvers look like, reports if the system's differ, and returns whether
+    /// ours are lost.
+    pub(super) fn on_outlook(&mut self, outlook: Result<Outlook, PlatformFault>) -> bool {
+        let is_lost = outlook.as_ref().is_ok_and(|outlook| outlook.is_lost);
+        if self
+            .upstreams
+            .replace(outlook.map(|outlook| outlook.resolvers))
+        {
             self.report(NetworkEvent::ResolversChanged);
         }
+        is_lost
+    }
+
+    /// Watches the file again if watching it failed.
+    pub(super) fn reopen(&mut self, dns: &Dns) {
+        if self.file.is_none() {
+            self.file = watch(dns);
+        }
+    }
+
+    /// Has the resolvers looked at some time later, without any message.
+    pub(super) fn look_later(&mut self) {
+        self.resolvers.at_least(REOPEN);
+        self.resolvers.on_message(Instant::now());
     }
 
     fn report(&mut self, event: NetworkEvent) {
         tracing::debug!(?event, "news");
         self.watches.retain(|watch| watch.send(event));
-    }
-}
-
-impl Resolvers {
-    fn look(dns: &Dns) -> Self {
-        Self {
-            addresses: dns.resolvers().unwrap_or_default(),
-            are_ours: dns.is_set(),
-        }
     }
 }
 
@@ -164,6 +200,17 @@ fn open<T>(what: &str, result: io::Result<T>) -> Option<T> {
         .ok()
 }
 
+/// Watches the file of resolvers. Where the bus has news, too, it may be missing.
+fn watch(dns: &Dns) -> Option<FileWatch> {
+    let file = FileWatch::new(dns.watched_file());
+    if dns.has_bus() {
+        return file
+            .inspect_err(|error| tracing::debug!(%error, "no file of resolvers"))
+            .ok();
+    }
+    open("resolvers", file)
+}
+
 async fn next_message(kernel: &mut Option<KernelMessages>) -> Option<()> {
     match kernel {
         Some(kernel) => kernel.messages.next().await,
@@ -178,70 +225,10 @@ async fn next_change(file: &Option<FileWatch>) -> io::Result<()> {
     }
 }
 
-async fn at(deadline: Option<Instant>) {
+/// Waits for a point in time, for ever if there is none.
+pub(super) async fn at(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => pending().await,
-    }
-}
-
-/// When to compare: a while after the last message, but not too long after the first.
-#[derive(Debug, Default)]
-struct Debounce {
-    first: Option<Instant>,
-    last: Option<Instant>,
-    minimum: Duration,
-}
-
-impl Debounce {
-    fn on_message(&mut self, now: Instant) {
-        self.first.get_or_insert(now);
-        self.last = Some(now);
-    }
-
-    fn at_least(&mut self, minimum: Duration) {
-        self.minimum = minimum;
-    }
-
-    fn clear(&mut self) {
-        *self = Self::default();
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        let (first, last) = (self.first?, self.last?);
-        let usual = (last + QUIET).min(first + PATIENCE);
-        Some(usual.max(first + self.minimum))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn comparison_waits_for_quiet_but_not_for_ever() {
-        let start = Instant::now();
-        let mut debounce = Debounce::default();
-        assert_eq!(debounce.deadline(), None);
-        debounce.on_message(start);
-        assert_eq!(debounce.deadline(), Some(start + QUIET));
-        let step = Duration::from_millis(400);
-        debounce.on_message(start + step);
-        assert_eq!(debounce.deadline(), Some(start + step + QUIET));
-        for i in 2..100 {
-            debounce.on_message(start + step * i);
-        }
-        assert_eq!(debounce.deadline(), Some(start + PATIENCE));
-        debounce.clear();
-        assert_eq!(debounce.deadline(), None);
-    }
-
-    #[test]
-    fn lost_source_is_not_opened_again_in_a_hurry() {
-        let start = Instant::now();
-        let mut debounce = Debounce::default();
-        debounce.at_least(REOPEN);
-        debounce.on_message(start);
-        assert_eq!(debounce.deadline(), Some(start + REOPEN));
     }
 }

@@ -9,11 +9,19 @@ use std::{fmt::Write as _, net::IpAddr, path::Path};
 /// First line of a file that we wrote. spec: platform 17
 pub(crate) const MAGIC: &str = "# BEGIN Firezone DNS configuration";
 
+/// A resolver as the file names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Nameserver {
+    pub(crate) address: IpAddr,
+    /// Name or index of the interface that a link-local address belongs to. RFC 4007 section 11
+    pub(crate) zone: Option<String>,
+}
+
 /// A parsed file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ResolvConf {
-    /// Resolvers in order; a scope is dropped.
-    pub(crate) nameservers: Vec<IpAddr>,
+    /// Resolvers in order.
+    pub(crate) nameservers: Vec<Nameserver>,
     search: Vec<String>,
     domain: Option<String>,
     sortlist: Option<String>,
@@ -33,7 +41,7 @@ impl ResolvConf {
                 continue;
             };
             match directive {
-                "nameserver" => config.nameservers.extend(words.next().and_then(address)),
+                "nameserver" => config.nameservers.extend(words.next().and_then(nameserver)),
                 "domain" => config.domain = words.next().map(str::to_owned),
                 "search" => config.search = words.map(str::to_owned).collect(),
                 "sortlist" => config.sortlist = Some(words.collect::<Vec<_>>().join(" ")),
@@ -49,7 +57,7 @@ impl ResolvConf {
     /// The same file with our resolvers and search domain.
     pub(crate) fn with_tunnel(&self, servers: &[IpAddr], search: Option<&DomainName>) -> Self {
         let mut config = self.clone();
-        config.nameservers = servers.to_vec();
+        config.nameservers = servers.iter().copied().map(Nameserver::from).collect();
         config.search = search.map(ToString::to_string).into_iter().collect();
         // A larger value than the default of 1 would bypass the search domain.
         config
@@ -68,7 +76,9 @@ impl ResolvConf {
             backup.display()
         );
         for server in &self.nameservers {
-            line(&mut text, "nameserver", &server.to_string());
+            let zone = server.zone.iter().flat_map(|zone| ["%", zone.as_str()]);
+            let value: String = zone.fold(server.address.to_string(), |text, part| text + part);
+            line(&mut text, "nameserver", &value);
         }
         if let Some(domain) = &self.domain {
             line(&mut text, "domain", domain);
@@ -101,8 +111,22 @@ fn line(text: &mut String, directive: &str, value: &str) {
     writeln!(text, "{directive} {value}").ok();
 }
 
-fn address(word: &str) -> Option<IpAddr> {
-    word.split('%').next()?.parse().ok()
+fn nameserver(word: &str) -> Option<Nameserver> {
+    let (address, zone) = match word.split_once('%') {
+        Some((address, zone)) => (address, Some(zone.to_owned())),
+        None => (word, None),
+    };
+    let address = address.parse().ok()?;
+    Some(Nameserver { address, zone })
+}
+
+impl From<IpAddr> for Nameserver {
+    fn from(address: IpAddr) -> Self {
+        Self {
+            address,
+            zone: None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -127,16 +151,23 @@ mod tests {
         texts.iter().map(|t| t.parse().unwrap()).collect()
     }
 
+    fn nameservers(texts: &[&str]) -> Vec<Nameserver> {
+        texts.iter().map(|t| nameserver(t).unwrap()).collect()
+    }
+
     #[test]
     fn resolvers_are_found() {
         let config = ResolvConf::parse(ORIGINAL);
-        assert_eq!(config.nameservers, addresses(&["192.0.2.1", "fe80::1"]));
+        let expected = nameservers(&["192.0.2.1", "fe80::1%eth0"]);
+        assert_eq!(config.nameservers, expected);
+        assert_eq!(expected[1].address, addresses(&["fe80::1"])[0]);
+        assert_eq!(expected[1].zone.as_deref(), Some("eth0"));
     }
 
     #[test]
     fn byte_order_mark_hides_nothing() {
         let config = ResolvConf::parse("\u{feff}nameserver 192.0.2.1\r\n");
-        assert_eq!(config.nameservers, addresses(&["192.0.2.1"]));
+        assert_eq!(config.nameservers, nameservers(&["192.0.2.1"]));
     }
 
     #[test]

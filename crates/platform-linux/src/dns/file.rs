@@ -1,19 +1,24 @@
 //! Setting and restoring `resolv.conf` on disk. spec: platform 4.2, 4.3
 //!
+//! Symbolic links are never written through: they belong to another program.
+//!
 //! The file is always written in place, because in containers it is a bind mount that can be neither
 //! replaced nor deleted. The backup is replaced atomically and never deleted: file systems may
 //! reorder writes, and a deleted backup with a lost restore could not be repaired.
 
-use super::config::{ResolvConf, is_ours};
+use super::config::{Nameserver, ResolvConf, is_ours};
 use model::DomainName;
 use platform::PlatformFault;
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     net::IpAddr,
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
+
+/// Largest file that is read, in bytes.
+const MAX_FILE: u64 = 1 << 20;
 
 const NOT_REGULAR: &str = "choose another DNS control method, or replace it by a regular file";
 const WRITABLE: &str = "run as root with a writable /etc, or choose another DNS control method";
@@ -62,14 +67,30 @@ impl ResolvConfPaths {
         self.write(&wanted)
     }
 
+    /// Like [`Self::set`] after somebody else replaced the file, or deleted it, in which case it is
+    /// made again.
+    pub(crate) fn put_back(
+        &self,
+        servers: &[IpAddr],
+        search: Option<&DomainName>,
+    ) -> Result<(), PlatformFault> {
+        if !self.is_missing() {
+            return self.set(servers, search);
+        }
+        let text = ResolvConf::parse(&self.backed_up()?)
+            .with_tunnel(servers, search)
+            .render(&self.backup);
+        self.create(&text)
+    }
+
     /// Restores the user's file, if ours is in place.
     pub(crate) fn revert(&self) -> Result<(), PlatformFault> {
         self.require_regular()?;
         if !is_ours(&self.read(&self.file)?) {
             return Ok(());
         }
-        match fs::read_to_string(&self.backup) {
-            Ok(original) => self.write(&original),
+        match fs::read(&self.backup) {
+            Ok(original) => self.write(&String::from_utf8_lossy(&original)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 tracing::warn!("the backup of resolv.conf is gone, so it keeps our resolvers");
                 Ok(())
@@ -78,22 +99,50 @@ impl ResolvConfPaths {
         }
     }
 
-    /// The resolvers that the system would use without us.
-    pub(crate) fn resolvers(&self) -> Result<Vec<IpAddr>, PlatformFault> {
-        let mut text = self.read(&self.file)?;
-        if is_ours(&text) {
-            text = self.read(&self.backup)?;
+    /// Like [`Self::revert`] at the end of a run that had our resolvers in place: what others made
+    /// of the file stays as it is, and a deleted one comes back as it was before us.
+    pub(crate) fn revert_own(&self) -> Result<(), PlatformFault> {
+        match fs::symlink_metadata(&self.file) {
+            Ok(metadata) if !metadata.is_file() => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.create(&self.backed_up()?)
+            }
+            _ => self.revert(),
         }
+    }
+
+    /// What the file holds without us, symbolic links followed.
+    pub(crate) fn original(&self) -> Result<String, PlatformFault> {
+        let text = self.read(&self.file)?;
+        if is_ours(&text) {
+            return self.read(&self.backup);
+        }
+        Ok(text)
+    }
+
+    /// The resolvers that the system would use without us. After a run of ours set them, a deleted
+    /// file counts as an accident.
+    pub(crate) fn resolvers(&self, was_set: bool) -> Result<Vec<Nameserver>, PlatformFault> {
+        let text = if was_set && self.is_missing() {
+            self.backed_up()?
+        } else {
+            self.original()?
+        };
         Ok(ResolvConf::parse(&text).nameservers)
     }
 
-    /// Whether our text is in place.
+    /// Whether our text is in place, in the file itself and not behind a symbolic link.
     pub(crate) fn is_set(&self) -> bool {
-        self.read(&self.file).is_ok_and(|text| is_ours(&text))
+        self.require_regular().is_ok() && self.read(&self.file).is_ok_and(|text| is_ours(&text))
+    }
+
+    fn is_missing(&self) -> bool {
+        let kind = fs::symlink_metadata(&self.file).map_err(|error| error.kind());
+        kind.is_err_and(|kind| kind == io::ErrorKind::NotFound)
     }
 
     fn backed_up(&self) -> Result<String, PlatformFault> {
-        match fs::read_to_string(&self.backup) {
+        match self.read(&self.backup) {
             Ok(text) if !is_ours(&text) => Ok(text),
             // Without the original there would be no resolver to forward queries to.
             _ => Err(PlatformFault::Dns {
@@ -121,6 +170,7 @@ impl ResolvConfPaths {
     fn write(&self, text: &str) -> Result<(), PlatformFault> {
         let written = OpenOptions::new()
             .write(true)
+            .custom_flags(libc::O_NOFOLLOW)
             .open(&self.file)
             .and_then(|file| {
                 // Cut off last: a reader in between sees a whole new file and a rest, not half.
@@ -131,8 +181,21 @@ impl ResolvConfPaths {
         written.map_err(|error| problem(&self.file, "write", &error, WRITABLE))
     }
 
+    fn create(&self, text: &str) -> Result<(), PlatformFault> {
+        let created = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o644)
+            .open(&self.file)
+            .and_then(|mut file| {
+                file.write_all(text.as_bytes())?;
+                file.sync_all()
+            });
+        created.map_err(|error| problem(&self.file, "create", &error, WRITABLE))
+    }
+
     fn read(&self, path: &Path) -> Result<String, PlatformFault> {
-        fs::read(path)
+        read_bounded(path)
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .map_err(|error| problem(path, "read", &error, NOT_REGULAR))
     }
@@ -154,6 +217,21 @@ impl ResolvConfPaths {
             remedy: NOT_REGULAR,
         })
     }
+}
+
+/// Reads a regular file; anything else could keep us waiting.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() > MAX_FILE {
+        return Err(io::Error::other("no regular file of a reasonable size"));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn problem(path: &Path, verb: &str, error: &io::Error, remedy: &'static str) -> PlatformFault {

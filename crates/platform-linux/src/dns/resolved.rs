@@ -1,148 +1,183 @@
-//! DNS control through `systemd-resolved`, by its command line tool. spec: platform 4.1, 6
+//! DNS control through `systemd-resolved` over D-Bus. spec: platform 4.1, 5, 6
 //!
 //! All settings belong to the interface and vanish with it.
 
+mod bus;
+mod record;
+mod servers;
+
+pub(crate) use bus::Bus;
+pub(crate) use record::ask;
+
+use bus::{LINK, MANAGER, MANAGER_PATH, call, error_name, fault, look};
 use model::DomainName;
-use platform::PlatformFault;
-use std::{io, net::IpAddr, path::Path, process::Command};
+use platform::{PlatformFault, SystemResolver};
+use servers::{Link, Manager, Properties};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+use zbus::{Connection, zvariant::OwnedObjectPath};
 
-const REMEDY: &str = "install and start systemd-resolved and run as root, or choose another DNS \
-                      control method";
+/// How long it may take `systemd-resolved` to hear of an interface that was just made.
+const ACQUAINTANCE: Duration = Duration::from_secs(2);
 
-/// Points the interface at our resolvers.
+/// Time between two tries until then.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Links that are looked at in detail.
+const MAX_LINKS: usize = 64;
+
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+
+/// What `systemd-resolved` says about others' servers and about ours.
+#[derive(Debug)]
+pub(crate) struct View {
+    /// Servers that it would use without us.
+    pub(crate) upstreams: Vec<SystemResolver>,
+    /// How many of them were left out, because nobody could ask them.
+    pub(crate) left_out: usize,
+    /// Servers of our own link, and whether all names are led there.
+    pub(crate) own: (Vec<IpAddr>, bool),
+}
+
+/// Points the interface at our resolvers, which must be some.
 ///
 /// With a search domain the catch-all route `~.` is set as well, so that other links' resolvers are
-/// not asked for unrelated names in parallel.
-pub(crate) fn set(
-    program: &Path,
-    interface: &str,
+/// not asked for unrelated names in parallel. The client's stub resolver neither signs nor encrypts,
+/// so DNSSEC and DNS over TLS are off for this link whatever is usual elsewhere.
+pub(crate) async fn set(
+    connection: &Connection,
+    link: u32,
     servers: &[IpAddr],
     search: Option<&DomainName>,
 ) -> Result<(), PlatformFault> {
-    let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
-    let domains: Vec<String> = search.map(ToString::to_string).into_iter().collect();
-    let servers = servers.iter().map(String::as_str);
-    let domains = domains.iter().map(String::as_str).chain(["~."]);
-    run(program, ["dns", interface].into_iter().chain(servers))?;
-    run(program, ["domain", interface].into_iter().chain(domains))?;
+    let link = index(link)?;
+    let fail = |action: &'static str| move |error| fault(&error, action);
+    acquaint(connection, link)
+        .await
+        .map_err(fail("set-dnssec"))?;
+    call(connection, "SetLinkDNSOverTLS", &(link, "no"))
+        .await
+        .map_err(fail("set-dns-over-tls"))?;
     // Single-label names reach the client by LLMNR. spec: data-plane 12.7
-    run(program, ["llmnr", interface, "true"])?;
-    Ok(())
+    for (method, value) in [("SetLinkLLMNR", "yes"), ("SetLinkMulticastDNS", "no")] {
+        if let Err(error) = call(connection, method, &(link, value)).await {
+            tracing::debug!(%error, method, "systemd-resolved keeps its own choice");
+        }
+    }
+    let servers: Vec<(i32, Vec<u8>)> = servers.iter().copied().map(family_and_bytes).collect();
+    call(connection, "SetLinkDNS", &(link, servers))
+        .await
+        .map_err(fail("set-dns-servers"))?;
+    let search = search.map(|domain| (domain.to_string(), false));
+    let domains: Vec<(String, bool)> = search.into_iter().chain([(".".into(), true)]).collect();
+    call(connection, "SetLinkDomains", &(link, domains))
+        .await
+        .map_err(fail("set-domains"))?;
+    call(connection, "SetLinkDefaultRoute", &(link, true))
+        .await
+        .map_err(fail("set-default-route"))
+}
+
+/// The first setting, tried until `systemd-resolved` knows the interface.
+async fn acquaint(connection: &Connection, link: i32) -> zbus::Result<()> {
+    let started_at = Instant::now();
+    loop {
+        match call(connection, "SetLinkDNSSEC", &(link, "no")).await {
+            Err(error)
+                if error_name(&error) == Some("org.freedesktop.resolve1.NoSuchLink")
+                    && started_at.elapsed() < ACQUAINTANCE =>
+            {
+                tokio::time::sleep(PAUSE).await;
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Takes all settings from the interface, which may be gone.
-pub(crate) fn revert(program: &Path, interface: &str) {
-    if let Err(error) = run(program, ["revert", interface]) {
+pub(crate) async fn revert(connection: &Connection, link: u32) {
+    let Ok(link) = index(link) else { return };
+    let manager = (MANAGER_PATH, MANAGER);
+    if let Err(error) = look::<_, ()>(connection, manager, "RevertLink", &link).await {
         tracing::debug!(%error, "nothing to revert in systemd-resolved");
     }
 }
 
 /// Forgets cached answers.
-pub(crate) fn flush(program: &Path) {
-    if let Err(error) = run(program, ["flush-caches"]) {
-        tracing::warn!(%error, "cannot flush the DNS cache");
+pub(crate) async fn flush(connection: &Connection) {
+    let manager = (MANAGER_PATH, MANAGER);
+    if let Err(error) = look::<_, ()>(connection, manager, "FlushCaches", &()).await {
+        tracing::warn!(%error, "cannot flush the DNS cache of systemd-resolved");
     }
 }
 
-/// Resolvers of all links and the global ones.
-pub(crate) fn resolvers(program: &Path) -> Result<Vec<IpAddr>, PlatformFault> {
-    run(program, ["dns"]).map(|output| addresses(&output))
+/// Looks at all servers. Starts the service if that is wanted.
+pub(crate) async fn view(connection: &Connection, own: Option<u32>) -> Result<View, PlatformFault> {
+    let fail = |error| fault(&error, "read");
+    let manager = properties(connection, MANAGER_PATH, MANAGER)
+        .await
+        .map_err(fail)?;
+    let manager = Manager::parse(&manager);
+    let mut links = BTreeMap::new();
+    for link in manager.links(own).into_iter().take(MAX_LINKS) {
+        match examine(connection, link).await {
+            Ok(details) => {
+                links.insert(link, details);
+            }
+            // It may have gone meanwhile.
+            Err(error) => tracing::debug!(%error, link, "cannot look at a link"),
+        }
+    }
+    let (upstreams, left_out) = manager.upstreams(&links, own);
+    let own = own.map(|own| (manager.servers_of(own).collect(), manager.is_catch_all(own)));
+    Ok(View {
+        upstreams,
+        left_out,
+        own: own.unwrap_or_default(),
+    })
 }
 
-/// Picks addresses out of the output; annotations (port, scope, server name) are cut off.
-fn addresses(output: &str) -> Vec<IpAddr> {
-    output.split_whitespace().filter_map(address).collect()
+/// Whether it answers; starts it if the system can.
+pub(crate) async fn answers(connection: &Connection) -> Result<(), PlatformFault> {
+    let peer = "org.freedesktop.DBus.Peer";
+    connection
+        .call_method(Some(bus::SERVICE), MANAGER_PATH, Some(peer), "Ping", &())
+        .await
+        .map(|_| ())
+        .map_err(|error| fault(&error, "ping"))
 }
 
-fn address(word: &str) -> Option<IpAddr> {
-    let word = word.split(['#', '%']).next()?;
-    let bare = word.parse().ok();
-    // `address:port`, IPv6 in brackets.
-    bare.or_else(|| word.parse().ok().map(|s: std::net::SocketAddr| s.ip()))
+/// The system bus cannot be reached.
+pub(crate) fn no_bus(error: &zbus::Error) -> PlatformFault {
+    fault(error, "connect")
 }
 
-fn run<'a>(
-    program: &Path,
-    arguments: impl IntoIterator<Item = &'a str>,
-) -> Result<String, PlatformFault> {
-    let fault = |problem: String| PlatformFault::Dns {
-        problem,
-        remedy: REMEDY,
-    };
-    let name = program.display();
-    let output = Command::new(program)
-        .args(arguments)
-        .output()
-        .map_err(|error: io::Error| fault(format!("cannot run {name}: {error}")))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let reason = String::from_utf8_lossy(&output.stderr);
-    let reason = reason.lines().next().unwrap_or_default().trim();
-    Err(fault(format!("{name}: {reason} ({})", output.status)))
+async fn examine(connection: &Connection, link: u32) -> zbus::Result<Link> {
+    let link = i32::try_from(link).map_err(|_| zbus::Error::InvalidField)?;
+    let manager = (MANAGER_PATH, MANAGER);
+    let path: OwnedObjectPath = look(connection, manager, "GetLink", &link).await?;
+    let properties = properties(connection, path.as_str(), LINK).await?;
+    Ok(Link::parse(&properties))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
+async fn properties(
+    connection: &Connection,
+    path: &str,
+    interface: &str,
+) -> zbus::Result<Properties> {
+    look(connection, (path, PROPERTIES), "GetAll", &interface).await
+}
 
-    /// A program that writes its arguments to a file and does as told.
-    fn fake(name: &str, script: &str) -> (PathBuf, PathBuf) {
-        let directory = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        let (program, log) = (directory.join("resolvectl"), directory.join("log"));
-        let text = format!("#!/bin/sh\necho \"$@\" >> {}\n{script}\n", log.display());
-        fs::write(&program, text).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        (program, log)
-    }
+fn index(link: u32) -> Result<i32, PlatformFault> {
+    i32::try_from(link).map_err(|_| PlatformFault::NoTun)
+}
 
-    fn finish(program: &Path) {
-        fs::remove_dir_all(program.parent().unwrap()).unwrap();
-    }
-
-    #[test]
-    fn three_commands_set_servers_domains_and_llmnr() {
-        let (program, log) = fake("resolved-set", "");
-        let servers = ["100.100.111.1", "fd00::1"].map(|a| a.parse().unwrap());
-        let search = "corp.example".parse().unwrap();
-        set(&program, "tun0", &servers, Some(&search)).unwrap();
-        set(&program, "tun0", &servers[..1], None).unwrap();
-        flush(&program);
-        let expected = "dns tun0 100.100.111.1 fd00::1\ndomain tun0 corp.example ~.\n\
-                        llmnr tun0 true\ndns tun0 100.100.111.1\ndomain tun0 ~.\n\
-                        llmnr tun0 true\nflush-caches\n";
-        assert_eq!(fs::read_to_string(log).unwrap(), expected);
-        finish(&program);
-    }
-
-    #[test]
-    fn failure_says_what_and_what_to_do() {
-        let (program, _) = fake("resolved-fail", "echo 'Unit not found' >&2; exit 1");
-        let text = resolvers(&program).unwrap_err().to_string();
-        assert!(text.contains("Unit not found"), "{text}");
-        assert!(text.contains("choose another DNS control method"), "{text}");
-        finish(&program);
-        let text = resolvers(&program).unwrap_err().to_string();
-        assert!(text.contains("cannot run"), "{text}");
-    }
-
-    #[test]
-    fn annotated_servers_are_understood() {
-        let output = "Global: 192.0.2.53 1.1.1.1#cloudflare-dns.com\n\
-                      Link 2 (eth0): 192.0.2.1:5353 fe80::1%eth0 [2001:db8::1]:53 2001:db8::2\n\
-                      Link 3 (tun-firezone): 100.100.111.1\n";
-        let expected = [
-            "192.0.2.53",
-            "1.1.1.1",
-            "192.0.2.1",
-            "fe80::1",
-            "2001:db8::1",
-            "2001:db8::2",
-            "100.100.111.1",
-        ];
-        let expected = expected.map(|a| a.parse::<IpAddr>().unwrap());
-        assert_eq!(addresses(output), expected);
+fn family_and_bytes(address: IpAddr) -> (i32, Vec<u8>) {
+    match address {
+        IpAddr::V4(address) => (libc::AF_INET, address.octets().to_vec()),
+        IpAddr::V6(address) => (libc::AF_INET6, address.octets().to_vec()),
     }
 }

@@ -48,17 +48,28 @@ impl Subject for Linux {
     }
 
     fn lose_routes(&mut self) {
-        for table in TABLES {
-            for family in ["-4", "-6"] {
-                if !crate::namespace::table(family, table).is_empty() {
-                    run("ip", &format!("{family} route flush table {table}"));
-                }
+        lose_routes();
+    }
+
+    fn replace_resolvers(&mut self, addresses: &[IpAddr]) {
+        let lines = addresses
+            .iter()
+            .map(|address| format!("nameserver {address}\n"));
+        self.etc.replace(&lines.collect::<String>());
+    }
+}
+
+pub(crate) fn lose_routes() {
+    for table in TABLES {
+        for family in ["-4", "-6"] {
+            if !crate::namespace::table(family, table).is_empty() {
+                run("ip", &format!("{family} route flush table {table}"));
             }
         }
     }
 }
 
-fn addresses() -> BTreeSet<IpAddr> {
+pub(crate) fn addresses() -> BTreeSet<IpAddr> {
     let lines = run("ip", "-o address show");
     let ours = lines.lines().filter(|line| line.contains("tun-firezone"));
     let with_prefix = ours.filter_map(|line| line.split_whitespace().nth(3));
@@ -71,7 +82,7 @@ fn addresses() -> BTreeSet<IpAddr> {
         .collect()
 }
 
-fn routes() -> BTreeSet<IpNet> {
+pub(crate) fn routes() -> BTreeSet<IpNet> {
     let mut routes = BTreeSet::new();
     for (family, any) in [("-4", "0.0.0.0/0"), ("-6", "::/0")] {
         for number in TABLES {

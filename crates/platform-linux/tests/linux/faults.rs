@@ -1,7 +1,7 @@
 //! What an operator reads when something is missing. spec: platform 8
 
 use crate::namespace::{Etc, inside};
-use platform::{Platform as _, PlatformFault, TunFault};
+use platform::{Platform as _, TunFault};
 use platform_linux::{LinuxOptions, LinuxPlatform};
 use rustix::{
     mount::{MountFlags, mount},
@@ -80,24 +80,5 @@ fn impossible_interface_name_is_refused() {
         .unwrap();
         let fault = platform.create_tun().unwrap_err();
         assert!(matches!(fault, TunFault::BadName { .. }), "{fault}");
-    });
-}
-
-#[test]
-fn missing_resolvectl_is_explained() {
-    inside(|| async {
-        let etc = Etc::new();
-        let mut platform = LinuxPlatform::new(LinuxOptions {
-            resolvectl: etc.0.join("no-such-program"),
-            ..LinuxOptions::default()
-        })
-        .unwrap();
-        let _tun = platform.create_tun().unwrap();
-        let fault = platform.apply(&crate::namespace::plan()).await.unwrap_err();
-        assert!(matches!(fault, PlatformFault::Dns { .. }), "{fault}");
-        let text = fault.to_string();
-        assert!(text.contains("systemd-resolved"), "{text}");
-        platform.flush_dns_cache();
-        platform.revert().unwrap();
     });
 }

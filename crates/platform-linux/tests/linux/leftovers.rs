@@ -2,9 +2,11 @@
 
 use crate::namespace::{Etc, Peer, connect, inside, network_fingerprint, plan, read, run, started};
 use platform::{Platform as _, TunFault};
+use rustix::mount::{MountFlags, mount};
 use std::{
     fs,
     io::{BufRead as _, BufReader},
+    path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
 };
 
@@ -29,18 +31,23 @@ fn crash(etc: &Etc) {
 }
 
 /// A real client. What it prints stays readable, or else it would panic instead of being killed.
-struct Client {
-    process: Child,
+pub(crate) struct Client {
+    pub(crate) process: Child,
     _output: BufReader<ChildStdout>,
 }
 
-/// Starts a real client and returns when it is as far as wanted.
-fn hold(etc: &Etc, phase: &str) -> Client {
+/// The program of a real client.
+fn holder() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
-    let program = tests.ancestors().nth(2).unwrap().join("examples/hold");
+    tests.ancestors().nth(2).unwrap().join("examples/hold")
+}
+
+/// Starts a real client and returns when it is as far as wanted.
+pub(crate) fn hold(etc: &Etc, method: &str, phase: &str) -> Client {
+    let program = holder();
     let paths = etc.paths();
     let mut process = Command::new(&program)
-        .args([paths.file, paths.backup])
+        .args([paths.file, paths.backup, method.into()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -58,6 +65,24 @@ fn hold(etc: &Etc, phase: &str) -> Client {
     }
 }
 
+/// Runs a real client as somebody who may change the network and nothing else; returns what it
+/// complains about.
+pub(crate) fn hold_as_nobody(etc: &Etc, method: &str) -> String {
+    mount("tmpfs", "/dev/net", "tmpfs", MountFlags::empty(), None).unwrap();
+    run("mknod", "--mode=0666 /dev/net/tun c 10 200");
+    let paths = etc.paths();
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .args(["--inh-caps=+net_admin", "--ambient-caps=+net_admin"])
+        .arg(holder())
+        .args([paths.file, paths.backup, method.into()])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("cannot run setpriv (install util-linux?): {error}"));
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
 #[test]
 fn killed_client_leaves_nothing_that_the_next_start_does_not_clean() {
     inside(|| async {
@@ -69,7 +94,7 @@ fn killed_client_leaves_nothing_that_the_next_start_does_not_clean() {
         for phase in ["started", "reverted", "created", "applied", "changed"] {
             // Twice in a row: what piles up would be seen.
             for _ in 0..2 {
-                let mut client = hold(&etc, phase);
+                let mut client = hold(&etc, "etc-resolv-conf", phase);
                 client.process.kill().unwrap();
                 client.process.wait().unwrap();
             }
@@ -86,7 +111,7 @@ fn client_that_ends_by_itself_leaves_nothing() {
     inside(|| async {
         let etc = Etc::new();
         let before = (network_fingerprint(), read(&etc.file()));
-        let mut client = hold(&etc, "changed");
+        let mut client = hold(&etc, "etc-resolv-conf", "changed");
         drop(client.process.stdin.take());
         assert!(client.process.wait().unwrap().success());
         assert_eq!((network_fingerprint(), read(&etc.file())), before);

@@ -1,6 +1,6 @@
 //! Private network and mount namespaces for one test each.
 
-use platform::{InterfacePlan, Platform as _};
+use platform::{InterfacePlan, NetworkEvent, NetworkWatch, Platform as _};
 use platform_linux::{DnsControl, LinuxOptions, LinuxPlatform, ResolvConfPaths};
 use rustix::{
     mount::{MountPropagationFlags, mount_change},
@@ -15,7 +15,7 @@ use std::{
         mpsc,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Content of a fresh `resolv.conf`.
@@ -145,6 +145,13 @@ impl Etc {
         self.paths().file
     }
 
+    /// Puts another file in the place of `resolv.conf`, as most programs do.
+    pub(crate) fn replace(&self, text: &str) {
+        let other = self.0.join("written-by-others");
+        fs::write(&other, text).unwrap();
+        fs::rename(&other, self.file()).unwrap();
+    }
+
     pub(crate) fn options(&self) -> LinuxOptions {
         LinuxOptions {
             dns_control: DnsControl::EtcResolvConf,
@@ -181,6 +188,8 @@ pub(crate) fn internet_plan() -> InterfacePlan {
 pub(crate) fn network_fingerprint() -> String {
     let links: Vec<String> = run("ip", "-o link show")
         .lines()
+        // Remarks of `ip` about peers are no links.
+        .filter(|line| line.starts_with(|c: char| c.is_ascii_digit()))
         .filter_map(|line| line.split(':').nth(1).map(|name| name.trim().to_owned()))
         .collect();
     let rest = [
@@ -189,7 +198,17 @@ pub(crate) fn network_fingerprint() -> String {
         "route show table all",
         "-6 route show table all",
     ];
-    let rest = rest.map(|arguments| run("ip", arguments));
+    // Local routes of our interface come when the kernel has looked for duplicates of its addresses,
+    // and go with them.
+    let is_stable = |line: &&str| !line.contains("dev tun-firezone table local");
+    let rest = rest.map(|arguments| {
+        let output = run("ip", arguments);
+        output
+            .lines()
+            .filter(is_stable)
+            .collect::<Vec<_>>()
+            .join("\n")
+    });
     format!("{}\n{}", links.join(" "), rest.join("\n"))
 }
 
@@ -211,9 +230,41 @@ pub(crate) fn connect(peer: &Peer, near: &str, far: &str) {
     let id = peer.id;
     run("ip", &format!("link add {near} type veth peer name {far}"));
     run("ip", &format!("link set {far} netns {id}"));
-    run("ip", &format!("link set {near} up"));
+    rise(near);
     let far = far.to_owned();
-    peer.run(move || run("ip", &format!("link set {far} up")));
+    peer.run(move || rise(&far));
+    // The kernel gives the address and its routes once it sees both ends up.
+    let deadline = Instant::now() + PATIENCE;
+    let shown = format!("-6 address show dev {near} scope link");
+    while !run("ip", &shown).contains("inet6") {
+        assert!(Instant::now() < deadline, "{near} has no address");
+    }
+}
+
+/// Sets an interface up. Its addresses are ready at once, without a search for duplicates: routes
+/// would appear while a test compares.
+fn rise(interface: &str) {
+    fs::write(
+        format!("/proc/sys/net/ipv6/conf/{interface}/accept_dad"),
+        "0",
+    )
+    .unwrap();
+    run("ip", &format!("link set {interface} up"));
+}
+
+/// Waits until something holds, looking often; panics with its name if it never does.
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Waits for an event of this kind; others may come before.
+pub(crate) async fn notified(watch: &mut NetworkWatch, event: NetworkEvent) {
+    let seen = tokio::time::timeout(PATIENCE, async { while watch.next().await != event {} });
+    seen.await.expect("nobody noticed");
 }
 
 pub(crate) fn read(path: &Path) -> String {

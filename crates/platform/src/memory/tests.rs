@@ -1,8 +1,9 @@
 //! The twin against the conformance suite, and its test-only abilities.
 
 use super::*;
+use crate::Access;
 use crate::conformance::{self, Observed, Subject};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 
 struct Twin(MemoryControl, Option<MemoryPlatform>);
 
@@ -38,6 +39,12 @@ impl Subject for Twin {
 
     fn lose_routes(&mut self) {
         self.0.lose_routes();
+    }
+
+    fn replace_resolvers(&mut self, addresses: &[IpAddr]) {
+        let plain = |&address: &IpAddr| SystemResolver::plain(SocketAddr::new(address, 53));
+        self.0.set_resolvers(addresses.iter().map(plain).collect());
+        self.0.notify(NetworkEvent::ResolversChanged);
     }
 }
 
@@ -106,8 +113,22 @@ async fn events_reach_every_watch() {
 #[test]
 fn resolvers_are_those_set() {
     let (platform, control) = MemoryPlatform::new();
-    assert_eq!(platform.system_resolvers().unwrap(), Vec::<IpAddr>::new());
-    let resolver = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 53));
+    assert_eq!(platform.system_resolvers().unwrap(), []);
+    let resolver = SystemResolver::plain(SocketAddr::from(([192, 0, 2, 53], 53)));
     control.set_resolvers(vec![resolver]);
     assert_eq!(platform.system_resolvers().unwrap(), [resolver]);
+    assert_eq!(resolver.access, Access::Plain);
+}
+
+#[tokio::test]
+async fn the_system_answers_as_told_and_nothing_by_default() {
+    let (platform, control) = MemoryPlatform::new();
+    let ask = platform.system_asker();
+    let error = ask(3, b"a question".to_vec()).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+    control.set_asker(Arc::new(|link, query| {
+        Box::pin(async move { Ok([&query[..], &link.to_be_bytes()].concat()) })
+    }));
+    let ask = platform.system_asker();
+    assert_eq!(ask(3, b"?".to_vec()).await.unwrap(), b"?\0\0\0\x03");
 }

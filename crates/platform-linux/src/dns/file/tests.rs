@@ -37,8 +37,17 @@ fn set(paths: &ResolvConfPaths) -> Result<(), PlatformFault> {
     paths.set(&[SENTINEL.parse().unwrap()], None)
 }
 
+fn put_back(paths: &ResolvConfPaths) -> Result<(), PlatformFault> {
+    paths.put_back(&[SENTINEL.parse().unwrap()], None)
+}
+
 fn content(paths: &ResolvConfPaths) -> String {
     fs::read_to_string(&paths.file).unwrap()
+}
+
+fn resolvers(paths: &ResolvConfPaths) -> Vec<IpAddr> {
+    let resolvers = paths.resolvers(false).unwrap().into_iter();
+    resolvers.map(|resolver| resolver.address).collect()
 }
 
 fn backup(paths: &ResolvConfPaths) -> String {
@@ -53,7 +62,7 @@ fn clean_run_is_backed_up_set_and_restored() {
     assert!(paths.is_set());
     assert!(content(&paths).contains("nameserver 100.100.111.1\noptions timeout:2\n"));
     assert_eq!(backup(&paths), ORIGINAL);
-    assert_eq!(paths.resolvers().unwrap(), [IpAddr::from([192, 0, 2, 1])]);
+    assert_eq!(resolvers(&paths), [IpAddr::from([192, 0, 2, 1])]);
     paths.revert().unwrap();
     assert_eq!(content(&paths), ORIGINAL);
     assert_eq!(backup(&paths), ORIGINAL, "the backup was not kept");
@@ -152,7 +161,7 @@ fn symbolic_link_is_refused_with_advice() {
     }
     assert_eq!(fs::read_to_string(&target).unwrap(), ORIGINAL);
     // The resolvers behind it are known nevertheless.
-    assert_eq!(paths.resolvers().unwrap().len(), 1);
+    assert_eq!(resolvers(&paths).len(), 1);
 }
 
 #[test]
@@ -161,7 +170,7 @@ fn missing_file_is_refused() {
     fs::remove_file(&paths.file).unwrap();
     assert!(set(&paths).is_err());
     assert!(paths.revert().is_err());
-    assert!(paths.resolvers().is_err());
+    assert!(paths.resolvers(false).is_err());
     assert!(!paths.is_set() && !paths.backup.exists());
 }
 
@@ -194,5 +203,71 @@ fn text_that_is_not_utf8_survives_as_far_as_it_can() {
     fs::write(&paths.file, b"# caf\xe9\nnameserver 192.0.2.1\n").unwrap();
     set(&paths).unwrap();
     paths.revert().unwrap();
-    assert_eq!(paths.resolvers().unwrap(), [IpAddr::from([192, 0, 2, 1])]);
+    assert_eq!(resolvers(&paths), [IpAddr::from([192, 0, 2, 1])]);
+}
+
+#[test]
+fn file_that_others_replaced_is_what_remains() {
+    let (_etc, paths) = Etc::new(ORIGINAL);
+    set(&paths).unwrap();
+    let other = paths.file.with_file_name("other");
+    fs::write(&other, EDITED).unwrap();
+    fs::rename(&other, &paths.file).unwrap();
+    put_back(&paths).unwrap();
+    assert!(content(&paths).contains(SENTINEL) && paths.is_set());
+    assert_eq!(resolvers(&paths), [IpAddr::from([198, 51, 100, 9])]);
+    paths.revert_own().unwrap();
+    assert_eq!(content(&paths), EDITED);
+}
+
+#[test]
+fn file_that_others_deleted_comes_back() {
+    let (_etc, paths) = Etc::new(ORIGINAL);
+    set(&paths).unwrap();
+    fs::remove_file(&paths.file).unwrap();
+    let kept = paths.resolvers(true).unwrap();
+    assert_eq!(kept[0].address, IpAddr::from([192, 0, 2, 1]));
+    put_back(&paths).unwrap();
+    assert!(content(&paths).contains(SENTINEL));
+    for _ in 0..2 {
+        fs::remove_file(&paths.file).unwrap();
+        paths.revert_own().unwrap();
+        assert_eq!(content(&paths), ORIGINAL);
+    }
+}
+
+#[test]
+fn link_that_others_made_is_left_to_them() {
+    let (_etc, paths) = Etc::new(ORIGINAL);
+    set(&paths).unwrap();
+    let target = paths.file.with_file_name("theirs");
+    fs::write(&target, EDITED).unwrap();
+    fs::remove_file(&paths.file).unwrap();
+    std::os::unix::fs::symlink(&target, &paths.file).unwrap();
+    assert!(!paths.is_set());
+    assert!(put_back(&paths).is_err());
+    assert_eq!(resolvers(&paths), [IpAddr::from([198, 51, 100, 9])]);
+    paths.revert_own().unwrap();
+    assert_eq!(fs::read_link(&paths.file).unwrap(), target);
+    assert_eq!(content(&paths), EDITED);
+}
+
+#[test]
+fn what_is_no_reasonable_file_is_not_read() {
+    let (_etc, paths) = Etc::new(ORIGINAL);
+    let file = OpenOptions::new().write(true).open(&paths.file).unwrap();
+    file.set_len(MAX_FILE + 1).unwrap();
+    assert!(set(&paths).is_err() && paths.resolvers(false).is_err());
+    fs::remove_file(&paths.file).unwrap();
+    // Reading a pipe would wait for a writer.
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &paths.file,
+        rustix::fs::FileType::Fifo,
+        mode,
+        0,
+    )
+    .unwrap();
+    assert!(set(&paths).is_err() && paths.resolvers(false).is_err());
 }

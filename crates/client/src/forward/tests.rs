@@ -1,0 +1,130 @@
+//! Queries of programs at servers on the loopback addresses.
+
+use super::*;
+use crate::testing;
+use platform::{Platform as _, memory::MemoryPlatform};
+use std::sync::Arc;
+use tokio::net::UdpSocket;
+
+fn outside() -> Outside {
+    let (platform, control) = MemoryPlatform::new();
+    control.set_asker(Arc::new(|link, query| {
+        Box::pin(async move { Ok([&query[..], &link.to_be_bytes()].concat()) })
+    }));
+    Outside {
+        sockets: platform.sockets(),
+        system: platform.system_asker(),
+    }
+}
+
+fn message(number: u16) -> Vec<u8> {
+    let mut message = testing::QUERY.to_vec();
+    message[..2].copy_from_slice(&number.to_be_bytes());
+    message
+}
+
+fn begin(forwarder: &mut Forwarder<u16>, number: u16, server: SocketAddr) -> Option<Outcome<u16>> {
+    let question = Question {
+        server,
+        transport: DnsTransport::Udp,
+        message: message(number),
+    };
+    forwarder.begin(number, question)
+}
+
+/// A server that answers all queries.
+async fn answering(address: &str) -> SocketAddr {
+    let socket = UdpSocket::bind(address).await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut buffer = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+            buffer[2] |= 0x80;
+            socket.send_to(&buffer[..length], from).await.unwrap();
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn every_query_gets_its_own_answer() {
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let server = answering(address).await;
+        let mut forwarder = Forwarder::new(outside(), &[]);
+        for number in 0..200 {
+            assert_eq!(begin(&mut forwarder, number, server), None);
+        }
+        let mut seen = [false; 200];
+        while let Some((number, answer)) = forwarder.next().await {
+            assert_eq!(answer.unwrap()[..2], number.to_be_bytes());
+            assert!(!std::mem::replace(&mut seen[usize::from(number)], true));
+        }
+        assert_eq!(seen, [true; 200]);
+    }
+}
+
+#[tokio::test]
+async fn a_silent_server_delays_nobody() {
+    let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let good = answering("127.0.0.1:0").await;
+    let mut forwarder = Forwarder::new(outside(), &[]);
+    for number in 0..100 {
+        begin(&mut forwarder, number, silent.local_addr().unwrap());
+    }
+    let started_at = std::time::Instant::now();
+    begin(&mut forwarder, 100, good);
+    let (id, answer) = forwarder.next().await.unwrap();
+    assert!(id == 100 && answer.is_ok());
+    assert!(started_at.elapsed() < TIMEOUT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn queries_are_bounded_and_those_of_a_silent_server_even_more() {
+    let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let to = silent.local_addr().unwrap();
+    let mut forwarder = Forwarder::new(outside(), &[]);
+    let begin = |forwarder: &mut Forwarder<u16>, numbers: std::ops::Range<u16>| {
+        let refused = numbers.filter_map(|number| begin(forwarder, number, to));
+        refused
+            .map(|(_, outcome)| assert_eq!(outcome, Err(DnsFailure::Failed)))
+            .count()
+    };
+    assert_eq!(begin(&mut forwarder, 0..1100), 100);
+    let mut outcomes = 0;
+    while let Some((_, outcome)) = forwarder.next().await {
+        assert_eq!(outcome, Err(DnsFailure::TimedOut));
+        outcomes += 1;
+    }
+    assert_eq!(outcomes, MAX_UNDER_WAY);
+    assert_eq!(begin(&mut forwarder, 0..100), 100 - 32);
+    forwarder.clear();
+    assert_eq!(forwarder.next().await, None, "nothing is left of them");
+    assert_eq!(
+        begin(&mut forwarder, 0..100),
+        0,
+        "another network, another chance"
+    );
+}
+
+#[tokio::test]
+async fn resolvers_of_the_system_alone_are_asked_by_it() {
+    let address = SocketAddr::from(([192, 0, 2, 1], 853));
+    let of = |link| SystemResolver {
+        address,
+        access: Access::System { link },
+    };
+    let mut forwarder = Forwarder::new(outside(), &[of(7)]);
+    begin(&mut forwarder, 1, address);
+    let (_, answer) = forwarder.next().await.unwrap();
+    assert_eq!(answer.unwrap(), [&message(1)[..], &[0, 0, 0, 7]].concat());
+    // The latest word counts.
+    forwarder.use_resolvers(&[of(7), of(8)]);
+    begin(&mut forwarder, 1, address);
+    let (_, answer) = forwarder.next().await.unwrap();
+    assert_eq!(answer.unwrap().last(), Some(&8));
+    let plain = SystemResolver::plain(answering("127.0.0.1:0").await);
+    forwarder.use_resolvers(&[plain]);
+    begin(&mut forwarder, 1, plain.address);
+    let (_, answer) = forwarder.next().await.unwrap();
+    assert_eq!(answer.unwrap().len(), testing::QUERY.len());
+}
