@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 
 /// A watch on the file and on its directory.
 ///
-/// The directory tells of replacements. The file itself is watched, too, because in containers it is
+/// The directory tells of replacements and of files beside it. The file itself is watched, too, because in containers it is
 /// a bind mount whose writers are elsewhere.
 pub(crate) struct FileWatch {
     inotify: AsyncFd<OwnedFd>,
@@ -27,8 +27,12 @@ impl FileWatch {
             file: file.to_owned(),
         };
         let directory = file.parent().unwrap_or(Path::new("/"));
-        let replaced = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE;
-        inotify::add_watch(watch.inotify.get_ref(), directory, replaced)?;
+        // What is written beside the file counts, too: its backup says whom to ask.
+        let changed = WatchFlags::CREATE
+            | WatchFlags::CLOSE_WRITE
+            | WatchFlags::MOVED_TO
+            | WatchFlags::DELETE;
+        inotify::add_watch(watch.inotify.get_ref(), directory, changed)?;
         watch.watch_file();
         Ok(watch)
     }

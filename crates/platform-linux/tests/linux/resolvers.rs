@@ -202,6 +202,24 @@ fn fight_over_the_file_slows_down_and_the_last_word_is_theirs() {
 }
 
 #[test]
+fn edits_of_the_backup_are_followed() {
+    inside(|| async {
+        let etc = Etc::new();
+        let mut platform = started(&etc);
+        let mut watch = platform.watch();
+        let _tun = platform.create_tun().unwrap();
+        platform.apply(&plan()).await.unwrap();
+        for server in ["198.51.100.9", "198.51.100.10"] {
+            fs::write(etc.paths().backup, format!("nameserver {server}\n")).unwrap();
+            notified(&mut watch, NetworkEvent::ResolversChanged).await;
+            let expected = resolver(&format!("{server}:53"));
+            assert_eq!(platform.system_resolvers().unwrap(), expected);
+        }
+        platform.revert().unwrap();
+    });
+}
+
+#[test]
 fn slow_writer_is_not_interrupted() {
     use std::io::Write as _;
     inside(|| async {
