@@ -11,6 +11,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tunnel-core", &["connectivity", "ip-packet", "model"]),
     ("socket-factory", &[]),
     ("portal-client", &["model"]),
+    ("service-ipc", &["model"]),
+    ("logging", &[]),
     ("platform", &["model", "socket-factory"]),
     ("platform-linux", &["model", "platform", "socket-factory"]),
     (
@@ -49,10 +51,23 @@ const ARROWS: &[(&str, &[&str])] = &[
         "headless-client",
         &[
             "client",
+            "logging",
             "model",
             "platform",
             "platform-linux",
             "portal-client",
+        ],
+    ),
+    (
+        "tunnel-service",
+        &[
+            "client",
+            "logging",
+            "model",
+            "platform",
+            "platform-linux",
+            "portal-client",
+            "service-ipc",
         ],
     ),
     (
