@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Runs until a signal, or until the session ends by itself.
 pub(crate) fn run(cli: Cli, token: Option<SecretString>) -> Result<()> {
-    log::start(&cli.log_filter, cli.log_dir.as_deref())?;
+    let _logging = log::start(&cli.log_filter, cli.log_dir.as_deref())?;
     tracing::info!(
         arch = std::env::consts::ARCH,
         os = std::env::consts::OS,

@@ -28,7 +28,7 @@ pub trait Listener: Send {
 pub struct Peer {
     /// Which user, as the system numbers or names them.
     pub user: String,
-    /// Whether that user may do anything on this machine.
+    /// Whether that user may do to the service whatever it wants: it is root, or the service's own.
     pub is_administrator: bool,
     /// Which process, if the system tells.
     pub process: Option<u32>,

@@ -290,7 +290,7 @@ fn peer(stream: &UnixStream) -> io::Result<Peer> {
     let pid = credentials.pid().and_then(|pid| u32::try_from(pid).ok());
     Ok(Peer {
         user: credentials.uid().to_string(),
-        is_administrator: credentials.uid() == 0,
+        is_administrator: [0, geteuid().as_raw()].contains(&credentials.uid()),
         process: pid,
         program: match getsockopt(stream, PeerPidfd) {
             Ok(pidfd) => program_of_pidfd(pidfd.as_raw_fd()),
