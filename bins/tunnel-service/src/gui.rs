@@ -288,8 +288,9 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
     async fn handle_news(&mut self, news: News) -> Result<(), Fault> {
         match news {
             News::Event(Event::Disconnected(reason)) => {
-                if self.slot.wait_if_offline(self.host, &reason).await {
-                    tracing::info!("Waiting for a network");
+                let lacks_network = self.slot.lacks_network(self.host, &reason);
+                if lacks_network && self.slot.wait_instead(self.host).await {
+                    tracing::info!(reason = chain(&reason), "Waiting for a network");
                     return Ok(());
                 }
                 self.on_end(chain(&reason), reason.needs_sign_in()).await

@@ -11,6 +11,7 @@ use service_ipc::AdvancedSettings;
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 use tunnel_service::Host;
@@ -39,7 +40,7 @@ pub(crate) struct Linux {
     user_agent: String,
     max_partition_time: Duration,
     store: Store,
-    logging: Logging,
+    logging: Arc<Logging>,
     log_directory: Option<PathBuf>,
     reported: String,
 }
@@ -49,7 +50,7 @@ impl Linux {
     pub(crate) fn new(
         flags: &ServiceFlags,
         group: u32,
-        logging: Logging,
+        logging: Arc<Logging>,
         log_directory: Option<PathBuf>,
     ) -> Result<Self> {
         let device_id = host::load_or_create_device_id()

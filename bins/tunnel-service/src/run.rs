@@ -13,6 +13,7 @@ use service_ipc::{Access, Claim, Socket};
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -59,8 +60,10 @@ pub(crate) fn run(flags: &ServiceFlags, runtime_dir: &Path, command: Command) ->
         (None, true) => None,
         (None, false) => Some(PathBuf::from(linux::LOG_DIRECTORY)),
     };
+    // It outlives the host, which changes its filter.
     let logging = start_log(flags, log_directory.clone(), mode.is_interactive)?;
-    let host = Linux::new(flags, group, logging, log_directory)?;
+    let logging = Arc::new(logging);
+    let host = Linux::new(flags, group, Arc::clone(&logging), log_directory)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

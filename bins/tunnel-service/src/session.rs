@@ -120,7 +120,7 @@ impl<H: Host> Slot<H> {
                 }));
                 Ok(Started::Running)
             }
-            Err(fault) if is_offline::<H>(host, &fault) => {
+            Err(fault) if is_offline(host, &fault) => {
                 tracing::info!(error = &fault as &dyn Error, "Waiting for a network");
                 self.wait(host, settings)
             }
@@ -148,19 +148,23 @@ impl<H: Host> Slot<H> {
         }
     }
 
-    /// After the session ended by itself: waits for a network if that was the reason and the session
-    /// never came up, so that a machine that starts without one connects later.
-    pub(crate) async fn wait_if_offline(
-        &mut self,
-        host: &mut H,
-        reason: &(dyn Error + 'static),
-    ) -> bool {
-        let settings = match &self.state {
-            State::Running(running) if !running.is_ready => running.settings.clone(),
-            _ => return false,
+    /// Whether the session ended before it ever came up, because there is no network.
+    pub(crate) fn lacks_network(&self, host: &mut H, reason: &(dyn Error + 'static)) -> bool {
+        match &self.state {
+            State::Running(running) if !running.is_ready => is_offline(host, reason),
+            _ => false,
+        }
+    }
+
+    /// Puts waiting for a network in place of a session that lacked one, so that a machine that
+    /// starts without a network connects later; whether that succeeded.
+    pub(crate) async fn wait_instead(&mut self, host: &mut H) -> bool {
+        let State::Running(running) = &self.state else {
+            return false;
         };
+        let settings = running.settings.clone();
         self.end().await;
-        is_offline::<H>(host, reason) && self.wait(host, settings).is_ok()
+        self.wait(host, settings).is_ok()
     }
 
     fn wait(&mut self, host: &mut H, settings: Settings) -> Result<Started, String> {
