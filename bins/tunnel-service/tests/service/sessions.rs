@@ -9,7 +9,7 @@ use service_ipc::{
     AdvancedSettings, Connect, Generation, Resource, Resources, ToGui, ToService,
     control::{Answer, Ask, SessionState},
 };
-use std::{collections::BTreeSet, io::ErrorKind};
+use std::{collections::BTreeSet, io::ErrorKind, time::Duration};
 use tokio::time::timeout;
 use tunnel_service::{Lifetime, Order};
 
@@ -370,6 +370,45 @@ async fn an_administrator_ends_the_session_and_the_gui_is_told() {
     assert_eq!(
         world.ask(Ask::Disconnect).await,
         Answer::Disconnected(false)
+    );
+    world.stop().await;
+}
+
+/// TCP refuses broadcast addresses with "network unreachable", whatever network there is.
+const NOWHERE: &str = "ws://255.255.255.255:9/";
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_finds_no_network_waits_for_one_and_says_nothing() {
+    let world = World::new().await;
+    let mut gui = world.gui().await;
+    let result = gui.connect(NOWHERE.parse().unwrap(), "right").await;
+    assert_eq!(result, ToGui::ConnectResult(Ok(())));
+    while world.machine.state().status != "Serving a GUI, waiting for a network" {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    gui.say(ToService::Disconnect).await;
+    assert_eq!(gui.hear().await, ToGui::DisconnectedGracefully);
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_portal_that_cannot_be_reached_is_told() {
+    let world = World::new().await;
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", closed.local_addr().unwrap());
+    drop(closed);
+    let mut gui = world.gui().await;
+    gui.connect(url.parse().unwrap(), "right").await;
+    let ToGui::OnDisconnect {
+        error_msg,
+        requires_sign_in,
+    } = gui.hear().await
+    else {
+        panic!("it goes on")
+    };
+    assert!(
+        error_msg.contains("unreachable") && !requires_sign_in,
+        "{error_msg}"
     );
     world.stop().await;
 }
