@@ -108,10 +108,6 @@ pub(crate) struct ServiceFlags {
         global = true
     )]
     pub(crate) group: String,
-
-    /// Accepted and without effect: this service never sends telemetry.
-    #[arg(long, env = "FIREZONE_NO_TELEMETRY", action = clap::ArgAction::SetTrue, hide = true, global = true)]
-    pub(crate) no_telemetry: bool,
 }
 
 /// What to do.

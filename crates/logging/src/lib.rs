@@ -42,4 +42,4 @@ mod time;
 pub use clean::{CAP, clean};
 pub use clear::{Which, clear};
 pub use filter::check_filter;
-pub use start::{Format, LogFault, LogFiles, Logging, Options, StdoutTime, start};
+pub use start::{CreateFile, Format, LogFault, LogFiles, Logging, Options, StdoutTime, start};

@@ -73,9 +73,14 @@ pub enum StdoutTime {
 pub struct LogFiles {
     /// The directory; it is made when the first file is.
     pub directory: PathBuf,
-    /// Opens `<base>.<stamp>.log` in the directory for appending; gets directory, base and stamp.
-    pub create: Box<dyn FnMut(&Path, &str, &str) -> io::Result<File> + Send>,
+    /// Makes them.
+    pub create: Box<dyn CreateFile>,
 }
+
+/// Opens `<base>.<stamp>.log` in a directory for appending; gets directory, base and stamp.
+pub trait CreateFile: FnMut(&Path, &str, &str) -> io::Result<File> + Send {}
+
+impl<F: FnMut(&Path, &str, &str) -> io::Result<File> + Send> CreateFile for F {}
 
 /// What a log is like.
 pub struct Options {

@@ -54,6 +54,12 @@ impl Machine {
         state.platforms.iter().any(|it| it.plan().is_some())
     }
 
+    /// TUN devices that exist.
+    pub(crate) fn devices(&self) -> usize {
+        let state = self.state();
+        state.platforms.iter().filter(|it| it.has_tun()).count()
+    }
+
     pub(crate) fn has_route(&self, route: &str) -> bool {
         let route = route.parse().unwrap();
         let state = self.state();

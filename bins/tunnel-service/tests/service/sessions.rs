@@ -102,10 +102,7 @@ async fn another_connect_replaces_the_session() {
     assert_eq!(result, ToGui::ConnectResult(Ok(())));
     resources_where(&mut gui, |all| all.resources.len() == 3).await;
     world.eventually(|machine| machine.is_connected()).await;
-    let state = world.machine.state();
-    let tuns = state.platforms.iter().filter(|it| it.has_tun()).count();
-    assert_eq!(tuns, 1);
-    drop(state);
+    assert_eq!(world.machine.devices(), 1);
     world.stop().await;
 }
 
@@ -116,14 +113,14 @@ async fn a_stopping_service_says_so() {
     world.orders.send(Order::Stop).await.unwrap();
     gui.hear_where(|message| *message == ToGui::TerminatingGracefully)
         .await;
-    world.is_over().await;
+    world.wait_for_end().await;
 }
 
 #[tokio::test]
 async fn a_smoke_test_serves_one_gui() {
     let world = World::with(Generation::August2026, Lifetime::OneGui).await;
     drop(world.gui().await);
-    world.is_over().await;
+    world.wait_for_end().await;
 }
 
 #[tokio::test]

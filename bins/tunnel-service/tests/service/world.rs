@@ -100,10 +100,11 @@ impl World {
     /// Stops the service and looks whether it left anything.
     pub(crate) async fn stop(self) {
         self.orders.send(Order::Stop).await.unwrap();
-        self.is_over().await;
+        self.wait_for_end().await;
     }
 
-    pub(crate) async fn is_over(self) {
+    /// Waits for the end of the service and looks whether it left anything.
+    pub(crate) async fn wait_for_end(self) {
         timeout(LIMIT, self.service).await.unwrap().unwrap();
         self.control.abort();
         assert!(self.machine.is_clean(), "the machine is as it was before");

@@ -109,9 +109,14 @@ impl Claim {
     ///
     /// [`BindFault::InUse`] while another process has it.
     pub fn take(directory: &Path) -> Result<Self, BindFault> {
-        let mut builder = DirBuilder::new();
-        let made = builder.recursive(true).mode(0o755).create(directory);
-        made.map_err(os("create", directory))?;
+        if !directory.exists() {
+            let mut builder = DirBuilder::new();
+            let made = builder.recursive(true).mode(0o755).create(directory);
+            // The mask of the process must not keep the group away.
+            let open = || fs::set_permissions(directory, Permissions::from_mode(0o755));
+            made.and_then(|()| open())
+                .map_err(os("create", directory))?;
+        }
         let path = directory.join("tunnel.lock");
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
