@@ -17,7 +17,7 @@ pub(crate) fn filter(directives: &str) -> Result<EnvFilter, LogFault> {
     })
 }
 
-/// Whether [`crate::start`] and [`crate::Logging::set_filter`] would take these directives: a level,
+/// Whether [`crate::start()`] and [`crate::Logging::set_filter`] would take these directives: a level,
 /// or `target=level` pairs, separated by commas.
 ///
 /// # Errors

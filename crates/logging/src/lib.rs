@@ -5,7 +5,7 @@
 //!
 //! # Contract
 //!
-//! [`start`] once, and keep the [`Logging`] until the program ends: dropping it writes what still
+//! [`start()`] once, and keep the [`Logging`] until the program ends: dropping it writes what still
 //! waits. Lines go to a thread by a queue of 1024; what does not fit is counted, and the count is
 //! written. Logging never blocks the caller on a disk.
 //!
