@@ -2,7 +2,7 @@
 
 use crate::{duration::HumanDuration, host::DnsControl};
 use clap::{ArgAction, Args, Parser, Subcommand};
-use clap_complete::Shell;
+use logging::Format;
 use std::path::PathBuf;
 use url::Url;
 
@@ -87,6 +87,16 @@ pub(crate) struct Options {
         global = true
     )]
     pub(crate) log_filter: String,
+
+    /// What a line of the log is: text or json.
+    #[arg(
+        long,
+        env = "FIREZONE_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value_t,
+        global = true
+    )]
+    pub(crate) log_format: Format,
 
     /// Give up when the portal stays away for this long, such as `5m` or `30d`.
     #[arg(
@@ -220,7 +230,7 @@ pub(crate) enum Command {
         > /etc/bash_completion.d/firezone-headless-client")]
     Completions {
         /// The shell.
-        shell: Shell,
+        shell: manual::Shell,
     },
 
     /// Print the manual page.

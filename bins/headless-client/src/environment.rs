@@ -35,3 +35,8 @@ fn directory(variable: &str) -> Option<PathBuf> {
     let first = std::env::split_paths(&value).next()?;
     first.is_absolute().then_some(first)
 }
+
+/// Whether standard output goes to the journal, which notes the time by itself.
+pub(crate) fn has_journal() -> bool {
+    std::env::var_os("JOURNAL_STREAM").is_some()
+}

@@ -8,14 +8,13 @@ mod cli;
 mod duration;
 mod environment;
 mod log;
-mod manual;
 mod run;
 mod settings;
 mod status;
 mod supervisor;
 mod token;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use cli::{Cli, Command};
 use platform_linux as host;
 use std::{path::Path, process::ExitCode};
@@ -42,12 +41,14 @@ fn start(cli: &Cli) -> anyhow::Result<ExitCode> {
         Some(Command::SignIn(sign_in)) => account::sign_in(sign_in, token_file())?,
         Some(Command::SignOut(sign_out)) => account::sign_out(sign_out, token_file())?,
         Some(Command::Status(status)) => return status::run(status),
-        Some(Command::Completions { shell }) => manual::completions(*shell)?,
-        Some(Command::Manual) => manual::page()?,
+        Some(Command::Completions { shell }) => {
+            manual::completions(&Cli::command(), *shell, std::io::stdout())?
+        }
+        Some(Command::Manual) => manual::page(&Cli::command(), std::io::stdout())?,
         None | Some(Command::Standalone(_)) => {
             // Before any thread starts: children and crash dumps must not see the token.
             let token = environment::take_token();
-            log::start(&options.log_filter, options.log_dir.as_deref())?;
+            let _logging = log::start(options)?;
             tracing::info!(
                 arch = std::env::consts::ARCH,
                 os = std::env::consts::OS,

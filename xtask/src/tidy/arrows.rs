@@ -11,6 +11,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tunnel-core", &["connectivity", "ip-packet", "model"]),
     ("socket-factory", &[]),
     ("portal-client", &["model"]),
+    ("service-ipc", &["model"]),
+    ("logging", &[]),
+    ("manual", &[]),
     ("platform", &["model", "socket-factory"]),
     ("platform-linux", &["model", "platform", "socket-factory"]),
     (
@@ -49,10 +52,25 @@ const ARROWS: &[(&str, &[&str])] = &[
         "headless-client",
         &[
             "client",
+            "logging",
+            "manual",
             "model",
             "platform",
             "platform-linux",
             "portal-client",
+        ],
+    ),
+    (
+        "tunnel-service",
+        &[
+            "client",
+            "logging",
+            "manual",
+            "model",
+            "platform",
+            "platform-linux",
+            "portal-client",
+            "service-ipc",
         ],
     ),
     (

@@ -17,6 +17,7 @@ const PURE: &[&str] = &[
 const KNOW_SYSTEMS: &[&str] = &[
     "crates/devnet",
     "crates/platform-linux",
+    "crates/service-ipc",
     "crates/socket-factory",
     "xtask",
 ];

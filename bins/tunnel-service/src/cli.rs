@@ -1,0 +1,264 @@
+//! What the user typed, and nothing else. spec: client-app 3
+
+use crate::host::DnsControl;
+use clap::{Args, Parser, Subcommand};
+use logging::Format;
+use service_ipc::Generation;
+use std::{path::PathBuf, time::Duration};
+use url::Url;
+
+/// Runs the tunnel on behalf of a GUI, which tells it over a local socket what to do.
+///
+/// Without a GUI nothing is connected. In a shell, `ctl` takes the place of one.
+#[derive(Debug, Parser)]
+#[command(
+    name = "firezone-client-tunnel",
+    version,
+    after_help = "Examples:\n  \
+        firezone-client-tunnel run                    as the unit of systemd does\n  \
+        firezone-client-tunnel run-interactive        in a terminal, to look at the log\n  \
+        firezone-client-tunnel --dns-control etc-resolv-conf run\n  \
+        firezone-client-tunnel ctl connect --token-file token\n  \
+        firezone-client-tunnel ctl status\n\n\
+        Signals: HUP drops all connections and makes new ones; TERM and INT stop the service.\n\
+        Exit codes: 0 stopped, 1 failed or wrong usage, 3 `ctl status` and not connected."
+)]
+pub(crate) struct Cli {
+    /// Directory of the sockets.
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/run/dev.firezone.client",
+        global = true
+    )]
+    pub(crate) runtime_dir: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) service: ServiceFlags,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How the service runs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of the service")]
+pub(crate) struct ServiceFlags {
+    /// How programs on this machine find the names of resources.
+    #[arg(
+        long,
+        env = "FIREZONE_DNS_CONTROL",
+        value_name = "METHOD",
+        default_value_t,
+        global = true
+    )]
+    pub(crate) dns_control: DnsControl,
+
+    /// Write log files into this directory [default: /var/log/dev.firezone.client for `run`].
+    #[arg(short, long, env = "LOG_DIR", value_name = "DIR", global = true)]
+    pub(crate) log_dir: Option<PathBuf>,
+
+    /// What to log: a level, or `target=level` pairs separated by commas [default: what the GUI
+    /// set, else info].
+    #[arg(long, env = "RUST_LOG", value_name = "FILTER", global = true)]
+    pub(crate) log_filter: Option<String>,
+
+    /// What a line of the log is: text or json.
+    #[arg(
+        long,
+        env = "FIREZONE_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value_t,
+        global = true
+    )]
+    pub(crate) log_format: Format,
+
+    /// End a session whose portal stays away for this long, such as `5m` or `30d`.
+    #[arg(short, long, env = "MAX_PARTITION_TIME", value_name = "TIME",
+          default_value = "30d", value_parser = humantime::parse_duration, global = true)]
+    pub(crate) max_partition_time: Duration,
+
+    /// A program that is served; can be given more than once. Root is served in any case.
+    #[arg(
+        long,
+        env = "FIREZONE_GUI",
+        value_name = "FILE",
+        value_delimiter = ':',
+        default_value = "/usr/bin/firezone-client-gui",
+        global = true
+    )]
+    pub(crate) gui: Vec<PathBuf>,
+
+    /// Which messages GUIs understand: 2025-07 or 2026-08.
+    #[arg(
+        long,
+        env = "FIREZONE_GUI_GENERATION",
+        value_name = "GENERATION",
+        default_value_t,
+        global = true
+    )]
+    pub(crate) gui_generation: Generation,
+
+    /// The group whose members may use GUIs.
+    #[arg(
+        long,
+        env = "FIREZONE_GROUP",
+        value_name = "GROUP",
+        default_value = "firezone-client",
+        global = true
+    )]
+    pub(crate) group: String,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the service, as a service manager does.
+    Run,
+    /// Run the service in a terminal; logs are only shown unless there is --log-dir.
+    #[command(visible_alias = "run-debug")]
+    RunInteractive(Interactive),
+    /// Serve one GUI and exit; in debug builds only.
+    RunSmokeTest,
+    /// Install a service; on Windows only.
+    Install,
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: manual::Shell,
+    },
+    /// Print the manual page.
+    #[command(hide = true)]
+    Manual,
+    /// Connect, disconnect and look, from a shell.
+    #[command(subcommand)]
+    Ctl(Ctl),
+}
+
+/// Options for a terminal.
+#[derive(Debug, Args)]
+pub(crate) struct Interactive {
+    /// Serve any program that can open the socket.
+    #[cfg(debug_assertions)]
+    #[arg(long)]
+    pub(crate) skip_peer_verification: bool,
+}
+
+impl Interactive {
+    /// Whether any program is served; never in release builds.
+    pub(crate) fn serves_anyone(&self) -> bool {
+        #[cfg(debug_assertions)]
+        return self.skip_peer_verification;
+        #[cfg(not(debug_assertions))]
+        false
+    }
+}
+
+/// What a shell can ask for.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ctl {
+    /// Connect and stay connected until interrupted: the tunnel ends with its GUI, and this is one.
+    #[command(after_help = "Examples:\n  \
+        firezone-client-tunnel ctl connect --token-file token\n  \
+        pass show firezone | sudo firezone-client-tunnel ctl connect --internet-resource")]
+    Connect(CtlConnect),
+    /// End the session, whoever began it.
+    Disconnect,
+    /// Say how the service is doing; exits with 3 when it is not connected.
+    Status,
+}
+
+/// How to connect.
+#[derive(Debug, Args)]
+pub(crate) struct CtlConnect {
+    /// File with the token, for nobody else to read; without it, standard input has the token.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// Base URL of the portal [default: that of the service's settings].
+    #[arg(short = 'u', long, value_name = "URL")]
+    pub(crate) api_url: Option<Url>,
+
+    /// Send everything through the Internet Resource, if there is one.
+    #[arg(long)]
+    pub(crate) internet_resource: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from([&["tunnel"], arguments].concat())
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn subcommands_of_both_generations_are_there() {
+        for name in [
+            "run",
+            "run-debug",
+            "run-interactive",
+            "run-smoke-test",
+            "install",
+        ] {
+            assert!(parse(&[name]).is_ok(), "{name}");
+            assert!(parse(&["--dns-control=disabled", name]).is_ok(), "{name}");
+            assert!(parse(&[name, "--dns-control=disabled"]).is_ok(), "{name}");
+        }
+        assert!(parse(&[]).is_err(), "a subcommand is mandatory");
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_specification() {
+        let cli = parse(&["run"]).unwrap();
+        assert_eq!(
+            cli.service.max_partition_time,
+            Duration::from_secs(2_592_000)
+        );
+        assert_eq!(
+            cli.service.gui,
+            [PathBuf::from("/usr/bin/firezone-client-gui")]
+        );
+        assert_eq!(cli.service.group, "firezone-client");
+        assert_eq!(cli.service.gui_generation, Generation::August2026);
+        assert_eq!(
+            cli.runtime_dir.join("tunnel.sock"),
+            PathBuf::from(service_ipc::SOCKET)
+        );
+        assert_eq!(
+            cli.runtime_dir.join("control.sock"),
+            PathBuf::from(service_ipc::CONTROL_SOCKET)
+        );
+    }
+
+    #[test]
+    fn wrong_values_and_tokens_are_refused() {
+        for arguments in [
+            &["dance"][..],
+            &["run", "--dns-control=magic"],
+            &["run", "--max-partition-time=5"],
+            &["run", "--max-partition-time="],
+            &["run", "--gui-generation=2024-01"],
+            &["run", "--log-format=xml"],
+            &["run", "--token=secret"],
+            &["ctl"],
+            &["ctl", "connect", "secret"],
+            &["ctl", "connect", "--token=secret"],
+            &["ctl", "connect", "--api-url=nowhere"],
+        ] {
+            assert!(parse(arguments).is_err(), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn several_guis_may_be_named() {
+        let cli = parse(&["run", "--gui=/a", "--gui=/b:/c"]).unwrap();
+        assert_eq!(cli.service.gui, ["/a", "/b", "/c"].map(PathBuf::from));
+    }
+}

@@ -1,0 +1,207 @@
+//! A GUI for shells, made of the client half of `service-ipc`.
+
+use crate::{
+    cli::{Ctl, CtlConnect},
+    report, token,
+};
+use anyhow::{Context as _, Result, bail};
+use secrecy::SecretString;
+use service_ipc::{
+    Client, Connect, Generation, Resources, ToGui, ToService,
+    control::{Answer, Ask, SessionState, Status},
+    receive_one, send_one,
+};
+use std::{
+    fmt,
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
+
+/// Exit code of `status` without a connection.
+const NOT_CONNECTED: u8 = 3;
+
+/// How long the service may take to say that it disconnected. spec: client-app 13.3
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// Does what the shell asks for.
+pub(crate) fn run(ctl: Ctl, runtime_dir: &Path) -> ExitCode {
+    match perform(ctl, runtime_dir) {
+        Ok(code) => code,
+        Err(error) => report(&error),
+    }
+}
+
+fn perform(ctl: Ctl, runtime_dir: &Path) -> Result<ExitCode> {
+    // Before anything else: whoever pipes a token in should not wait for a service.
+    let wish = match &ctl {
+        Ctl::Connect(flags) => Some(token::read(flags.token_file.as_deref())?),
+        Ctl::Disconnect | Ctl::Status => None,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        match (ctl, wish) {
+            (Ctl::Connect(flags), Some(token)) => connect(flags, token, runtime_dir).await,
+            (Ctl::Disconnect, _) => disconnect(runtime_dir).await,
+            _ => status(runtime_dir).await,
+        }
+    })
+}
+
+async fn connect(flags: CtlConnect, token: SecretString, runtime_dir: &Path) -> Result<ExitCode> {
+    let stop = stop().context("cannot listen for signals")?;
+    let stream = service_ipc::connect(&runtime_dir.join("tunnel.sock")).await?;
+    let mut service = Client::open(stream).await?;
+    if service.generation() == Generation::July2025 && flags.api_url.is_none() {
+        bail!("this service keeps no URL of the portal: name it by --api-url");
+    }
+    service.say(&ToService::Connect(Connect {
+        token,
+        api_url: flags.api_url,
+        is_internet_resource_active: Some(flags.internet_resource),
+    }))?;
+    tokio::select! {
+        result = follow(&mut service) => return result.map(|()| ExitCode::SUCCESS),
+        () = stop => {}
+    }
+    say(format_args!("disconnecting"))?;
+    service.say(&ToService::Disconnect)?;
+    let gone = timeout(GOODBYE, async {
+        while let Some(message) = service.next().await? {
+            if message == ToGui::DisconnectedGracefully {
+                break;
+            }
+        }
+        anyhow::Ok(())
+    });
+    gone.await
+        .context("the service does not say that it disconnected")??;
+    say(format_args!("disconnected"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells what happens until the session is over.
+async fn follow<S: AsyncRead + AsyncWrite + Unpin>(service: &mut Client<S>) -> Result<()> {
+    while let Some(message) = service.next().await? {
+        match message {
+            ToGui::ConnectResult(Ok(())) => say(format_args!("connecting"))?,
+            ToGui::ConnectResult(Err(reason)) => bail!("cannot connect: {reason}"),
+            ToGui::OnUpdateResources(all) => tell_resources(&all)?,
+            ToGui::AllGatewaysOffline(id) => {
+                say(format_args!("no gateway is online for resource {id}"))?;
+            }
+            ToGui::GatewayVersionMismatch(id) => {
+                say(format_args!(
+                    "no gateway of resource {id} understands this client"
+                ))?;
+            }
+            ToGui::OnDisconnect {
+                error_msg,
+                requires_sign_in: true,
+            } => bail!("disconnected, and a new token is needed: {error_msg}"),
+            ToGui::OnDisconnect { error_msg, .. } => bail!("disconnected: {error_msg}"),
+            ToGui::TerminatingGracefully => bail!("the service was stopped"),
+            _ => {}
+        }
+    }
+    bail!("the service is gone")
+}
+
+fn tell_resources(all: &Resources) -> Result<()> {
+    say(format_args!("{} resources", all.resources.len()))?;
+    for resource in &all.resources {
+        say(format_args!("  {}", Row(resource)))?;
+    }
+    Ok(())
+}
+
+async fn disconnect(runtime_dir: &Path) -> Result<ExitCode> {
+    match ask(runtime_dir, Ask::Disconnect).await? {
+        Answer::Disconnected(true) => say(format_args!("disconnected"))?,
+        Answer::Disconnected(false) => say(format_args!("there was nothing to disconnect"))?,
+        Answer::Status(_) => bail!("the service answered another question"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn status(runtime_dir: &Path) -> Result<ExitCode> {
+    let Answer::Status(status) = ask(runtime_dir, Ask::Status).await? else {
+        bail!("the service answered another question");
+    };
+    let Status {
+        version,
+        gui,
+        session,
+        resources,
+    } = status;
+    say(format_args!("service    {version}"))?;
+    say(format_args!(
+        "gui        {}",
+        gui.as_deref().unwrap_or("none")
+    ))?;
+    say(format_args!("session    {session}"))?;
+    for resource in &resources {
+        say(format_args!("resource   {}", Row(resource)))?;
+    }
+    Ok(match session {
+        SessionState::Connected => ExitCode::SUCCESS,
+        _ => ExitCode::from(NOT_CONNECTED),
+    })
+}
+
+async fn ask(runtime_dir: &Path, ask: Ask) -> Result<Answer> {
+    let mut stream = service_ipc::connect(&runtime_dir.join("control.sock")).await?;
+    send_one(&mut stream, &ask).await?;
+    let answer = receive_one(&mut stream).await?;
+    answer.context("the service refused to answer: only root is answered")
+}
+
+/// One resource in one line. Its texts come from the portal: terminals must not interpret them.
+struct Row<'a>(&'a service_ipc::Resource);
+
+impl fmt::Display for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, address) = match self.0 {
+            service_ipc::Resource::Dns(it) | service_ipc::Resource::Cidr(it) => {
+                (&it.name, it.address.as_str())
+            }
+            service_ipc::Resource::Internet(it) => (&it.name, "everything else"),
+        };
+        let status = self.0.status();
+        let line = format!("{status:?}  {name}  {address}");
+        line.chars()
+            .filter(|character| !character.is_control())
+            .try_for_each(|character| write!(f, "{character}"))
+    }
+}
+
+/// One line on standard output.
+fn say(line: fmt::Arguments<'_>) -> Result<()> {
+    writeln!(io::stdout(), "{line}").context("cannot write to standard output")
+}
+
+/// Ends when the user or the system wants this program to stop.
+fn stop() -> io::Result<impl Future<Output = ()>> {
+    let mut signals = [
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::hangup())?,
+    ];
+    Ok(async move {
+        let [interrupt, terminate, hangup] = &mut signals;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    })
+}

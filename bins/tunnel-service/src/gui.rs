@@ -1,0 +1,366 @@
+//! Serving one GUI. spec: client-app 12.2, 13.5, 13.6
+
+use crate::{
+    host::Host,
+    order::{Order, Orders},
+    resources::{internet, resources},
+    session::{News, Slot, Started, chain},
+};
+use client::Event;
+use model::ResourceId;
+use service_ipc::{
+    AdvancedSettings, Connect, Fault, Hello, MdmSettings, Resource, ResourceStatus, Resources,
+    Server, ToGui, ToService, control,
+};
+use std::{collections::BTreeSet, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
+
+/// How long a GUI may take to hear that the service is stopping.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What follows a GUI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Another GUI.
+    Gui,
+    /// The end of the service.
+    End,
+}
+
+/// A GUI and its session.
+pub(crate) struct Gui<'a, H: Host, S> {
+    pub(crate) host: &'a mut H,
+    pub(crate) orders: &'a mut Orders,
+    pub(crate) server: Server<S>,
+    pub(crate) name: String,
+    slot: Slot<H>,
+    // The GUI waits to hear how its wish to connect went.
+    owes_result: bool,
+    // The list of resources changed since the GUI was told.
+    is_stale: bool,
+    told_offline: BTreeSet<ResourceId>,
+    // Of the older generation, which switches resources off one by one.
+    disabled: Option<BTreeSet<ResourceId>>,
+}
+
+/// What came of listening to the GUI.
+enum Heard {
+    Flushed,
+    Gone,
+    Said(ToService),
+}
+
+impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
+    pub(crate) fn new(
+        host: &'a mut H,
+        orders: &'a mut Orders,
+        server: Server<S>,
+        name: String,
+    ) -> Self {
+        Self {
+            host,
+            orders,
+            server,
+            name,
+            slot: Slot::new(),
+            owes_result: false,
+            is_stale: false,
+            told_offline: BTreeSet::new(),
+            disabled: None,
+        }
+    }
+
+    /// Serves the GUI until it is gone, then ends its session.
+    pub(crate) async fn serve(mut self) -> Next {
+        let next = match self.work().await {
+            Ok(next) => next,
+            Err(fault) => {
+                let error = &fault as &dyn std::error::Error;
+                tracing::warn!(error, gui = self.name, "The GUI is given up");
+                Next::Gui
+            }
+        };
+        self.slot.end().await;
+        next
+    }
+
+    async fn work(&mut self) -> Result<Next, Fault> {
+        let hello = Hello {
+            firezone_id: self.host.device_id().to_owned(),
+            advanced_settings: self.host.load_settings(),
+            mdm_settings: MdmSettings::default(),
+        };
+        self.server.say(&ToGui::Hello(Some(Box::new(hello))))?;
+        loop {
+            self.report();
+            if self.is_stale && self.server.is_flushed() {
+                self.is_stale = false;
+                self.tell_resources().await?;
+            }
+            tokio::select! {
+                biased;
+                order = self.orders.next() => {
+                    if let Order::Stop = order {
+                        self.say_farewell().await;
+                        return Ok(Next::End);
+                    }
+                    self.obey(order).await?;
+                }
+                heard = hear(&mut self.server, self.is_stale) => match heard? {
+                    Heard::Flushed => {}
+                    Heard::Gone => return Ok(Next::Gui),
+                    Heard::Said(message) => self.handle(message).await?,
+                },
+                news = self.slot.next() => self.handle_news(news).await?,
+            }
+        }
+    }
+
+    fn report(&mut self) {
+        let status = format!("Serving a GUI, {}", self.slot.state());
+        self.host.report(&status);
+    }
+
+    async fn say_farewell(&mut self) {
+        let said = self.server.say(&ToGui::TerminatingGracefully);
+        if said.is_err() || !matches!(timeout(FAREWELL, self.server.flush()).await, Ok(Ok(()))) {
+            tracing::debug!("The GUI does not hear that the service is stopping");
+        }
+    }
+
+    async fn obey(&mut self, order: Order) -> Result<(), Fault> {
+        match order {
+            Order::Disconnect(reply) => {
+                let was_there = self.slot.end().await;
+                if was_there {
+                    tracing::info!("An administrator ended the session");
+                    self.owes_result = false;
+                    self.server.say(&ToGui::OnDisconnect {
+                        error_msg: "an administrator ended the session".into(),
+                        requires_sign_in: false,
+                    })?;
+                }
+                // Whoever asked may be gone.
+                reply.send(was_there).ok();
+            }
+            Order::Reset(reason) => {
+                if let Some(session) = self.slot.session() {
+                    session.reset(reason).await;
+                }
+            }
+            Order::Status(reply) => {
+                let status = self.status().await;
+                reply.send(status).ok();
+            }
+            Order::Stop => {}
+        }
+        Ok(())
+    }
+
+    async fn status(&self) -> control::Status {
+        control::Status {
+            gui: Some(self.name.clone()),
+            session: self.slot.state(),
+            resources: self.resources().await.unwrap_or_default().resources,
+            ..crate::service::idle_status()
+        }
+    }
+
+    async fn resources(&self) -> Option<Resources> {
+        let status = self.slot.session()?.status().await?;
+        Some(resources(&status))
+    }
+
+    async fn handle(&mut self, message: ToService) -> Result<(), Fault> {
+        match message {
+            ToService::ApplyAdvancedSettings(settings) => {
+                let result = self.apply_settings(settings);
+                self.server.say(&ToGui::AdvancedSettingsApplied(result))
+            }
+            ToService::ApplyLogFilter { directives } => {
+                self.apply_log_filter(directives);
+                Ok(())
+            }
+            ToService::ClearLogs => {
+                let result = self.host.clear_logs().map_err(|error| chain(&error));
+                self.server.say(&ToGui::ClearedLogs(result))
+            }
+            ToService::Connect(connect) => self.connect(connect).await,
+            ToService::Disconnect => {
+                self.slot.end().await;
+                self.owes_result = false;
+                self.server.say(&ToGui::DisconnectedGracefully)
+            }
+            ToService::SetDisabledResources(disabled) => {
+                if self.slot.state() != control::SessionState::None {
+                    self.disabled = Some(disabled);
+                    let all = self.resources().await.unwrap_or_default();
+                    self.switch_internet(&all).await;
+                }
+                Ok(())
+            }
+            ToService::SetInternetResourceState(enabled) => {
+                self.slot.set_internet_resource(enabled).await;
+                Ok(())
+            }
+            ToService::StartTelemetry { .. } => {
+                tracing::debug!("There is no telemetry to start");
+                Ok(())
+            }
+        }
+    }
+
+    fn apply_settings(&mut self, settings: AdvancedSettings) -> Result<AdvancedSettings, String> {
+        for (url, schemes) in [
+            (&settings.auth_url, &["https", "http"][..]),
+            (&settings.api_url, &["wss", "ws", "https", "http"]),
+        ] {
+            if !schemes.contains(&url.scheme()) || url.host().is_none() {
+                return Err(format!("{url} has no host, or is none of {schemes:?}"));
+            }
+        }
+        let old = self.host.load_settings();
+        self.host.set_log_filter(&settings.log_filter)?;
+        if let Err(error) = self.host.save_settings(&settings) {
+            // Both apply, or neither does.
+            self.host.set_log_filter(&old.log_filter).ok();
+            return Err(format!("the settings cannot be kept: {error}"));
+        }
+        tracing::info!(log_filter = settings.log_filter, "Settings were replaced");
+        Ok(settings)
+    }
+
+    /// The older generation gets no answer.
+    fn apply_log_filter(&mut self, directives: String) {
+        if let Err(error) = self.host.set_log_filter(&directives) {
+            tracing::warn!(error, "The log filter stays");
+            return;
+        }
+        tracing::info!(directives, "The log filter was replaced");
+        let settings = AdvancedSettings {
+            log_filter: directives,
+            ..self.host.load_settings()
+        };
+        if let Err(error) = self.host.save_settings(&settings) {
+            tracing::warn!(%error, "The log filter is not kept");
+        }
+    }
+
+    async fn connect(&mut self, connect: Connect) -> Result<(), Fault> {
+        let Connect {
+            token,
+            api_url,
+            is_internet_resource_active,
+        } = connect;
+        let api_url = api_url.unwrap_or_else(|| self.host.load_settings().api_url);
+        let mut settings = self.host.session_settings(api_url, token);
+        // The older generation uses all resources that it does not switch off.
+        settings.internet_resource = is_internet_resource_active.unwrap_or(true);
+        self.disabled = None;
+        self.told_offline.clear();
+        self.owes_result = true;
+        let started = self.slot.start(self.host, settings).await;
+        self.tell_start(started)
+    }
+
+    fn tell_start(&mut self, started: Result<Started, String>) -> Result<(), Fault> {
+        let result = match started {
+            Ok(Started::Waiting) => return Ok(()),
+            Ok(Started::Running) => Ok(()),
+            Err(reason) => {
+                tracing::warn!(reason, "There is no session");
+                Err(reason)
+            }
+        };
+        match (std::mem::take(&mut self.owes_result), result) {
+            (true, result) => self.server.say(&ToGui::ConnectResult(result)),
+            (false, Ok(())) => Ok(()),
+            (false, Err(error_msg)) => self.server.say(&ToGui::OnDisconnect {
+                error_msg,
+                requires_sign_in: false,
+            }),
+        }
+    }
+
+    async fn handle_news(&mut self, news: News) -> Result<(), Fault> {
+        match news {
+            News::Event(Event::Disconnected(reason)) => {
+                let lacks_network = self.slot.lacks_network(self.host, &reason);
+                if lacks_network && self.slot.wait_instead(self.host).await {
+                    tracing::info!(reason = chain(&reason), "Waiting for a network");
+                    return Ok(());
+                }
+                self.on_end(chain(&reason), reason.needs_sign_in()).await
+            }
+            News::Event(Event::ResourcesChanged) => {
+                self.is_stale = true;
+                Ok(())
+            }
+            News::Event(_) => Ok(()),
+            News::Over => self.on_end("the session is over".into(), false).await,
+            News::Retry => {
+                let started = self.slot.retry(self.host).await;
+                self.tell_start(started)
+            }
+        }
+    }
+
+    async fn on_end(&mut self, error_msg: String, requires_sign_in: bool) -> Result<(), Fault> {
+        self.slot.end().await;
+        tracing::warn!(reason = error_msg, requires_sign_in, "The session ended");
+        self.server.say(&ToGui::OnDisconnect {
+            error_msg,
+            requires_sign_in,
+        })
+    }
+
+    async fn tell_resources(&mut self) -> Result<(), Fault> {
+        let Some(all) = self.resources().await else {
+            return Ok(());
+        };
+        self.switch_internet(&all).await;
+        for resource in &all.resources {
+            self.tell_if_offline(resource)?;
+        }
+        match self.server.say(&ToGui::OnUpdateResources(all)) {
+            Err(Fault::MessageTooLarge(bytes)) => {
+                tracing::warn!(bytes, "The list of resources is too long for the GUI");
+                Ok(())
+            }
+            said => said,
+        }
+    }
+
+    /// As the older generation has it: on, unless every Internet Resource is switched off. Other
+    /// resources cannot be.
+    async fn switch_internet(&mut self, all: &Resources) {
+        if let Some(disabled) = &self.disabled {
+            let internet = internet(all);
+            let enabled = internet.is_empty() || !internet.is_subset(disabled);
+            self.slot.set_internet_resource(enabled).await;
+        }
+    }
+
+    fn tell_if_offline(&mut self, resource: &Resource) -> Result<(), Fault> {
+        let id = resource.id();
+        if resource.status() == ResourceStatus::Offline && self.told_offline.insert(id) {
+            self.server.say(&ToGui::AllGatewaysOffline(id))?;
+        }
+        Ok(())
+    }
+}
+
+/// Listens, unless something has to be told first. Cancel-safe.
+async fn hear<S>(server: &mut Server<S>, only_flush: bool) -> Result<Heard, Fault>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if only_flush {
+        return server.flush().await.map(|()| Heard::Flushed);
+    }
+    let message = server.next().await?;
+    Ok(message.map_or(Heard::Gone, Heard::Said))
+}

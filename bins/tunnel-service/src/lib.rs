@@ -1,0 +1,26 @@
+//! The tunnel service: runs the tunnel with the rights of the system, on behalf of a GUI that has
+//! none.
+//!
+//! [`Service`] is the whole life of it, over any [`Host`] and any [`service_ipc::Listener`], so that
+//! tests run it without rights. The program `firezone-client-tunnel` brings Linux.
+//!
+//! # Contract
+//!
+//! * One GUI at a time; the next one waits. A GUI that misbehaves or dies costs its own connection:
+//!   its session ends, the host is as it was before, and the next one is served.
+//! * No GUI, no tunnel: nothing is connected before a GUI says so, nor after it is gone.
+//! * What a crashed run left behind is undone before the first GUI is served.
+//! * [`Order`]s come from signals and administrators, and go before anything a GUI says.
+
+mod access;
+mod gui;
+mod host;
+mod order;
+mod resources;
+mod service;
+mod session;
+
+pub use access::Policy;
+pub use host::Host;
+pub use order::{Order, Orders, answer_administrators, orders};
+pub use service::{Lifetime, Service};

@@ -1,0 +1,183 @@
+//! The machine as the service sees it: Linux.
+
+use crate::{cli::ServiceFlags, host, store::Store};
+use anyhow::{Context as _, Result, bail};
+use client::Settings;
+use logging::{Logging, Which};
+use platform::PlatformFault;
+use sd_notify::NotifyState;
+use secrecy::SecretString;
+use service_ipc::AdvancedSettings;
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tunnel_service::Host;
+use url::Url;
+
+/// Directory of identity and settings. spec: client-app 7
+pub(crate) const CONFIG_DIRECTORY: &str = "/var/lib/dev.firezone.client/config";
+
+/// Directory of the service's logs, unless said otherwise. spec: client-app 7
+pub(crate) const LOG_DIRECTORY: &str = "/var/log/dev.firezone.client";
+
+/// First part of the names of log files. spec: client-app 8.3
+pub(crate) const LOG_BASE: &str = "tunnel-service";
+
+/// How this program introduces itself to portals of the first generation. spec: portal 2.5
+const COMPONENT: &str = "connlib";
+
+/// The version that the portal compares with those of gateways. spec: portal 10.6
+const PROTOCOL_VERSION: &str = "1.5.2";
+
+/// This Linux machine.
+pub(crate) struct Linux {
+    options: host::Options,
+    device_id: String,
+    name: String,
+    user_agent: String,
+    max_partition_time: Duration,
+    store: Store,
+    logging: Arc<Logging>,
+    log_directory: Option<PathBuf>,
+    reported: String,
+}
+
+impl Linux {
+    /// Learns what does not change, and shares the identity with the group.
+    pub(crate) fn new(
+        flags: &ServiceFlags,
+        group: u32,
+        logging: Arc<Logging>,
+        log_directory: Option<PathBuf>,
+    ) -> Result<Self> {
+        let device_id = host::load_or_create_device_id()
+            .context("there is no identity for this device, and none can be made")?;
+        let store = Store::new(CONFIG_DIRECTORY);
+        store
+            .share(group)
+            .with_context(|| format!("cannot give {CONFIG_DIRECTORY} to its group"))?;
+        let name = host::host_name();
+        Ok(Self {
+            options: host::Options {
+                dns_control: flags.dns_control,
+                ..host::Options::default()
+            },
+            device_id,
+            name: name.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+            user_agent: portal_client::user_agent(COMPONENT, PROTOCOL_VERSION, &os_info()),
+            max_partition_time: flags.max_partition_time,
+            store,
+            logging,
+            log_directory,
+            reported: String::new(),
+        })
+    }
+}
+
+impl Host for Linux {
+    type Platform = host::Platform;
+
+    fn platform(&mut self) -> Result<host::Platform, PlatformFault> {
+        host::Platform::new(self.options.clone())
+    }
+
+    fn device_id(&self) -> &str {
+        &self.device_id
+    }
+
+    fn session_settings(&self, api_url: Url, token: SecretString) -> Settings {
+        let id = portal_client::external_id(&self.device_id);
+        let mut settings = Settings::new(api_url, token, id, self.user_agent.clone());
+        settings.name.clone_from(&self.name);
+        settings.max_partition_time = Some(self.max_partition_time);
+        let ids = host::device_ids();
+        settings.device = portal_client::DeviceInfo {
+            serial: ids.serial,
+            uuid: ids.uuid,
+        };
+        settings
+    }
+
+    fn load_settings(&mut self) -> AdvancedSettings {
+        load_or_default(&self.store)
+    }
+
+    fn save_settings(&mut self, settings: &AdvancedSettings) -> io::Result<()> {
+        self.store.save(settings)
+    }
+
+    fn set_log_filter(&mut self, directives: &str) -> Result<(), String> {
+        let set = self.logging.set_filter(directives);
+        set.map_err(|fault| fault.to_string())
+    }
+
+    fn clear_logs(&mut self) -> io::Result<()> {
+        match &self.log_directory {
+            Some(directory) if directory != Path::new(LOG_DIRECTORY) => {
+                // Somebody chose it, so it may hold the logs of others.
+                logging::clear(directory, Which::Of(LOG_BASE))
+            }
+            _ => logging::clear(Path::new(LOG_DIRECTORY), Which::All),
+        }
+    }
+
+    fn report(&mut self, status: &str) {
+        if self.reported != status {
+            status.clone_into(&mut self.reported);
+            tracing::debug!(status);
+            if let Err(error) = notify(&[NotifyState::Status(status)]) {
+                tracing::debug!(error = &*error as &dyn std::error::Error);
+            }
+        }
+    }
+}
+
+/// The settings on disk; those that cannot be used are as good as none.
+pub(crate) fn load_or_default(store: &Store) -> AdvancedSettings {
+    match store.load() {
+        Ok(settings) => settings.unwrap_or_default(),
+        Err(error) => {
+            tracing::warn!(
+                error = &*error as &dyn std::error::Error,
+                "Using default settings"
+            );
+            AdvancedSettings::default()
+        }
+    }
+}
+
+/// Tells the service manager, if there is one. spec: client-app 4
+pub(crate) fn notify(states: &[NotifyState<'_>]) -> Result<()> {
+    sd_notify::notify(states).context("cannot notify the service manager at $NOTIFY_SOCKET")
+}
+
+/// The group whose members may use GUIs.
+pub(crate) fn group_id(name: &str) -> Result<u32> {
+    let found = service_ipc::group_id(name);
+    match found.with_context(|| format!("cannot look for the group {name}"))? {
+        Some(group) => Ok(group),
+        None => bail!(
+            "there is no group {name}: make it with `groupadd --system {name}` and add the users of \
+             the GUI to it, or name another one by --group"
+        ),
+    }
+}
+
+/// How long the machine is up.
+pub(crate) fn uptime() -> Duration {
+    let seconds = rustix::system::sysinfo().uptime;
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+}
+
+fn os_info() -> portal_client::OsInfo {
+    let info = host::os_info();
+    portal_client::OsInfo {
+        name: info.name,
+        version: info.version,
+        arch: Some(info.arch),
+        kernel: Some(info.kernel),
+    }
+}

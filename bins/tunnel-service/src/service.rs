@@ -1,0 +1,128 @@
+//! The life of the service. spec: client-app 12
+
+use crate::{
+    access::Policy,
+    gui::{Gui, Next},
+    host::Host,
+    order::{ACCEPT_PAUSE, Order, Orders},
+};
+use futures_util::FutureExt as _;
+use platform::Platform as _;
+use service_ipc::{Generation, Listener, Peer, Server, control::Status};
+use std::{error::Error, panic::AssertUnwindSafe};
+use tokio::time::{Instant, sleep_until};
+
+/// How long the service lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifetime {
+    /// Until it is ordered to stop.
+    Unlimited,
+    /// Until the first GUI is gone.
+    OneGui,
+}
+
+/// A service that is ready to serve.
+pub struct Service<H, L> {
+    /// The machine.
+    pub host: H,
+    /// Where GUIs arrive.
+    pub listener: L,
+    /// Which of them are served.
+    pub policy: Policy,
+    /// Which messages they understand.
+    pub generation: Generation,
+    /// What goes before them.
+    pub orders: Orders,
+    /// When it ends by itself.
+    pub lifetime: Lifetime,
+}
+
+impl<H: Host, L: Listener> Service<H, L> {
+    /// Serves GUIs, one after the other, until it is ordered to stop.
+    pub async fn serve(mut self) {
+        loop {
+            self.undo_leftovers();
+            self.host.report("Waiting for a GUI");
+            let Some((stream, peer)) = self.wait_for_gui().await else {
+                return;
+            };
+            let next = self.serve_gui(stream, &peer).await;
+            if next == Next::End || self.lifetime == Lifetime::OneGui {
+                return;
+            }
+        }
+    }
+
+    /// Of a crashed run, or of a session that did not end in time.
+    fn undo_leftovers(&mut self) {
+        let undone = self
+            .host
+            .platform()
+            .and_then(|mut platform| platform.revert());
+        if let Err(fault) = undone {
+            let error = &fault as &dyn Error;
+            tracing::warn!(error, "Cannot undo what an earlier run left behind");
+        }
+    }
+
+    async fn wait_for_gui(&mut self) -> Option<(L::Stream, Peer)> {
+        let mut accept_at = Instant::now();
+        loop {
+            let accept = async {
+                sleep_until(accept_at).await;
+                self.listener.accept().await
+            };
+            let accepted = tokio::select! {
+                biased;
+                order = self.orders.next() => {
+                    if let Order::Stop = order {
+                        return None;
+                    }
+                    obey_idle(order);
+                    continue;
+                }
+                accepted = accept => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => match self.policy.check(&peer) {
+                    Ok(()) => return Some((stream, peer)),
+                    Err(reason) => tracing::info!(%peer, reason, "Refused to serve"),
+                },
+                Err(error) => {
+                    tracing::warn!(%error, "No GUI can be served for now");
+                    accept_at = Instant::now() + ACCEPT_PAUSE;
+                }
+            }
+        }
+    }
+
+    /// A panic costs the GUI its connection, and nobody else anything.
+    async fn serve_gui(&mut self, stream: L::Stream, peer: &Peer) -> Next {
+        tracing::info!(%peer, "Serving a GUI");
+        let server = Server::new(stream, self.generation);
+        let gui = Gui::new(&mut self.host, &mut self.orders, server, peer.to_string());
+        let next = AssertUnwindSafe(gui.serve()).catch_unwind().await;
+        tracing::info!(%peer, "The GUI is gone");
+        next.unwrap_or_else(|_| {
+            tracing::error!("Serving the GUI panicked; the next one is served");
+            Next::Gui
+        })
+    }
+}
+
+/// Whoever asked may be gone.
+fn obey_idle(order: Order) {
+    match order {
+        Order::Disconnect(reply) => drop(reply.send(false)),
+        Order::Status(reply) => drop(reply.send(idle_status())),
+        Order::Reset(_) | Order::Stop => {}
+    }
+}
+
+/// How a service without a GUI is doing.
+pub(crate) fn idle_status() -> Status {
+    Status {
+        version: env!("CARGO_PKG_VERSION").into(),
+        ..Status::default()
+    }
+}
