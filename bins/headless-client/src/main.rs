@@ -42,7 +42,7 @@ fn start(cli: &Cli) -> anyhow::Result<ExitCode> {
         Some(Command::SignOut(sign_out)) => account::sign_out(sign_out, token_file())?,
         Some(Command::Status(status)) => return status::run(status),
         Some(Command::Completions { shell }) => {
-            manual::completions(&Cli::command(), *shell, std::io::stdout())?
+            manual::completions(&Cli::command(), *shell, std::io::stdout())?;
         }
         Some(Command::Manual) => manual::page(&Cli::command(), std::io::stdout())?,
         None | Some(Command::Standalone(_)) => {

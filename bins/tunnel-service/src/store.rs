@@ -3,9 +3,11 @@
 use anyhow::{Context as _, Result, bail};
 use service_ipc::AdvancedSettings;
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown},
+    os::unix::fs::{
+        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown,
+    },
     path::{Path, PathBuf},
 };
 
@@ -26,10 +28,20 @@ impl Store {
     }
 
     /// Lets members of the group read the directory and the identity, and nobody but root write.
+    ///
+    /// The directory is made if it is missing. An identity that follows from the machine's has no
+    /// file.
     pub(crate) fn share(&self, group: u32) -> io::Result<()> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o750)
+            .create(&self.directory)?;
         chown(&self.directory, None, Some(group))?;
         fs::set_permissions(&self.directory, Permissions::from_mode(0o750))?;
         let id = self.directory.join("firezone-id.json");
+        if !fs::exists(&id)? {
+            return Ok(());
+        }
         chown(&id, None, Some(group))?;
         fs::set_permissions(&id, Permissions::from_mode(0o640))
     }
@@ -161,6 +173,14 @@ mod tests {
         let long = vec![b' '; 70_000];
         fs::write(store.settings_path(), long).unwrap();
         assert!(store.load().is_err());
+    }
+
+    #[test]
+    fn a_directory_that_is_missing_is_made_and_needs_no_identity() {
+        let Temporary(parent) = &Temporary::new("missing");
+        let store = Store::new(parent.directory.join("a/config"));
+        store.share(rustix::process::getegid().as_raw()).unwrap();
+        assert_eq!(mode(&store.directory), 0o750);
     }
 
     #[test]
