@@ -3,16 +3,10 @@
 use crate::{cli::Options, environment, host, token};
 use anyhow::{Context as _, Result};
 use client::Settings;
-use portal_client::{DeviceInfo, OsInfo, Party};
+use portal_client::{DeviceInfo, Party};
 use secrecy::SecretString;
 use std::path::Path;
 use url::Url;
-
-/// How this program introduces itself to portals of the first generation. spec: portal 2.5
-const COMPONENT: &str = "connlib";
-
-/// The version that the portal compares with those of gateways. spec: portal 10.6
-const PROTOCOL_VERSION: &str = "1.5.2";
 
 /// What flags cannot say.
 #[derive(Debug)]
@@ -22,7 +16,7 @@ pub(crate) struct Found {
     pub(crate) id: String,
     pub(crate) host_name: String,
     pub(crate) device: DeviceInfo,
-    pub(crate) os: OsInfo,
+    pub(crate) user_agent: String,
 }
 
 impl Found {
@@ -46,7 +40,7 @@ impl Found {
                 serial: ids.serial,
                 uuid: ids.uuid,
             },
-            os: os_info(),
+            user_agent: client::user_agent(&host::os_info()),
         })
     }
 }
@@ -63,34 +57,23 @@ pub(crate) fn token_places(options: &Options, token: Option<SecretString>) -> to
 
 /// Whether this can be the URL of a portal.
 pub(crate) fn check_url(url: &Url, token: &SecretString) -> Result<()> {
-    portal_client::Login::new(url, Party::Client, token, "device", COMPONENT)?;
+    portal_client::Login::new(url, Party::Client, token, "device", "client")?;
     Ok(())
 }
 
 /// What the client runs with: flags first, then what was found. Looks at nothing else.
 pub(crate) fn resolve(options: &Options, found: Found) -> Settings {
-    let user_agent = portal_client::user_agent(COMPONENT, PROTOCOL_VERSION, &found.os);
     let mut settings = Settings::new(
         options.api_url.clone(),
         found.token,
         portal_client::external_id(&found.id),
-        user_agent,
+        found.user_agent,
     );
     settings.name = options.firezone_name.clone().unwrap_or(found.host_name);
     settings.internet_resource = options.activate_internet_resource;
     settings.max_partition_time = options.max_partition_time.map(|time| time.0);
     settings.device = found.device;
     settings
-}
-
-fn os_info() -> OsInfo {
-    let info = host::os_info();
-    OsInfo {
-        name: info.name,
-        version: info.version,
-        arch: Some(info.arch),
-        kernel: Some(info.kernel),
-    }
 }
 
 #[cfg(test)]
@@ -110,12 +93,7 @@ mod tests {
                 serial: Some("serial".to_owned()),
                 uuid: None,
             },
-            os: OsInfo {
-                name: "System".to_owned(),
-                version: "1".to_owned(),
-                arch: Some("arch".to_owned()),
-                kernel: None,
-            },
+            user_agent: "System/1 connlib/1.5.2".to_owned(),
         }
     }
 
@@ -150,8 +128,7 @@ mod tests {
         assert!(!settings.internet_resource);
         assert_eq!(settings.name, "host");
         assert_eq!(settings.device.serial.as_deref(), Some("serial"));
-        let agent = &settings.user_agent;
-        assert!(agent.contains(" connlib/1.5.2 (arch"), "{agent}");
+        assert_eq!(settings.user_agent, "System/1 connlib/1.5.2");
     }
 
     #[test]

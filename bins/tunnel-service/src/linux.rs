@@ -26,12 +26,6 @@ pub(crate) const LOG_DIRECTORY: &str = "/var/log/dev.firezone.client";
 /// First part of the names of log files. spec: client-app 8.3
 pub(crate) const LOG_BASE: &str = "tunnel-service";
 
-/// How this program introduces itself to portals of the first generation. spec: portal 2.5
-const COMPONENT: &str = "connlib";
-
-/// The version that the portal compares with those of gateways. spec: portal 10.6
-const PROTOCOL_VERSION: &str = "1.5.2";
-
 /// This Linux machine.
 pub(crate) struct Linux {
     options: host::Options,
@@ -67,7 +61,7 @@ impl Linux {
             },
             device_id,
             name: name.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
-            user_agent: portal_client::user_agent(COMPONENT, PROTOCOL_VERSION, &os_info()),
+            user_agent: client::user_agent(&host::os_info()),
             max_partition_time: flags.max_partition_time,
             store,
             logging,
@@ -170,14 +164,4 @@ pub(crate) fn group_id(name: &str) -> Result<u32> {
 pub(crate) fn uptime() -> Duration {
     let seconds = rustix::system::sysinfo().uptime;
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
-}
-
-fn os_info() -> portal_client::OsInfo {
-    let info = host::os_info();
-    portal_client::OsInfo {
-        name: info.name,
-        version: info.version,
-        arch: Some(info.arch),
-        kernel: Some(info.kernel),
-    }
 }

@@ -105,13 +105,14 @@ async fn embed(portal: Url, behind: &MemoryControl) -> Result<(), Fault> {
 }
 
 fn user_agent() -> String {
-    let os = portal_client::OsInfo {
+    // On a real host: `platform_linux::os_info()`.
+    let os = platform::OsInfo {
         name: "Example".into(),
         version: "1.0.0".into(),
-        arch: None,
-        kernel: None,
+        arch: std::env::consts::ARCH.into(),
+        kernel: "none".into(),
     };
-    portal_client::user_agent("connlib", "1.5.2", &os)
+    client::user_agent(&os)
 }
 
 fn datagram(from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Result<Vec<u8>, Fault> {

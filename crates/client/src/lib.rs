@@ -16,17 +16,17 @@
 //! use client::{Event, Session, Settings};
 //!
 //! # async fn run<P: platform::Platform>(platform: P) -> Result<(), Box<dyn std::error::Error>> {
-//! let os = portal_client::OsInfo {
+//! let os = platform::OsInfo {
 //!     name: "Ubuntu".into(),
 //!     version: "24.4.0".into(),
-//!     arch: Some("x86_64".into()),
-//!     kernel: None,
+//!     arch: "x86_64".into(),
+//!     kernel: "6.12".into(),
 //! };
 //! let settings = Settings::new(
 //!     "wss://api.example.test/".parse()?,
 //!     std::fs::read_to_string("token")?.trim().to_owned().into(),
 //!     portal_client::external_id("my-box"),
-//!     portal_client::user_agent("connlib", "1.0.0", &os),
+//!     client::user_agent(&os),
 //! );
 //! let (session, mut events) = Session::connect(settings, platform)?;
 //! while let Some(event) = events.next().await {
@@ -68,6 +68,6 @@ mod upstream;
 pub use error::{ConnectFault, Disconnected};
 pub use event::{Event, EventStream};
 pub use session::Session;
-pub use settings::Settings;
+pub use settings::{Settings, user_agent};
 pub use status::{PortalState, Status};
 pub use tunnel_core::{DropReason, PathKind, ResourceStatus, SiteState};

@@ -1,11 +1,29 @@
 //! What a session needs to know before it starts.
 
+use platform::OsInfo;
 use secrecy::SecretString;
 use std::time::Duration;
 use url::Url;
 
 /// Preferred local UDP port. spec: data-plane 2.2
 const PREFERRED_PORT: u16 = 52625;
+
+/// How clients introduce themselves to portals of the first generation. spec: portal 2.5
+const COMPONENT: &str = "connlib";
+
+/// The version that the portal compares with those of gateways. spec: portal 10.6
+const PROTOCOL_VERSION: &str = "1.5.2";
+
+/// How a client on such a system introduces itself to the portal.
+pub fn user_agent(os: &OsInfo) -> String {
+    let os = portal_client::OsInfo {
+        name: os.name.clone(),
+        version: os.version.clone(),
+        arch: Some(os.arch.clone()),
+        kernel: Some(os.kernel.clone()),
+    };
+    portal_client::user_agent(COMPONENT, PROTOCOL_VERSION, &os)
+}
 
 /// Settings of one session; none of them changes while it runs, unless a command says so.
 #[derive(Debug, Clone)]
@@ -18,7 +36,7 @@ pub struct Settings {
     pub external_id: String,
     /// What the portal shows for this device; empty lets the portal choose.
     pub name: String,
-    /// How this program introduces itself, see [`portal_client::user_agent`].
+    /// How this program introduces itself, see [`user_agent`].
     pub user_agent: String,
     /// What the firmware calls the machine; may be left out.
     pub device: portal_client::DeviceInfo,
