@@ -1,6 +1,7 @@
 //! Scenarios with the real programs in network namespaces. They need root or user namespaces.
 
 mod life;
+mod names;
 mod paths;
 mod service;
 mod starts;
@@ -32,7 +33,7 @@ const INTERVAL: Duration = Duration::from_millis(10);
 /// A scenario, and how both routers translate in it.
 type Scenario = (&'static str, Nat, fn(&mut Scene<'_>) -> Result<()>);
 
-const SCENARIOS: [Scenario; 14] = [
+const SCENARIOS: [Scenario; 16] = [
     ("a direct path", Nat::Cone, paths::direct),
     ("a relayed path", Nat::Symmetric, paths::relayed),
     ("a client that was killed", Nat::Cone, life::killed),
@@ -46,6 +47,8 @@ const SCENARIOS: [Scenario; 14] = [
     ("a start that is stopped", Nat::Cone, starts::stopped),
     ("a start that is killed", Nat::Cone, starts::killed),
     ("a portal that restarts", Nat::Cone, paths::restarted_portal),
+    ("names of resources", Nat::Cone, names::of_resources),
+    ("names of a real resolver", Nat::Cone, names::of_a_resolver),
     ("the tunnel service", Nat::Cone, service::connected),
 ];
 
@@ -63,6 +66,7 @@ pub(crate) struct Args {
 /// Runs the scenarios; stops at the first that fails, and leaves its logs.
 pub(crate) fn run(args: &Args) -> Result<()> {
     requirements::require(false)?;
+    names::require()?;
     let binaries = Binaries::build(Profile::Debug)?;
     let mut programs = binaries.programs();
     args.others.replace(&mut programs)?;

@@ -83,6 +83,16 @@ const NEEDS: &[Need] = &[
         remedy: Remedy::Package("nftables"),
     },
     Need {
+        name: "dig",
+        is_there: || has_tool("dig"),
+        remedy: Remedy::Package("bind9-dnsutils"),
+    },
+    Need {
+        name: "unbound",
+        is_there: || has_tool("unbound"),
+        remedy: Remedy::Package("unbound"),
+    },
+    Need {
         name: "dbus-daemon",
         is_there: || has_tool("dbus-daemon"),
         remedy: Remedy::Package("dbus-daemon"),
