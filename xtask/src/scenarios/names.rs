@@ -61,7 +61,7 @@ fn ask_like_a_browser(scene: &Scene<'_>, transport: &str) -> Result<()> {
 
 /// Whether an address stands for a name. spec: data-plane 12
 fn is_proxy(address: &str) -> bool {
-    address.starts_with("100.") || address.starts_with("fd00:2021:1111:")
+    address.starts_with("100.96.") || address.starts_with("fd00:2021:1111:8000:")
 }
 
 /// The portal names a resolver of another make. spec: data-plane 12.9
@@ -74,8 +74,10 @@ pub(super) fn of_a_resolver(scene: &mut Scene<'_>) -> Result<()> {
     for transport in ["+notcp", "+tcp"] {
         let ask = |name: &str, kind: &str| dig::ask(scene, &[transport, name, kind]);
         ask_like_a_browser(scene, transport)?;
-        ask(unbound::NAME, "A")?.require("NOERROR", 1)?;
-        ask(unbound::NAME, "AAAA")?.require("NOERROR", 1)?;
+        for (kind, address) in [("A", layout::RESOLVER), ("AAAA", layout::RESOLVER6)] {
+            let answer = ask(unbound::NAME, kind)?;
+            ensure!(answer.addresses() == [address], "{kind}: {answer:?}");
+        }
         ask(unbound::NAME, "HTTPS")?.require("NOERROR", 0)?;
         ask("nothing.public.test", "A")?.require("NXDOMAIN", 0)?;
         ask("use-application-dns.net", "A")?.require("NXDOMAIN", 0)?;

@@ -47,6 +47,10 @@ pub(super) fn killed(scene: &mut Scene<'_>) -> Result<()> {
         .network
         .start_client_by(scene.network.client_command())?;
     scene.network.kill_client();
+    ensure!(
+        scene.require(&landscape).is_err(),
+        "the killed client left nothing to take away"
+    );
     start_and_stop(scene, &landscape).context("after a client that was killed when it was ready")
 }
 
