@@ -26,6 +26,8 @@ pub(crate) struct Binaries {
     pub(crate) client: PathBuf,
     /// Portal, relay and gateway in one.
     pub(crate) devnet: PathBuf,
+    /// The tunnel service.
+    pub(crate) service: PathBuf,
 }
 
 impl Binaries {
@@ -38,6 +40,8 @@ impl Binaries {
             "headless-client",
             "--package",
             "firezone-devnet",
+            "--package",
+            "tunnel-service",
         ]);
         command.arg("--message-format=json-render-diagnostics");
         if profile == Profile::Release {
@@ -69,6 +73,7 @@ impl Binaries {
         Ok(Self {
             client: named("firezone-headless-client")?,
             devnet: named("firezone-devnet")?,
+            service: named("firezone-client-tunnel")?,
         })
     }
 

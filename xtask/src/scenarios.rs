@@ -1,16 +1,25 @@
 //! Scenarios with the real programs in network namespaces. They need root or user namespaces.
 
+mod life;
+mod names;
+mod paths;
+mod service;
+mod starts;
+
 use crate::{
     binaries::{Binaries, Others, Profile},
     requirements,
 };
 use anyhow::{Context as _, Result, bail, ensure};
 use devnet::internet::{
-    Deployment, Internet, Nat, Path, Programs, RunDirectory, Spec,
+    Deployment, Fault, Host, Internet, Nat, Path as Way, Programs, RunDirectory, Spec, pause,
     user::{self, Family, Target},
 };
-use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
 
 /// Amount of the transfers, in bytes: enough to tell the path.
 const AMOUNT: u64 = 2_000_000;
@@ -18,17 +27,29 @@ const AMOUNT: u64 = 2_000_000;
 /// How long a connection may take to work again after something was restarted.
 const RECOVERY: Duration = Duration::from_secs(30);
 
+/// How often to look whether something has happened.
+const INTERVAL: Duration = Duration::from_millis(10);
+
 /// A scenario, and how both routers translate in it.
 type Scenario = (&'static str, Nat, fn(&mut Scene<'_>) -> Result<()>);
 
-const SCENARIOS: [Scenario; 7] = [
-    ("a direct path", Nat::Cone, direct_path),
-    ("a relayed path", Nat::Symmetric, relayed_path),
-    ("a client that was killed", Nat::Cone, killed_client),
-    ("a second client", Nat::Cone, second_client),
-    ("a client that is asked", Nat::Symmetric, asked_client),
-    ("a wrong token", Nat::Cone, wrong_token),
-    ("a portal that restarts", Nat::Cone, restarted_portal),
+const SCENARIOS: [Scenario; 16] = [
+    ("a direct path", Nat::Cone, paths::direct),
+    ("a relayed path", Nat::Symmetric, paths::relayed),
+    ("a client that was killed", Nat::Cone, life::killed),
+    ("a second client", Nat::Cone, life::second),
+    ("a client that is asked", Nat::Symmetric, life::asked),
+    ("a client that looks and leaves", Nat::Cone, life::early),
+    ("a client that is hung up", Nat::Cone, life::hung_up),
+    ("a client without root", Nat::Cone, life::without_root),
+    ("a wrong token", Nat::Cone, life::wrong_token),
+    ("files with tokens", Nat::Cone, life::token_files),
+    ("a start that is stopped", Nat::Cone, starts::stopped),
+    ("a start that is killed", Nat::Cone, starts::killed),
+    ("a portal that restarts", Nat::Cone, paths::restarted_portal),
+    ("names of resources", Nat::Cone, names::of_resources),
+    ("names of a real resolver", Nat::Cone, names::of_a_resolver),
+    ("the tunnel service", Nat::Cone, service::connected),
 ];
 
 /// Options of `cargo xtask scenarios`.
@@ -45,7 +66,9 @@ pub(crate) struct Args {
 /// Runs the scenarios; stops at the first that fails, and leaves its logs.
 pub(crate) fn run(args: &Args) -> Result<()> {
     requirements::require(false)?;
-    let mut programs = Binaries::build(Profile::Debug)?.programs();
+    names::require()?;
+    let binaries = Binaries::build(Profile::Debug)?;
+    let mut programs = binaries.programs();
     args.others.replace(&mut programs)?;
     let chosen = |(name, ..): &Scenario| name.contains(&args.name);
     ensure!(
@@ -57,7 +80,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for (name, nat, scenario) in SCENARIOS.into_iter().filter(chosen) {
         let started_at = Instant::now();
         let mut directory = RunDirectory::new()?;
-        let result = play(&programs, &directory, nat, scenario);
+        let result = play((&programs, &binaries.service), &directory, nat, scenario);
         if result.is_err() {
             directory.keep();
             let logs = directory.logs();
@@ -77,7 +100,7 @@ fn say(text: &str) {
 }
 
 fn play(
-    programs: &Programs,
+    (programs, service): (&Programs, &Path),
     directory: &RunDirectory,
     nat: Nat,
     scenario: fn(&mut Scene<'_>) -> Result<()>,
@@ -91,6 +114,8 @@ fn play(
     let network = Deployment::start(&internet, directory, programs.clone())?;
     let mut scene = Scene {
         internet: &internet,
+        directory: directory.path(),
+        service,
         network,
     };
     scenario(&mut scene)
@@ -99,12 +124,16 @@ fn play(
 /// A network to play in.
 struct Scene<'a> {
     internet: &'a Internet,
+    /// For files of the scenario.
+    directory: &'a Path,
+    /// The program of the tunnel service.
+    service: &'a Path,
     network: Deployment<'a>,
 }
 
 impl Scene<'_> {
     /// Downloads by address and by name over both families; returns the way the packets took.
-    fn use_it(&self) -> Result<Option<Path>> {
+    fn use_it(&self) -> Result<Option<Way>> {
         let before = self.internet.counters()?;
         for target in [
             Target::resource(Family::V4),
@@ -123,14 +152,7 @@ impl Scene<'_> {
 
     /// Uses it as soon as it works.
     fn use_it_soon(&self) -> Result<()> {
-        let deadline = Instant::now() + RECOVERY;
-        loop {
-            match self.use_it() {
-                Err(error) if Instant::now() > deadline => return Err(error),
-                Err(_) => {}
-                Ok(_) => return Ok(()),
-            }
-        }
+        self.await_that(|| self.use_it().map(drop))
     }
 
     /// Stops the client, which has to end well and to put everything back.
@@ -138,6 +160,11 @@ impl Scene<'_> {
         let client = self.network.client_mut().context("there is no client")?;
         let status = client.stop()?;
         ensure!(status.success(), "the client ends with {status}");
+        self.require(landscape)
+    }
+
+    /// The client's host has to be as it was.
+    fn require(&self, landscape: &[String]) -> Result<()> {
         let now = self.internet.client().landscape()?;
         let left: Vec<_> = now
             .iter()
@@ -153,98 +180,37 @@ impl Scene<'_> {
         );
         Ok(())
     }
+
+    /// Waits until something is as it should be.
+    fn await_that(&self, mut look: impl FnMut() -> Result<()>) -> Result<()> {
+        let deadline = Instant::now() + RECOVERY;
+        loop {
+            match look() {
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => pause(INTERVAL),
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+
+    /// Starts a program on the client's host whose output is collected.
+    fn start(&self, command: Command) -> Result<Child, Fault> {
+        start_on(self.internet.client(), command)
+    }
+
+    /// Runs a program on the client's host until it ends by itself.
+    fn output(&self, command: Command) -> Result<Output> {
+        Ok(self.start(command)?.wait_with_output()?)
+    }
 }
 
-fn direct_path(scene: &mut Scene<'_>) -> Result<()> {
-    let landscape = scene.internet.client().landscape()?;
-    scene.network.start_client()?;
-    let path = scene.use_it()?;
-    ensure!(path == Some(Path::Direct), "packets went {path:?}");
-    scene.stop(&landscape)
-}
-
-fn relayed_path(scene: &mut Scene<'_>) -> Result<()> {
-    let landscape = scene.internet.client().landscape()?;
-    scene.network.start_client()?;
-    let path = scene.use_it()?;
-    ensure!(path == Some(Path::Relayed), "packets went {path:?}");
-    scene.stop(&landscape)
-}
-
-fn killed_client(scene: &mut Scene<'_>) -> Result<()> {
-    let landscape = scene.internet.client().landscape()?;
-    scene.network.start_client()?;
-    scene.use_it()?;
-    scene.network.kill_client();
-    scene.network.start_client()?;
-    scene.use_it_soon()?;
-    scene.stop(&landscape)
-}
-
-/// The second one has to go; the first one must not even notice.
-fn second_client(scene: &mut Scene<'_>) -> Result<()> {
-    let before = scene.internet.client().landscape()?;
-    scene.network.start_client()?;
-    scene.use_it()?;
-    let landscape = scene.internet.client().landscape()?;
-    let mut second = scene.network.start_second_client()?;
-    let status = second.wait(Duration::from_secs(10))?;
-    ensure!(
-        status.code() == Some(1),
-        "the second client ends with {status}"
-    );
-    let fault = fault_of(&second.printed())?;
-    ensure!(
-        fault.contains("stop the other client"),
-        "the second client does not say what is wrong: {fault}"
-    );
-    ensure!(
-        scene.internet.client().landscape()? == landscape,
-        "the second client changed something"
-    );
-    scene.use_it()?;
-    scene.stop(&before)
-}
-
-/// It tells how it is doing, for scripts and for people.
-fn asked_client(scene: &mut Scene<'_>) -> Result<()> {
-    let landscape = scene.internet.client().landscape()?;
-    let (status, _) = scene
-        .network
-        .ask_client(&["status", "--check", "running"])?;
-    ensure!(!status.success(), "a client runs before it is started");
-    scene.network.start_client()?;
-    scene.use_it()?;
-    let (status, _) = scene.network.ask_client(&["status", "--check", "ready"])?;
-    ensure!(status.success(), "the client is not ready");
-    let (_, printed) = scene.network.ask_client(&["status", "--json"])?;
-    let told: Value = serde_json::from_str(&printed).context("the status is no JSON")?;
-    ensure!(told["portal"]["state"] == "connected", "{printed}");
-    ensure!(told["gateways"][0]["relay"].is_string(), "{printed}");
-    ensure!(told["resources"][0]["state"] == "online", "{printed}");
-    ensure!(told["dns"][0]["server"] == "203.0.113.53:53", "{printed}");
-    let (_, printed) = scene.network.ask_client(&["status"])?;
-    let wide = printed.lines().find(|line| line.chars().count() > 80);
-    ensure!(wide.is_none(), "a line is too wide: {printed}");
-    scene.stop(&landscape)?;
-    let (status, _) = scene
-        .network
-        .ask_client(&["status", "--check", "running"])?;
-    ensure!(!status.success(), "the client still answers");
-    Ok(())
-}
-
-fn wrong_token(scene: &mut Scene<'_>) -> Result<()> {
-    let landscape = scene.internet.client().landscape()?;
-    let mut stranger = scene.network.start_stranger()?;
-    let status = stranger.wait(Duration::from_secs(10))?;
-    ensure!(status.code() == Some(1), "the client ends with {status}");
-    fault_of(&stranger.printed())?;
-    ensure!(
-        scene.internet.client().landscape()? == landscape,
-        "the client left something behind"
-    );
-    Ok(())
+/// Starts a program on a host; nothing comes in, what comes out is collected.
+fn start_on(host: &Host, mut command: Command) -> Result<Child, Fault> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    host.spawn(command)
 }
 
 /// The one line about the fault with which a client ends.
@@ -255,13 +221,4 @@ fn fault_of(printed: &str) -> Result<String> {
         (Some(only), None) if only == last => Ok(only.to_owned()),
         _ => bail!("the client does not end with one line about the fault: {printed}"),
     }
-}
-
-fn restarted_portal(scene: &mut Scene<'_>) -> Result<()> {
-    let landscape = scene.internet.client().landscape()?;
-    scene.network.start_client()?;
-    scene.use_it()?;
-    scene.network.restart_portal()?;
-    scene.use_it_soon()?;
-    scene.stop(&landscape)
 }

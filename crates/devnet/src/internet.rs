@@ -55,11 +55,11 @@ mod services;
 pub mod user;
 
 pub use self::{
-    deployment::{Deployment, Launch, Programs},
+    deployment::{CLIENT_TOKEN, Deployment, Launch, Programs},
     fault::Fault,
     host::Host,
     link::Link,
-    program::{Program, Usage},
+    program::{Program, Usage, pause},
     router::{Counters, Nat, Path},
     run_directory::RunDirectory,
 };
@@ -122,7 +122,8 @@ pub struct Internet {
     gateways: Vec<Host>,
     gateway_routers: Vec<Host>,
     resource: Host,
-    others: Vec<Host>,
+    resolver: Host,
+    _switch: Host,
 }
 
 impl Internet {
@@ -178,7 +179,8 @@ impl Internet {
             gateways,
             gateway_routers,
             resource,
-            others: vec![switch, resolver],
+            resolver,
+            _switch: switch,
         };
         internet.route_untranslated(&spec)?;
         Ok(internet)
@@ -219,6 +221,11 @@ impl Internet {
         &self.resource
     }
 
+    /// The public resolver's host.
+    pub const fn resolver(&self) -> &Host {
+        &self.resolver
+    }
+
     /// Datagrams that went through the client's router so far.
     ///
     /// # Errors
@@ -237,11 +244,10 @@ impl Internet {
         if spec.gateway_nat == Nat::None {
             open.extend(GATEWAYS.iter().take(spec.gateways).map(|(net, _, _)| *net));
         }
-        let everybody = [&self.portal, &self.client_router]
+        let everybody = [&self.portal, &self.resolver, &self.client_router]
             .into_iter()
             .chain(&self.relays)
-            .chain(&self.gateway_routers)
-            .chain(self.others.iter().filter(|host| host.name() == "resolver"));
+            .chain(&self.gateway_routers);
         for host in everybody {
             for net in &open {
                 let (to, via) = (net.network, bare(net.public));

@@ -83,6 +83,16 @@ const NEEDS: &[Need] = &[
         remedy: Remedy::Package("nftables"),
     },
     Need {
+        name: "dig",
+        is_there: || has_tool("dig"),
+        remedy: Remedy::Package("bind9-dnsutils"),
+    },
+    Need {
+        name: "unbound",
+        is_there: || has_tool("unbound"),
+        remedy: Remedy::Package("unbound"),
+    },
+    Need {
         name: "dbus-daemon",
         is_there: || has_tool("dbus-daemon"),
         remedy: Remedy::Package("dbus-daemon"),
@@ -149,6 +159,8 @@ fn install(remedy: Remedy) -> Result<()> {
             let mut install = Command::new("apt-get");
             install.args(["install", "--yes", "--no-install-recommends", package]);
             install.env("DEBIAN_FRONTEND", "noninteractive");
+            // Tests want programs, not services: none is started.
+            install.env("SYSTEMD_OFFLINE", "1");
             vec![update, install]
         }
         Remedy::Unpacked(packages) => return unpack::unpack(packages),

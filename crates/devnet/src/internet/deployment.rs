@@ -19,7 +19,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-const CLIENT_TOKEN: &str = "devnet-client-token";
+/// The token that the portal accepts from clients.
+pub const CLIENT_TOKEN: &str = "devnet-client-token";
+
 const GATEWAY_TOKEN: &str = "devnet-gateway-token";
 const RELAY_TOKEN: &str = "devnet-relay-token";
 const SITE: &str = "devnet";
@@ -133,6 +135,21 @@ impl<'a> Deployment<'a> {
     ///
     /// When it does not get ready.
     pub fn start_client(&mut self) -> Result<Duration, Fault> {
+        let relayed = self.internet.counters()?.relayed;
+        let took = self.start_client_by(self.client_command())?;
+        self.settle(self.internet.client_router(), relayed)?;
+        Ok(took)
+    }
+
+    /// Starts the client by a variation of [`Deployment::client_command`], after the one before has
+    /// ended, and waits until it is ready, but not until it knows its relays. Returns the time this
+    /// took.
+    ///
+    /// # Errors
+    ///
+    /// When it does not get ready.
+    pub fn start_client_by(&mut self, mut command: Command) -> Result<Duration, Fault> {
+        self.client = None;
         let path = self.directory.path().join("notify");
         // The client before had another socket of that name.
         fs::remove_file(&path).unwrap_or_default();
@@ -142,11 +159,10 @@ impl<'a> Deployment<'a> {
                 Ok(socket)
             })
             .context(|| format!("listen on {}", path.display()))?;
-        let mut command = self.client_command(CLIENT_TOKEN);
         command.env("NOTIFY_SOCKET", &path);
         let host = self.internet.client();
         let resolv_conf = || host.run(|| fs::read_to_string("/etc/resolv.conf").ok());
-        let (before, relayed) = (resolv_conf()?, self.internet.counters()?.relayed);
+        let before = resolv_conf()?;
         let mut client = Program::start(host, "client", command, &self.directory.logs())?;
         let mut in_place = None;
         let ready = client.await_some("ready", PATIENCE, || {
@@ -166,7 +182,6 @@ impl<'a> Deployment<'a> {
         })?;
         let took = ready - client.started();
         self.client = Some(client);
-        self.settle(self.internet.client_router(), relayed)?;
         Ok(took)
     }
 
@@ -176,7 +191,9 @@ impl<'a> Deployment<'a> {
     ///
     /// When it cannot be started.
     pub fn start_stranger(&self) -> Result<Program, Fault> {
-        self.start_beside("stranger", "not-the-token")
+        let mut command = self.client_command();
+        command.env("FIREZONE_TOKEN", "not-the-token");
+        self.start_beside("stranger", command)
     }
 
     /// Starts one more client on the same host.
@@ -185,7 +202,7 @@ impl<'a> Deployment<'a> {
     ///
     /// When it cannot be started.
     pub fn start_second_client(&self) -> Result<Program, Fault> {
-        self.start_beside("second", CLIENT_TOKEN)
+        self.start_beside("second", self.client_command())
     }
 
     /// Runs the client's program on its host with a subcommand that ends by itself; returns how it
@@ -213,8 +230,12 @@ impl<'a> Deployment<'a> {
         self.directory.path().join("client-run")
     }
 
-    fn start_beside(&self, name: &str, token: &str) -> Result<Program, Fault> {
-        let command = self.client_command(token);
+    /// Starts a program on the client's host. What it prints is appended to the log of that name.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn start_beside(&self, name: &str, command: Command) -> Result<Program, Fault> {
         let host = self.internet.client();
         Program::start(host, name, command, &self.directory.logs())
     }
@@ -311,9 +332,10 @@ impl<'a> Deployment<'a> {
         Ok(())
     }
 
-    fn client_command(&self, token: &str) -> Command {
+    /// How the client is started, for variations.
+    pub fn client_command(&self) -> Command {
         let mut command = self.programs.client.command();
-        self.log_in(&mut command, token, "client");
+        self.log_in(&mut command, CLIENT_TOKEN, "client");
         command.env("FIREZONE_ID", identity("client"));
         command.env("RUNTIME_DIRECTORY", self.runtime_directory());
         command.env("FIREZONE_DNS_CONTROL", "etc-resolv-conf");

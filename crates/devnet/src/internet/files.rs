@@ -1,7 +1,10 @@
 //! The private files of a host.
 
 use super::fault::{Context as _, Fault};
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
+use rustix::{
+    fs::{CWD, FileType, Mode, chmod, makedev, mknodat},
+    mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change},
+};
 use std::{fs, path::Path};
 
 /// What programs look up in `/etc` and hosts share.
@@ -31,6 +34,38 @@ pub(crate) fn make_private(name: &str, resolver: Option<&str>) -> Result<(), Fau
     mount("sysfs", "/sys", "sysfs", plain, None).unwrap_or_default();
     fill_etc(name, resolver).context(|| "make a private /etc".to_owned())?;
     mount_bind(ETC, "/etc").context(|| "mount a private /etc".to_owned())
+}
+
+/// Makes a node of the TUN driver that everybody may use, as most distributions have it.
+pub(crate) fn share_tun() -> Result<(), Fault> {
+    let make = || -> rustix::io::Result<()> {
+        mount(
+            "tmpfs",
+            "/dev/net",
+            "tmpfs",
+            MountFlags::NOSUID,
+            c"mode=0755",
+        )?;
+        let node = "/dev/net/tun";
+        mknodat(
+            CWD,
+            node,
+            FileType::CharacterDevice,
+            Mode::empty(),
+            makedev(10, 200),
+        )?;
+        chmod(node, Mode::from_raw_mode(0o666))
+    };
+    make().context(|| "make a /dev/net/tun for everybody".to_owned())
+}
+
+/// Shows a file at a place that everybody can reach, whatever the folders above it.
+pub(crate) fn show(file: &Path, at: &Path) -> Result<(), Fault> {
+    let show = || -> std::io::Result<()> {
+        fs::write(at, "")?;
+        Ok(mount_bind(file, at)?)
+    };
+    show().context(|| format!("show {} at {}", file.display(), at.display()))
 }
 
 fn fill_etc(name: &str, resolver: Option<&str>) -> std::io::Result<()> {

@@ -10,6 +10,7 @@ use std::{
     fs::File,
     io,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    path::Path,
     process::{Child, Command},
     sync::mpsc,
     thread::{self, JoinHandle},
@@ -135,6 +136,26 @@ impl Host {
         let program = command.get_program().to_string_lossy().into_owned();
         self.run(move || command.spawn())?
             .context(|| format!("start {program} on {}", self.name))
+    }
+
+    /// Lets every user of the host make TUN interfaces, with the capability that this takes; on
+    /// some machines the node is for root alone. Only root can do this.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn share_tun(&self) -> Result<(), Fault> {
+        self.run(files::share_tun)?
+    }
+
+    /// Shows a file of the machine at `at` on the host, below `/run`, where every user can reach it.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn show(&self, file: &Path, at: &Path) -> Result<(), Fault> {
+        let (file, at) = (file.to_owned(), at.to_owned());
+        self.run(move || files::show(&file, &at))?
     }
 
     /// The links of the host with what went through them.

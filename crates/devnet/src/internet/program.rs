@@ -104,6 +104,16 @@ impl Program {
         self.wait(Duration::from_secs(5))
     }
 
+    /// Sends it SIGHUP.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    /// Leaves it alone until it is that old; it may have ended then.
+    pub fn let_age(&self, age: Duration) {
+        pause(age.saturating_sub(self.started.elapsed()));
+    }
+
     /// Waits for it to end by itself.
     ///
     /// # Errors
@@ -204,7 +214,7 @@ impl Drop for Program {
     clippy::disallowed_methods,
     reason = "other processes and their sockets are awaited"
 )]
-pub(crate) fn pause(time: Duration) {
+pub fn pause(time: Duration) {
     thread::sleep(time);
 }
 
