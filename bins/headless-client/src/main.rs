@@ -23,6 +23,7 @@ use std::{path::Path, process::ExitCode};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    host::forbid_core_dumps();
     host::use_small_pages();
     let cli = Cli::parse();
     match start(&cli) {

@@ -21,6 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const TOKEN: &str = "FIREZONE_TOKEN";
 
 fn main() -> ExitCode {
+    host::forbid_core_dumps();
     host::use_small_pages();
     forget_token();
     let cli = match cli::Cli::try_parse() {

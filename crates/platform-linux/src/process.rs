@@ -1,5 +1,6 @@
 //! How this process is treated by the system, and what belongs to whom.
 
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::{fs, io};
 
 /// Keeps this process's memory in small pages. To be called first thing in `main`.
@@ -9,6 +10,14 @@ use std::{fs, io};
 pub fn use_small_pages() {
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
         tracing::debug!(%error, "Huge pages stay on");
+    }
+}
+
+/// Has the system write no core dump of this process, which would hold its secrets. To be called
+/// first thing in `main`.
+pub fn forbid_core_dumps() {
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::debug!(%error, "Core dumps stay on");
     }
 }
 
@@ -42,6 +51,13 @@ fn number_of(groups: &str, name: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn core_dumps_are_off_afterwards() {
+        forbid_core_dumps();
+        let behavior = rustix::process::dumpable_behavior().unwrap();
+        assert_eq!(behavior, DumpableBehavior::NotDumpable);
+    }
 
     #[test]
     fn groups_have_numbers() {
