@@ -35,9 +35,9 @@ impl Pace {
         first: Duration::from_millis(250),
         most: Duration::from_millis(1500),
     };
-    /// Once all is well: a check that went out late on one beat of 2 s is due by the next.
+    /// Once all is well: a check that went out late on one beat of 2.5 s is due by the next.
     pub(crate) const SETTLED: Self = Self {
-        most: Duration::from_millis(1900),
+        most: Duration::from_millis(2400),
         ..Self::DEFAULT
     };
     /// After 20 s without a packet.

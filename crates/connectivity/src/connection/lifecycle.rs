@@ -27,7 +27,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Without packets for this long, checks slow down. spec: data-plane 2.15
 const IDLE_AFTER: Duration = Duration::from_secs(20);
 /// What healthy connections do regularly falls on multiples of this, so that it costs one wake-up.
-const BEAT: Duration = Duration::from_secs(2);
+const BEAT: Duration = Duration::from_millis(2500);
 /// How long nothing new was tried before a connection keeps to the beat.
 const SETTLED_AFTER: Duration = Duration::from_secs(5);
 /// A peer that is checked every 1.5 s and has not been heard for this long is in trouble.
