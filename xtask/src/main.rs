@@ -5,6 +5,7 @@ mod binaries;
 mod demo;
 mod dist;
 mod interrupt;
+mod packages;
 mod requirements;
 mod scenarios;
 mod test;

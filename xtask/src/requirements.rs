@@ -1,6 +1,7 @@
 //! What is needed of the machine besides our programs.
 
-use anyhow::{Context as _, Result, bail};
+use crate::packages;
+use anyhow::{Context as _, Result, bail, ensure};
 use std::{
     fs::OpenOptions,
     io::ErrorKind,
@@ -30,20 +31,15 @@ pub(crate) fn program(name: &str, probe: &[&str], package: &str, install: bool) 
     if runs(name, probe) {
         return Ok(());
     }
-    let get = || {
-        let arguments = [
-            "install",
-            "--yes",
-            "--quiet",
-            "--no-install-recommends",
-            package,
-        ];
-        runs("apt-get", &arguments) || runs("apt-get", &["update"]) && runs("apt-get", &arguments)
-    };
-    if install && get() && runs(name, probe) {
-        return Ok(());
+    if install {
+        packages::install(package).with_context(|| format!("cannot install {name}"))?;
     }
-    bail!("the program {name} is missing: install the package {package}")
+    ensure!(
+        runs(name, probe),
+        "the program {name} is missing: {}",
+        packages::hint(package)
+    );
+    Ok(())
 }
 
 /// Whether it can be started at all and ends well; what it prints is of no interest.

@@ -1,8 +1,8 @@
 //! What the tests need from the machine, and how it gets there.
 
 use super::{say, unpack};
-use crate::workspace;
-use anyhow::{Context as _, Result, bail};
+use crate::{packages, workspace};
+use anyhow::{Context as _, Result, bail, ensure};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -36,7 +36,7 @@ impl Remedy {
     /// What to type, or what to do.
     fn text(self) -> String {
         match self {
-            Self::Package(package) => format!("apt-get install {package}"),
+            Self::Package(package) => packages::hint(package),
             Self::Unpacked(packages) => {
                 let packages = packages.join(" ");
                 format!("apt-get update, then `cargo xtask test` unpacks {packages}")
@@ -152,32 +152,17 @@ fn report(missing: &[&Need]) -> Option<String> {
 }
 
 fn install(remedy: Remedy) -> Result<()> {
-    let commands = match remedy {
-        Remedy::Package(package) => {
-            let mut update = Command::new("apt-get");
-            update.arg("update");
-            let mut install = Command::new("apt-get");
-            install.args(["install", "--yes", "--no-install-recommends", package]);
-            install.env("DEBIAN_FRONTEND", "noninteractive");
-            // Tests want programs, not services: none is started.
-            install.env("SYSTEMD_OFFLINE", "1");
-            vec![update, install]
-        }
-        Remedy::Unpacked(packages) => return unpack::unpack(packages),
+    match remedy {
+        Remedy::Package(package) => packages::install(package),
+        Remedy::Unpacked(packages) => unpack::unpack(packages),
         Remedy::Cargo(arguments) => {
             let mut install = Command::new(workspace::cargo());
-            install.args(arguments.split(' '));
-            vec![install]
+            let status = install.args(arguments.split(' ')).status()?;
+            ensure!(status.success(), "{install:?} failed with {status}");
+            Ok(())
         }
-        Remedy::Tell(_) => Vec::new(),
-    };
-    for mut command in commands {
-        let status = command.status()?;
-        if !status.success() {
-            bail!("{command:?} failed with {status}");
-        }
+        Remedy::Tell(_) => Ok(()),
     }
-    Ok(())
 }
 
 fn has_tool(name: &str) -> bool {
