@@ -14,7 +14,7 @@ use crate::{
 };
 use parking_lot::Mutex;
 use platform::{Platform, SystemResolver, Tun};
-use portal_client::{Channel, Login, Party, RetryPolicy};
+use portal_client::{Channel, Login, Party, RetryPolicy, v1};
 use std::{
     net::SocketAddr,
     sync::Arc,
@@ -83,17 +83,13 @@ impl Session {
             resolvers: Arc::clone(&resolvers),
             hosts: platform.host_table(),
         };
-        let policy = RetryPolicy {
-            budget: settings.max_partition_time,
-            ..RetryPolicy::default()
-        };
-        let seed = entropy::seed().map_err(os("draw entropy"))?;
+        let portal = portal(login, dialer, settings.max_partition_time);
         let (events, stream) = channel();
         let (commands, command_inbox) = mpsc::channel(COMMANDS);
         let state = Arc::new(Mutex::new(PortalState::default()));
         let control = Control {
             watch: platform.watch(),
-            portal: Channel::new(login, Arc::new(dialer), policy, seed),
+            portal: portal.map_err(os("draw entropy"))?,
             platform,
             resolvers,
             to_data: to_data.clone(),
@@ -184,6 +180,20 @@ fn login(settings: &Settings) -> Result<Login, ConnectFault> {
     } = settings;
     let login = Login::new(api_url, Party::Client, token, external_id, user_agent)?;
     Ok(login.named(&settings.name)?.device(&settings.device)?)
+}
+
+/// The channel to the portal, not connected yet.
+fn portal(
+    login: Login,
+    dialer: OutsideDialer,
+    budget: Option<Duration>,
+) -> std::io::Result<Channel<v1::Client>> {
+    let policy = RetryPolicy {
+        budget,
+        ..RetryPolicy::default()
+    };
+    let seed = entropy::seed()?;
+    Ok(Channel::new(login, Arc::new(dialer), policy, seed))
 }
 
 fn system_resolvers<P: Platform>(platform: &P) -> Vec<SystemResolver> {
