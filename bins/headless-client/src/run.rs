@@ -9,6 +9,7 @@ use crate::{
 use anyhow::{Context as _, Result};
 use client::{Event, EventStream, Session};
 use secrecy::SecretString;
+use service_ipc::Socket;
 use std::time::Instant;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -40,7 +41,7 @@ pub(crate) fn run(cli: &Cli, token: Option<SecretString>) -> Result<()> {
             options,
             session: &session,
             supervisor: Supervisor::new(),
-            status: status::Server::start(),
+            status: status::listen().await,
             started: Instant::now(),
             is_ready: false,
         };
@@ -73,7 +74,7 @@ struct Client<'a> {
     options: &'a Options,
     session: &'a Session,
     supervisor: Supervisor,
-    status: Option<status::Server>,
+    status: Option<Socket>,
     started: Instant,
     is_ready: bool,
 }
@@ -96,7 +97,7 @@ impl Client<'_> {
                     tracing::info!("Stopping on SIGTERM");
                     return Ok(());
                 }
-                stream = status::accept(self.status.as_ref()) => {
+                stream = status::accept(self.status.as_mut()) => {
                     if let Some(report) = self.report().await {
                         status::tell(stream, &report);
                     }

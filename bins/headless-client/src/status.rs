@@ -8,7 +8,7 @@ mod view;
 
 pub(crate) use query::run;
 pub(crate) use report::{Program, Report};
-pub(crate) use server::{Server, accept, tell};
+pub(crate) use server::{accept, listen, tell};
 
 use crate::environment;
 use std::path::PathBuf;

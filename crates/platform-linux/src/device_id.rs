@@ -142,33 +142,25 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use std::os::unix::fs::MetadataExt as _;
+    use tempfile::TempDir;
 
-    /// A directory of its own, removed at the end.
-    struct Directory(PathBuf);
+    /// Places for an identity, removed at the end.
+    struct Places(TempDir);
 
-    impl Directory {
-        fn new(name: &str) -> Self {
-            let name = format!("device-id-{name}-{}", std::process::id());
-            let path = std::env::temp_dir().join(name);
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
+    impl Places {
+        fn new() -> Self {
+            Self(TempDir::new().unwrap())
         }
 
         /// Its identity, with what the system's own holds.
         fn id(&self, machine_id: &str) -> Result<String, FileFault> {
-            let path = self.0.join("machine-id");
+            let path = self.0.path().join("machine-id");
             fs::write(&path, machine_id).unwrap();
-            in_places(&self.0.join("a/config"), &path)
+            in_places(&self.0.path().join("a/config"), &path)
         }
 
         fn file(&self) -> PathBuf {
-            file_in(&self.0.join("a/config"))
-        }
-    }
-
-    impl Drop for Directory {
-        fn drop(&mut self) {
-            fs::remove_dir_all(&self.0).unwrap();
+            file_in(&self.0.path().join("a/config"))
         }
     }
 
@@ -178,7 +170,7 @@ mod tests {
 
     #[test]
     fn it_is_made_once_and_kept() {
-        let directory = Directory::new("made");
+        let directory = Places::new();
         let id = directory.id("uninitialized\n").unwrap();
         assert_eq!(id.len(), 64);
         assert!(id.bytes().all(|c| c.is_ascii_hexdigit()));
@@ -193,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_systems_identity_comes_before_a_fresh_one_and_after_the_file() {
-        let directory = Directory::new("machine");
+        let directory = Places::new();
         // Computed with openssl over the digits and the newline.
         let expected = "25746dc26c1cc478780348a72316d3f4c2869a29b2a4836b38bc2ad3c3d69e8c";
         let machine = "0123456789abcdef0123456789abcdef\n";
@@ -205,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_damaged_file_is_not_overwritten() {
-        let directory = Directory::new("damaged");
+        let directory = Places::new();
         let path = directory.file();
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, "{").unwrap();

@@ -198,24 +198,7 @@ pub(crate) fn os(action: &'static str, path: &Path, source: io::Error) -> FileFa
 mod tests {
     use super::*;
     use secrecy::ExposeSecret as _;
-
-    /// A directory of its own, removed at the end.
-    struct Directory(PathBuf);
-
-    impl Directory {
-        fn new(name: &str) -> Self {
-            let name = format!("files-{name}-{}", std::process::id());
-            let path = std::env::temp_dir().join(name);
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-    }
-
-    impl Drop for Directory {
-        fn drop(&mut self) {
-            fs::remove_dir_all(&self.0).unwrap();
-        }
-    }
+    use tempfile::TempDir;
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().mode() & 0o7777
@@ -227,8 +210,8 @@ mod tests {
             rustix::process::geteuid().is_root(),
             "this test needs root to make root's files"
         );
-        let directory = Directory::new("secret");
-        let path = directory.0.join("token");
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("token");
         assert!(read_secret_file(&path).unwrap().is_none());
         fs::write(&path, "secret\n").unwrap();
         for (mode, good) in [
@@ -252,15 +235,15 @@ mod tests {
         std::os::unix::fs::chown(&path, Some(0), Some(1)).unwrap();
         assert!(matches!(read_secret_file(&path), Err(FileFault::Group(_))));
         assert!(matches!(
-            read_secret_file(&directory.0),
+            read_secret_file(directory.path()),
             Err(FileFault::Mode(_))
         ));
     }
 
     #[test]
     fn credentials_belong_to_root_or_the_service_and_not_to_everybody() {
-        let directory = Directory::new("credential");
-        let path = directory.0.join("firezone-token");
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("firezone-token");
         assert!(read_credential(&path).unwrap().is_none());
         fs::write(&path, "secret").unwrap();
         for (mode, good) in [
@@ -280,8 +263,8 @@ mod tests {
 
     #[test]
     fn a_written_secret_can_be_read_by_root_alone() {
-        let directory = Directory::new("written");
-        let path = directory.0.join("deep/er/token");
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("deep/er/token");
         for secret in ["first", "second"] {
             write_secret_file(&path, secret.as_bytes()).unwrap();
             let content = read_secret_file(&path).unwrap().unwrap();
@@ -293,13 +276,13 @@ mod tests {
 
     #[test]
     fn the_latest_log_file_has_a_link() {
-        let directory = Directory::new("log");
+        let directory = TempDir::new().unwrap();
         for stamp in ["1", "2"] {
-            let mut file = create_log_file(&directory.0, "base", stamp).unwrap();
+            let mut file = create_log_file(directory.path(), "base", stamp).unwrap();
             file.write_all(stamp.as_bytes()).unwrap();
         }
-        let latest = directory.0.join("base.latest");
+        let latest = directory.path().join("base.latest");
         assert_eq!(fs::read_to_string(&latest).unwrap(), "2");
-        assert_eq!(mode(&directory.0.join("base.1.log")), 0o640);
+        assert_eq!(mode(&directory.path().join("base.1.log")), 0o640);
     }
 }

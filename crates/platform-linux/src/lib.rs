@@ -72,7 +72,7 @@ pub use files::{
 };
 pub use host::{device_ids, host_name, os_info};
 pub use options::{LinuxOptions, LinuxOptions as Options};
-pub use process::{forbid_core_dumps, group_id, raise_socket_buffer_limits, use_small_pages};
+pub use process::{forbid_core_dumps, raise_socket_buffer_limits, use_small_pages};
 pub use rules::FWMARK;
 pub use system::{LinuxPlatform, LinuxPlatform as Platform};
 pub use tun::LinuxTun;

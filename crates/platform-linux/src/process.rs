@@ -1,4 +1,4 @@
-//! How this process is treated by the system, and what belongs to whom.
+//! How this process is treated by the system.
 
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::{fs, io};
@@ -37,17 +37,6 @@ pub fn raise_socket_buffer_limits(bytes: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// The number of a group, as `/etc/group` has it.
-pub fn group_id(name: &str) -> Option<u32> {
-    number_of(&fs::read_to_string("/etc/group").ok()?, name)
-}
-
-fn number_of(groups: &str, name: &str) -> Option<u32> {
-    let mut lines = groups.lines().map(|line| line.split(':'));
-    let mut line = lines.find_map(|mut line| (line.next() == Some(name)).then_some(line))?;
-    line.nth(1)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,15 +46,6 @@ mod tests {
         forbid_core_dumps();
         let behavior = rustix::process::dumpable_behavior().unwrap();
         assert_eq!(behavior, DumpableBehavior::NotDumpable);
-    }
-
-    #[test]
-    fn groups_have_numbers() {
-        let groups = "root:x:0:\nfirezone:x:7:a\nfirezone-client:x:998:b,c\nbroken\n";
-        assert_eq!(number_of(groups, "firezone-client"), Some(998));
-        assert_eq!(number_of(groups, "broken"), None);
-        assert_eq!(number_of(groups, "x"), None);
-        assert_eq!(group_id("root"), Some(0));
     }
 
     #[test]

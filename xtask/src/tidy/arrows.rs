@@ -58,6 +58,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "platform",
             "platform-linux",
             "portal-client",
+            "service-ipc",
         ],
     ),
     (

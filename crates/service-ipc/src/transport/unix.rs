@@ -45,9 +45,12 @@ pub struct Access {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindFault {
-    /// Another process has it.
+    /// Another process has claimed the directory.
     #[error("another tunnel service serves {} already: stop it first", .0.display())]
     InUse(PathBuf),
+    /// Another process listens at the socket.
+    #[error("another process listens at {} already: stop it first", .0.display())]
+    Taken(PathBuf),
     /// Something that is no socket has its name.
     #[error("{} is no socket: remove it", .0.display())]
     NoSocket(PathBuf),
@@ -132,23 +135,13 @@ impl Claim {
         }
     }
 
-    /// Listens at a socket of the directory. What a crashed process left there is replaced.
-    ///
-    /// The socket appears when everything about it is right, and not before.
+    /// Listens at a socket of the directory, see [`Socket::bind`].
     ///
     /// # Errors
     ///
-    /// [`BindFault::InUse`] while somebody listens there without a claim, and those of the system.
+    /// [`BindFault::Taken`] while somebody listens there without a claim, and those of the system.
     pub async fn bind(&self, name: &str, access: Access) -> Result<Socket, BindFault> {
-        let path = self.directory.join(name);
-        make_room(&path).await?;
-        let temporary = self.directory.join(format!("{name}.new"));
-        remove(&temporary).map_err(os("remove", &temporary))?;
-        let listener = listen(&temporary, access).map_err(os("create", &path))?;
-        let id = fs::symlink_metadata(&temporary).map(|file| (file.dev(), file.ino()));
-        let id = id.map_err(os("examine", &temporary))?;
-        fs::rename(&temporary, &path).map_err(os("create", &path))?;
-        Ok(Socket { listener, path, id })
+        Socket::bind(&self.directory.join(name), access).await
     }
 }
 
@@ -158,9 +151,9 @@ async fn make_room(path: &Path) -> Result<(), BindFault> {
         Ok(file) if !file.file_type().is_socket() => Err(BindFault::NoSocket(path.to_owned())),
         Ok(_) => match UnixStream::connect(path).await {
             // A full backlog means that somebody listens, too.
-            Ok(_) => Err(BindFault::InUse(path.to_owned())),
+            Ok(_) => Err(BindFault::Taken(path.to_owned())),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Err(BindFault::InUse(path.to_owned()))
+                Err(BindFault::Taken(path.to_owned()))
             }
             Err(_) => Ok(()),
         },
@@ -205,6 +198,25 @@ pub struct Socket {
 }
 
 impl Socket {
+    /// Listens. What a crashed process left there is replaced.
+    ///
+    /// The socket appears when everything about it is right, and not before.
+    ///
+    /// # Errors
+    ///
+    /// [`BindFault::Taken`] while somebody listens there, and those of the system.
+    pub async fn bind(path: &Path, access: Access) -> Result<Self, BindFault> {
+        make_room(path).await?;
+        let temporary = path.with_added_extension("new");
+        remove(&temporary).map_err(os("remove", &temporary))?;
+        let listener = listen(&temporary, access).map_err(os("create", path))?;
+        let id = fs::symlink_metadata(&temporary).map(|file| (file.dev(), file.ino()));
+        let id = id.map_err(os("examine", &temporary))?;
+        fs::rename(&temporary, path).map_err(os("create", path))?;
+        let path = path.to_owned();
+        Ok(Self { listener, path, id })
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

@@ -98,7 +98,7 @@ async fn a_living_service_is_left_alone() {
     let path = directory.0.join("s.sock");
     let _other = StdListener::bind(&path).unwrap();
     let fault = claim.bind("s.sock", ACCESS).await.unwrap_err();
-    assert!(matches!(&fault, BindFault::InUse(_)), "{fault}");
+    assert!(matches!(&fault, BindFault::Taken(_)), "{fault}");
     assert!(fault.to_string().contains("stop it first"));
 
     drop(claim);
