@@ -2,9 +2,10 @@
 
 use super::{Report, socket};
 use anyhow::{Context as _, Result};
-use service_ipc::{Access, Listener as _, Socket, group_id};
+use service_ipc::{Access, BindFault, Listener as _, Socket, group_id};
 use std::{
-    fs::DirBuilder, future::pending, os::unix::fs::DirBuilderExt as _, path::Path, time::Duration,
+    fs::DirBuilder, future::pending, io::ErrorKind, os::unix::fs::DirBuilderExt as _, path::Path,
+    time::Duration,
 };
 use tokio::{io::AsyncWriteExt as _, net::UnixStream};
 
@@ -31,12 +32,14 @@ async fn bind(path: &Path) -> Result<Socket> {
     let mut builder = DirBuilder::new();
     let made = builder.recursive(true).mode(0o755).create(directory);
     made.with_context(|| format!("cannot create {}", directory.display()))?;
-    let access = Access {
-        mode: 0o660,
-        // Without the group only root may ask.
-        group: group_id(GROUP)?,
-    };
-    Ok(Socket::bind(path, access).await?)
+    let access = |group| Access { mode: 0o660, group };
+    match Socket::bind(path, access(group_id(GROUP)?)).await {
+        // A service with a user of its own may not give files away: only root may ask then.
+        Err(BindFault::Os { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
+            Ok(Socket::bind(path, access(None)).await?)
+        }
+        bound => Ok(bound?),
+    }
 }
 
 /// Waits for somebody who wants to know; for ever if nobody can. Cancel-safe.
