@@ -23,57 +23,18 @@ pub(crate) enum Profile {
 #[derive(Debug, Clone)]
 pub(crate) struct Binaries {
     /// The client.
-    pub(crate) client: PathBuf,
+    client: PathBuf,
     /// Portal, relay and gateway in one.
-    pub(crate) devnet: PathBuf,
-    /// The tunnel service.
-    pub(crate) service: PathBuf,
+    devnet: PathBuf,
 }
 
 impl Binaries {
     /// Builds them; cargo shows its progress.
     pub(crate) fn build(profile: Profile) -> Result<Self> {
-        let mut command = Command::new(workspace::cargo());
-        command.args([
-            "build",
-            "--package",
-            "headless-client",
-            "--package",
-            "firezone-devnet",
-            "--package",
-            "tunnel-service",
-        ]);
-        command.arg("--message-format=json-render-diagnostics");
-        if profile == Profile::Release {
-            command.arg("--release");
-        }
-        command.current_dir(workspace::root());
-        let mut cargo = command
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start cargo")?;
-        let messages = cargo.stdout.take().context("cargo has no output")?;
-        let mut found = Vec::new();
-        for line in BufReader::new(messages).lines() {
-            let message: Value = serde_json::from_str(&line?).unwrap_or_default();
-            found.extend(message["executable"].as_str().map(PathBuf::from));
-        }
-        ensure!(
-            cargo.wait()?.success(),
-            "cargo could not build the programs"
-        );
-        let named = |name: &str| {
-            let program = found
-                .iter()
-                .find(|path| path.file_stem().is_some_and(|n| n == name));
-            program
-                .cloned()
-                .with_context(|| format!("cargo did not build {name}"))
-        };
+        let built = build(profile, &["headless-client", "firezone-devnet"])?;
         Ok(Self {
-            client: named("firezone-headless-client")?,
-            devnet: named("firezone-devnet")?,
-            service: named("firezone-client-tunnel")?,
+            client: named(&built, "firezone-headless-client")?,
+            devnet: named(&built, "firezone-devnet")?,
         })
     }
 
@@ -92,6 +53,51 @@ impl Binaries {
             extra_resources: 0,
         }
     }
+}
+
+/// Builds the tunnel service, which not every task needs.
+pub(crate) fn build_service(profile: Profile) -> Result<PathBuf> {
+    named(
+        &build(profile, &["tunnel-service"])?,
+        "firezone-client-tunnel",
+    )
+}
+
+/// Has cargo build packages; returns their programs.
+fn build(profile: Profile, packages: &[&str]) -> Result<Vec<PathBuf>> {
+    let mut command = Command::new(workspace::cargo());
+    command.args(["build", "--message-format=json-render-diagnostics"]);
+    for package in packages {
+        command.args(["--package", package]);
+    }
+    if profile == Profile::Release {
+        command.arg("--release");
+    }
+    command.current_dir(workspace::root());
+    let mut cargo = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start cargo")?;
+    let messages = cargo.stdout.take().context("cargo has no output")?;
+    let mut built = Vec::new();
+    for line in BufReader::new(messages).lines() {
+        let message: Value = serde_json::from_str(&line?).unwrap_or_default();
+        built.extend(message["executable"].as_str().map(PathBuf::from));
+    }
+    ensure!(
+        cargo.wait()?.success(),
+        "cargo could not build the programs"
+    );
+    Ok(built)
+}
+
+/// The program of that name.
+fn named(built: &[PathBuf], name: &str) -> Result<PathBuf> {
+    let mut programs = built.iter();
+    let program = programs.find(|path| path.file_stem().is_some_and(|n| n == name));
+    program
+        .cloned()
+        .with_context(|| format!("cargo did not build {name}"))
 }
 
 /// Programs of others in the place of ours. They take the same environment variables.

@@ -7,7 +7,7 @@ mod service;
 mod starts;
 
 use crate::{
-    binaries::{Binaries, Others, Profile},
+    binaries::{Binaries, Others, Profile, build_service},
     requirements,
 };
 use anyhow::{Context as _, Result, bail, ensure};
@@ -67,8 +67,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     requirements::require(false)?;
     names::require()?;
-    let binaries = Binaries::build(Profile::Debug)?;
-    let mut programs = binaries.programs();
+    let mut programs = Binaries::build(Profile::Debug)?.programs();
+    let service = build_service(Profile::Debug)?;
     args.others.replace(&mut programs)?;
     let chosen = |(name, ..): &Scenario| name.contains(&args.name);
     ensure!(
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for (name, nat, scenario) in SCENARIOS.into_iter().filter(chosen) {
         let started_at = Instant::now();
         let mut directory = RunDirectory::new()?;
-        let result = play((&programs, &binaries.service), &directory, nat, scenario);
+        let result = play((&programs, &service), &directory, nat, scenario);
         if result.is_err() {
             directory.keep();
             let logs = directory.logs();

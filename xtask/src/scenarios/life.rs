@@ -168,6 +168,15 @@ pub(super) fn without_root(scene: &mut Scene<'_>) -> Result<()> {
     command.envs(variables.filter_map(|(name, value)| Some((name, value?))));
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
     let mut client = scene.network.start_beside("client", command)?;
+    // Packets that went before the routes are there would be waited for in vain.
+    scene.await_that(|| {
+        ensure!(
+            client.printed().contains("Tunnel ready"),
+            "the client does not get ready: {}",
+            client.printed()
+        );
+        Ok(())
+    })?;
     scene.await_that(|| {
         for family in [Family::V4, Family::V6] {
             let target = Target::resource(family);
