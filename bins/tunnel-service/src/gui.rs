@@ -3,7 +3,7 @@
 use crate::{
     host::Host,
     order::{Order, Orders},
-    resources::{internet, resources},
+    resources::resources,
     session::{News, Slot, Started, chain},
 };
 use client::Event;
@@ -42,8 +42,7 @@ pub(crate) struct Gui<'a, H: Host, S> {
     // The list of resources changed since the GUI was told.
     is_stale: bool,
     told_offline: BTreeSet<ResourceId>,
-    // Of the older generation, which switches resources off one by one.
-    disabled: Option<BTreeSet<ResourceId>>,
+    told_incompatible: BTreeSet<ResourceId>,
 }
 
 /// What came of listening to the GUI.
@@ -69,7 +68,7 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
             owes_result: false,
             is_stale: false,
             told_offline: BTreeSet::new(),
-            disabled: None,
+            told_incompatible: BTreeSet::new(),
         }
     }
 
@@ -195,11 +194,7 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
                 self.server.say(&ToGui::DisconnectedGracefully)
             }
             ToService::SetDisabledResources(disabled) => {
-                if self.slot.state() != control::SessionState::None {
-                    self.disabled = Some(disabled);
-                    let all = self.resources().await.unwrap_or_default();
-                    self.switch_internet(&all).await;
-                }
+                self.slot.set_disabled_resources(disabled).await;
                 Ok(())
             }
             ToService::SetInternetResourceState(enabled) => {
@@ -259,8 +254,9 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
         let mut settings = self.host.session_settings(api_url, token);
         // The older generation uses all resources that it does not switch off.
         settings.internet_resource = is_internet_resource_active.unwrap_or(true);
-        self.disabled = None;
+        settings.tolerate_interface_faults = true;
         self.told_offline.clear();
+        self.told_incompatible.clear();
         self.owes_result = true;
         let started = self.slot.start(self.host, settings).await;
         self.tell_start(started)
@@ -299,6 +295,12 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
                 self.is_stale = true;
                 Ok(())
             }
+            News::Event(Event::Gateway(client::GatewayEvent::NoCompatibleGateway(id))) => {
+                match self.told_incompatible.insert(id) {
+                    true => self.server.say(&ToGui::GatewayVersionMismatch(id)),
+                    false => Ok(()),
+                }
+            }
             News::Event(_) => Ok(()),
             News::Over => self.on_end("the session is over".into(), false).await,
             News::Retry => {
@@ -321,7 +323,6 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
         let Some(all) = self.resources().await else {
             return Ok(());
         };
-        self.switch_internet(&all).await;
         for resource in &all.resources {
             self.tell_if_offline(resource)?;
         }
@@ -331,16 +332,6 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
                 Ok(())
             }
             said => said,
-        }
-    }
-
-    /// As the older generation has it: on, unless every Internet Resource is switched off. Other
-    /// resources cannot be.
-    async fn switch_internet(&mut self, all: &Resources) {
-        if let Some(disabled) = &self.disabled {
-            let internet = internet(all);
-            let enabled = internet.is_empty() || !internet.is_subset(disabled);
-            self.slot.set_internet_resource(enabled).await;
         }
     }
 

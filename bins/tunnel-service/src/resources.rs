@@ -1,9 +1,7 @@
 //! Resources as a GUI shows them. spec: client-app 13.6
 
 use client::Status;
-use model::ResourceId;
 use service_ipc::{Addressed, Internet, Resource, ResourceStatus, Resources};
-use std::collections::BTreeSet;
 
 /// The list for a GUI, sorted.
 pub(crate) fn resources(status: &Status) -> Resources {
@@ -13,13 +11,6 @@ pub(crate) fn resources(status: &Status) -> Resources {
         resources,
         connected_devices: vec![],
     }
-}
-
-/// The Internet Resources of a list.
-pub(crate) fn internet(all: &Resources) -> BTreeSet<ResourceId> {
-    let is_internet = |resource: &&Resource| matches!(resource, Resource::Internet(_));
-    let found = all.resources.iter().filter(is_internet);
-    found.map(Resource::id).collect()
 }
 
 fn resource(entry: &client::ResourceStatus) -> Resource {

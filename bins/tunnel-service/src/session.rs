@@ -2,9 +2,11 @@
 
 use crate::host::Host;
 use client::{Event, EventStream, Session, Settings};
+use model::ResourceId;
 use platform::{NetworkWatch, Platform as _};
 use service_ipc::control::SessionState;
 use std::{
+    collections::BTreeSet,
     error::Error,
     io::{self, ErrorKind},
     time::Duration,
@@ -95,6 +97,19 @@ impl<H: Host> Slot<H> {
                 running.session.set_internet_resource(enabled).await;
             }
             State::Waiting(waiting) => waiting.settings.internet_resource = enabled,
+        }
+    }
+
+    /// Switches off these resources and no others, also for the next attempt; ignored without a
+    /// session.
+    pub(crate) async fn set_disabled_resources(&mut self, disabled: BTreeSet<ResourceId>) {
+        match &mut self.state {
+            State::None => tracing::debug!("There is no session to switch anything in"),
+            State::Running(running) => {
+                running.settings.disabled_resources.clone_from(&disabled);
+                running.session.set_disabled_resources(disabled).await;
+            }
+            State::Waiting(waiting) => waiting.settings.disabled_resources = disabled,
         }
     }
 

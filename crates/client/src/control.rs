@@ -9,11 +9,11 @@ use crate::{
     resolve::{Resolvers, outside},
     status::PortalState,
 };
-use model::{InterfacePlan, PublicKey};
+use model::{InterfacePlan, PublicKey, ResourceId};
 use parking_lot::Mutex;
 use platform::{NetworkEvent, NetworkWatch, Platform, SystemResolver};
 use portal_client::{Channel, ChannelEvent, v1};
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 use tokio::sync::mpsc;
 use tunnel_core::{DnsQuery, PortalRequest, QueryId};
 
@@ -21,6 +21,7 @@ use tunnel_core::{DnsQuery, PortalRequest, QueryId};
 #[derive(Debug)]
 pub(crate) enum Command {
     Reset(&'static str),
+    SetDisabledResources(BTreeSet<ResourceId>),
     SetInternetResource(bool),
     SetResolvers(Vec<SystemResolver>),
     Stop,
@@ -44,6 +45,10 @@ pub(crate) struct SessionState {
     pub(crate) started_at: Instant,
     pub(crate) key: PublicKey,
     pub(crate) ready: bool,
+    /// Whether the session outlives an interface that cannot be configured.
+    pub(crate) is_tolerant: bool,
+    /// What the interface should look like and does not.
+    pub(crate) unapplied: Option<InterfacePlan>,
     pub(crate) forwarder: Forwarder<QueryId>,
 }
 
@@ -114,7 +119,7 @@ impl<P: Platform> Control<P> {
                 self.events.send(Event::ResourcesChanged);
             }
             Report::Event(event) => {
-                tracing::info!(?event, "A gateway changed");
+                tracing::info!(?event, "News of a gateway");
                 self.events.send(Event::Gateway(event));
             }
             Report::Plan(plan) => self.apply(plan).await?,
@@ -138,7 +143,19 @@ impl<P: Platform> Control<P> {
     }
 
     async fn apply(&mut self, plan: InterfacePlan) -> Result<(), Disconnected> {
-        self.platform.apply(&plan).await?;
+        if let Err(fault) = self.platform.apply(&plan).await {
+            if !self.session.is_tolerant {
+                return Err(fault.into());
+            }
+            let error = &fault as &dyn std::error::Error;
+            tracing::error!(
+                error,
+                "The interface is not as it should be; the next change of the network tries again"
+            );
+            self.session.unapplied = Some(plan);
+            return Ok(());
+        }
+        self.session.unapplied = None;
         self.events.send(Event::InterfaceChanged(plan));
         if !self.session.ready {
             self.session.ready = true;
@@ -166,9 +183,13 @@ impl<P: Platform> Control<P> {
             NetworkEvent::NetworkChanged => {
                 tracing::info!("The network changed");
                 self.refresh_resolvers().await?;
-                self.tell(Input::Reset).await
+                self.tell(Input::Reset).await?;
             }
-            NetworkEvent::ResolversChanged => self.refresh_resolvers().await,
+            NetworkEvent::ResolversChanged => self.refresh_resolvers().await?,
+        }
+        match self.session.unapplied.take() {
+            Some(plan) => self.apply(plan).await,
+            None => Ok(()),
         }
     }
 
@@ -177,6 +198,9 @@ impl<P: Platform> Control<P> {
             Command::Reset(reason) => {
                 tracing::info!(reason, "Reset");
                 self.tell(Input::Reset).await
+            }
+            Command::SetDisabledResources(disabled) => {
+                self.tell(Input::SetDisabledResources(disabled)).await
             }
             Command::SetInternetResource(enabled) => {
                 self.tell(Input::SetInternetResource(enabled)).await

@@ -8,11 +8,12 @@ mod sockets;
 
 use crate::entropy;
 use alarm::Alarm;
-use model::{InterfacePlan, PublicKey, Seed};
+use model::{InterfacePlan, PublicKey, ResourceId, Seed};
 use platform::{PacketBatch, Tun};
 use socket_factory::RecvBatch;
 use sockets::Sockets;
 use std::{
+    collections::BTreeSet,
     io,
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
@@ -39,6 +40,7 @@ pub(crate) enum Input {
     /// The network changed.
     Reset,
     /// Internet Resources are switched.
+    SetDisabledResources(BTreeSet<ResourceId>),
     SetInternetResource(bool),
     /// The system's resolvers changed.
     SetResolvers(Vec<SocketAddr>),
@@ -261,7 +263,12 @@ impl<T: Tun> DataPlane<T> {
             }
             Input::Portal(update) => self.tunnel.handle_portal(update, now),
             Input::Reset => self.reset(entropy::seed().map_err(DataPlaneFault::Bind)?, now)?,
-            Input::SetInternetResource(enabled) => self.tunnel.set_internet_resource(enabled),
+            Input::SetDisabledResources(disabled) => {
+                self.tunnel.set_disabled_resources(disabled, now);
+            }
+            Input::SetInternetResource(enabled) => {
+                self.tunnel.set_internet_resource(enabled, now);
+            }
             Input::SetResolvers(servers) => self.tunnel.set_system_resolvers(servers),
             Input::Snapshot(reply) => {
                 // Nobody waits any more: fine.

@@ -1,7 +1,7 @@
 //! Joins the portal's messages and the tunnel's: neither knows the other.
 
 use portal_client::v1::client::{CandidatesForGateways, FailureReason, FromPortal, ToPortal};
-use tunnel_core::{Authorized, PortalRequest, PortalUpdate};
+use tunnel_core::{Authorized, PortalRequest, PortalUpdate, Refusal};
 
 /// What a message of the portal means to the tunnel.
 pub(crate) fn update(message: FromPortal) -> PortalUpdate {
@@ -18,10 +18,14 @@ pub(crate) fn update(message: FromPortal) -> PortalUpdate {
             client_ice: flow.client_ice_credentials,
             gateway_ice: flow.gateway_ice_credentials,
         })),
-        FromPortal::FlowCreationFailed(failure) => PortalUpdate::Refused {
-            resource: failure.resource_id,
-            offline: failure.reason == FailureReason::Offline,
-        },
+        FromPortal::FlowCreationFailed(failure) => {
+            let conditions = failure.violated_properties.join(", ");
+            tracing::debug!(resource = %failure.resource_id, reason = ?failure.reason, conditions, "The portal refuses");
+            PortalUpdate::Refused {
+                resource: failure.resource_id,
+                reason: refusal(failure.reason),
+            }
+        }
         FromPortal::IceCandidates(of) => PortalUpdate::CandidatesAdded {
             gateway: of.gateway_id,
             candidates: of.candidates,
@@ -41,6 +45,16 @@ pub(crate) fn update(message: FromPortal) -> PortalUpdate {
         },
         FromPortal::ResourceCreatedOrUpdated(resource) => PortalUpdate::Resource(resource),
         FromPortal::ResourceDeleted(id) => PortalUpdate::ResourceRemoved(id),
+    }
+}
+
+const fn refusal(reason: FailureReason) -> Refusal {
+    match reason {
+        FailureReason::Offline => Refusal::Offline,
+        FailureReason::VersionMismatch => Refusal::Incompatible,
+        FailureReason::Forbidden | FailureReason::NotFound | FailureReason::Unknown => {
+            Refusal::Denied
+        }
     }
 }
 

@@ -12,10 +12,12 @@ use crate::{
     status::{PortalState, Status},
     upstream::Outside,
 };
+use model::ResourceId;
 use parking_lot::Mutex;
 use platform::{Platform, SystemResolver, Tun};
 use portal_client::{Channel, Login, Party, RetryPolicy, v1};
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     sync::Arc,
     thread,
@@ -101,6 +103,8 @@ impl Session {
                 started_at,
                 key,
                 ready: false,
+                is_tolerant: settings.tolerate_interface_faults,
+                unapplied: None,
                 forwarder,
             },
         };
@@ -122,7 +126,13 @@ impl Session {
         self.command(Command::Reset(reason)).await;
     }
 
-    /// Switches Internet Resources on or off.
+    /// Switches off these resources, known or not, and no others. They stay in the list of
+    /// resources, but nothing is sent to them. spec: client-app 10
+    pub async fn set_disabled_resources(&self, disabled: BTreeSet<ResourceId>) {
+        self.command(Command::SetDisabledResources(disabled)).await;
+    }
+
+    /// Switches Internet Resources on or off, except those that are disabled.
     pub async fn set_internet_resource(&self, enabled: bool) {
         self.command(Command::SetInternetResource(enabled)).await;
     }
@@ -207,6 +217,7 @@ fn system_resolvers<P: Platform>(platform: &P) -> Vec<SystemResolver> {
 fn tunnel(settings: &Settings, resolvers: &[SystemResolver]) -> std::io::Result<Tunnel> {
     let config = Config {
         internet_resource: settings.internet_resource,
+        disabled_resources: settings.disabled_resources.clone(),
         system_resolvers: resolvers.iter().map(|resolver| resolver.address).collect(),
     };
     let unix_time = SystemTime::now()

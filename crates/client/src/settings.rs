@@ -1,8 +1,9 @@
 //! What a session needs to know before it starts.
 
+use model::ResourceId;
 use platform::OsInfo;
 use secrecy::SecretString;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 use url::Url;
 
 /// Preferred local UDP port. spec: data-plane 2.2
@@ -42,6 +43,11 @@ pub struct Settings {
     pub device: portal_client::DeviceInfo,
     /// Whether Internet Resources are used from the start.
     pub internet_resource: bool,
+    /// Resources that the user switched off, known or not.
+    pub disabled_resources: BTreeSet<ResourceId>,
+    /// Whether the session goes on when the interface cannot be configured, and tries again with
+    /// the next change; else it ends with [`crate::Disconnected::Platform`].
+    pub tolerate_interface_faults: bool,
     /// How long the portal may stay away in all before the session ends; none means for ever.
     pub max_partition_time: Option<Duration>,
     /// Local UDP port that is tried first; when it is taken any other will do.
@@ -59,6 +65,8 @@ impl Settings {
             user_agent,
             device: portal_client::DeviceInfo::default(),
             internet_resource: false,
+            disabled_resources: BTreeSet::new(),
+            tolerate_interface_faults: false,
             max_partition_time: None,
             preferred_port: PREFERRED_PORT,
         }

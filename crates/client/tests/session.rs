@@ -291,6 +291,26 @@ async fn a_host_that_refuses_the_plan_ends_the_session() {
 }
 
 #[tokio::test]
+async fn a_tolerant_session_outlives_such_a_host() {
+    let portal = Portal::start("tolerant", &[]).await;
+    let (platform, control) = MemoryPlatform::new();
+    control.fail_apply(PlatformFault::NoTun);
+    control.fail_apply(PlatformFault::NoTun);
+    let mut settings = portal.settings("right");
+    settings.tolerate_interface_faults = true;
+    let (session, mut events) = Session::connect(settings, platform).unwrap();
+    for attempts in 1..=2 {
+        eventually(|| control.counts().applies == attempts).await;
+        assert!(control.plan().is_none());
+        control.notify(NetworkEvent::ResolversChanged);
+    }
+    let plan = plan_where(&mut events, |_| true).await;
+    assert_eq!(control.plan(), Some(plan));
+    session.disconnect().await;
+    assert!(control.plan().is_none());
+}
+
+#[tokio::test]
 async fn what_an_earlier_run_left_is_removed_first() {
     let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
     let (platform, control) = MemoryPlatform::new();

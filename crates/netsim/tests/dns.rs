@@ -12,7 +12,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
-use tunnel_core::{DnsTransport, PortalRequest, PortalUpdate, Verdict};
+use tunnel_core::{DnsTransport, PortalRequest, PortalUpdate, Refusal, Verdict};
 
 const SERVER: &str = "10.20.0.53";
 
@@ -262,7 +262,7 @@ fn a_site_that_is_offline_is_a_failure_at_once() {
     );
     let refused = PortalUpdate::Refused {
         resource: World::DNS,
-        offline: true,
+        reason: Refusal::Offline,
     };
     world.tunnel.handle_portal(refused, world.now);
     world.run_for(Duration::from_millis(1));

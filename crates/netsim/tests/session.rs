@@ -8,9 +8,10 @@ use hickory_proto::{
 };
 use ip_packet::{IpPacket, Transport, emit_udp};
 use netsim::{Nat, World, WorldConfig};
-use std::{net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 use tunnel_core::{
-    DnsFailure, DnsTransport, DropReason, Event, PortalRequest, PortalUpdate, SiteState, Verdict,
+    DnsFailure, DnsTransport, DropReason, Event, PortalRequest, PortalUpdate, Refusal, SiteState,
+    Verdict,
 };
 
 fn udp(from: &str, to: &str, payload: &[u8]) -> Vec<u8> {
@@ -194,7 +195,7 @@ fn an_unanswered_request_is_repeated_by_traffic_every_two_seconds() {
     assert_eq!(world.requests.len(), 3);
     let refused = PortalUpdate::Refused {
         resource: World::CIDR,
-        offline: true,
+        reason: Refusal::Offline,
     };
     world.tunnel.handle_portal(refused, world.now);
     let status = world
@@ -416,16 +417,61 @@ fn internet_resources_are_used_only_when_switched_on() {
         world.send(&packet),
         Verdict::Dropped(DropReason::NoResource)
     );
-    world.tunnel.set_internet_resource(true);
+    world.tunnel.set_internet_resource(true, world.now);
     world.send(&packet);
     assert!(world.run_until(Duration::from_secs(2), |w| w.arrived.last()
         == Some(&packet)));
     assert_eq!(world.plan.clone().unwrap().routes.len(), 9);
-    world.tunnel.set_internet_resource(false);
+    world.tunnel.set_internet_resource(false, world.now);
     assert_eq!(
         world.send(&packet),
         Verdict::Dropped(DropReason::NoResource)
     );
+}
+
+#[test]
+fn resources_that_are_switched_off_are_left_alone() {
+    let mut world = ready(Nat::None);
+    assert!(reach_cidr(&mut world, b"before"));
+    let route = "10.20.0.0/16".parse().unwrap();
+    assert!(world.plan.clone().unwrap().routes.contains(&route));
+    let off = BTreeSet::from([World::CIDR]);
+    world.tunnel.set_disabled_resources(off, world.now);
+    world.run_for(Duration::from_millis(1));
+    assert!(!world.plan.clone().unwrap().routes.contains(&route));
+    let packet = udp(HELLO, "10.20.0.1:80", b"while off");
+    let verdict = world.send(&packet);
+    assert_eq!(verdict, Verdict::Dropped(DropReason::NoResource));
+    // Nor may its gateway send from there.
+    let delivered = world.delivered.len();
+    world.send_back(&mut udp("10.20.0.1:80", HELLO, b"late"));
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.delivered.len(), delivered);
+    assert!(
+        world
+            .tunnel
+            .resources()
+            .iter()
+            .any(|it| it.resource.id() == World::CIDR)
+    );
+
+    world
+        .tunnel
+        .set_disabled_resources(BTreeSet::new(), world.now);
+    assert!(reach_cidr(&mut world, b"after"));
+}
+
+#[test]
+fn gateways_of_other_versions_are_told() {
+    let mut world = ready(Nat::None);
+    let refused = PortalUpdate::Refused {
+        resource: World::CIDR,
+        reason: Refusal::Incompatible,
+    };
+    world.tunnel.handle_portal(refused, world.now);
+    world.run_for(Duration::from_millis(1));
+    let told = Event::NoCompatibleGateway(World::CIDR);
+    assert!(world.events.contains(&told));
 }
 
 #[test]

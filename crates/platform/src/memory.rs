@@ -65,7 +65,7 @@ struct State {
 pub struct Counts {
     /// [`Platform::create_tun`].
     pub tuns: usize,
-    /// [`Platform::apply`].
+    /// [`Platform::apply`], also when it failed.
     pub applies: usize,
     /// [`Platform::revert`].
     pub reverts: usize,
@@ -126,6 +126,7 @@ impl Platform for MemoryPlatform {
 
     async fn apply(&mut self, plan: &InterfacePlan) -> Result<(), PlatformFault> {
         let mut state = self.shared.state.lock();
+        state.counts.applies += 1;
         if let Some(fault) = state.apply_faults.pop_front() {
             return Err(fault);
         }
@@ -134,7 +135,6 @@ impl Platform for MemoryPlatform {
         }
         state.plan = Some(plan.clone());
         state.routes = plan.networks();
-        state.counts.applies += 1;
         Ok(())
     }
 

@@ -41,8 +41,8 @@ pub enum PortalUpdate {
     Refused {
         /// The resource that was asked for.
         resource: ResourceId,
-        /// Whether no gateway of its sites is online.
-        offline: bool,
+        /// Why.
+        reason: Refusal,
     },
     /// Addresses under which a gateway may be reached.
     CandidatesAdded {
@@ -58,6 +58,17 @@ pub enum PortalUpdate {
         /// The addresses.
         candidates: Vec<Candidate>,
     },
+}
+
+/// Why the portal refused a request. spec: portal 6.1
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It does not say more, or the user may not.
+    Denied,
+    /// No gateway of the resource's sites is online.
+    Offline,
+    /// Gateways are online, but none that understands this version.
+    Incompatible,
 }
 
 /// How to reach a resource through a gateway. spec: portal 5.7
@@ -181,6 +192,8 @@ pub enum Event {
     },
     /// A connection to a gateway is up.
     GatewayConnected(GatewayId),
+    /// The gateways of a resource understand only other versions of this program.
+    NoCompatibleGateway(ResourceId),
     /// The list of resources or the state of one changed.
     ResourcesChanged,
 }

@@ -64,6 +64,6 @@ pub use connectivity::{CloseReason, Datagram, Ecn, PathKind, PeerStatus, Transmi
 pub use drop_reason::{DropCounters, DropReason};
 pub use event::{
     Authorized, DnsFailure, DnsQuery, DnsTransport, Event, Output, PortalRequest, PortalUpdate,
-    QueryId, ResourceStatus, SiteState,
+    QueryId, Refusal, ResourceStatus, SiteState,
 };
 pub use tunnel::{Config, Received, Tunnel, Verdict};

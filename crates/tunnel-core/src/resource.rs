@@ -22,6 +22,8 @@ pub(crate) struct ResourceTable {
     /// Counts changes to what belongs to which resource.
     generation: u64,
     internet_enabled: bool,
+    /// What the user switched off, known or not: listed, but not reached.
+    disabled: BTreeSet<ResourceId>,
     sites: BTreeMap<SiteId, SiteState>,
     /// The gateway that carries a resource's traffic.
     bound: BTreeMap<ResourceId, GatewayId>,
@@ -39,9 +41,10 @@ pub(crate) enum Insertion {
 }
 
 impl ResourceTable {
-    pub(crate) fn new(internet_enabled: bool) -> Self {
+    pub(crate) fn new(internet_enabled: bool, disabled: BTreeSet<ResourceId>) -> Self {
         Self {
             internet_enabled,
+            disabled,
             ..Self::default()
         }
     }
@@ -63,20 +66,12 @@ impl ResourceTable {
         };
         self.remove(id);
         self.generation += 1;
-        match &resource {
-            Resource::Cidr(cidr) => {
-                self.networks.entry(cidr.address).insert(id);
-            }
-            Resource::Dns(dns) => {
-                let pattern = Pattern::parse(&dns.address);
-                self.by_id.insert(id, resource);
-                self.names.insert(pattern?, id);
-                return Ok(insertion);
-            }
-            Resource::Internet(_) => {}
+        let indexed = self.index(&resource);
+        if self.disabled.contains(&id) {
+            self.unindex(&resource);
         }
         self.by_id.insert(id, resource);
-        Ok(insertion)
+        indexed.map(|()| insertion)
     }
 
     /// Removes one resource; says whether it was known.
@@ -86,10 +81,28 @@ impl ResourceTable {
             return false;
         };
         self.generation += 1;
+        self.unindex(&resource);
+        true
+    }
+
+    /// Lets a resource be found.
+    fn index(&mut self, resource: &Resource) -> Result<(), PatternFault> {
+        match resource {
+            Resource::Cidr(cidr) => {
+                self.networks.entry(cidr.address).insert(cidr.id);
+            }
+            Resource::Dns(dns) => self.names.insert(Pattern::parse(&dns.address)?, dns.id),
+            Resource::Internet(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Lets a resource be found no longer, if it was.
+    fn unindex(&mut self, resource: &Resource) {
         match resource {
             Resource::Cidr(cidr) => {
                 if let Some(ids) = self.networks.get_mut(cidr.address) {
-                    ids.remove(&id);
+                    ids.remove(&cidr.id);
                     if ids.is_empty() {
                         self.networks.remove(cidr.address);
                     }
@@ -97,12 +110,34 @@ impl ResourceTable {
             }
             Resource::Dns(dns) => {
                 if let Ok(pattern) = Pattern::parse(&dns.address) {
-                    self.names.remove(&pattern, id);
+                    self.names.remove(&pattern, dns.id);
                 }
             }
             Resource::Internet(_) => {}
         }
-        true
+    }
+
+    /// Switches off these resources and no others; returns those that were on before and are known.
+    pub(crate) fn set_disabled(&mut self, disabled: BTreeSet<ResourceId>) -> Vec<ResourceId> {
+        let before = std::mem::replace(&mut self.disabled, disabled);
+        let on: Vec<Resource> = before
+            .difference(&self.disabled)
+            .filter_map(|id| self.by_id.get(id).cloned())
+            .collect();
+        for resource in on {
+            // What is wrong with its pattern was said when it came.
+            self.index(&resource).ok();
+        }
+        let off: Vec<Resource> = self
+            .disabled
+            .difference(&before)
+            .filter_map(|id| self.by_id.get(id).cloned())
+            .collect();
+        for resource in &off {
+            self.unindex(resource);
+        }
+        self.generation += u64::from(before != self.disabled);
+        off.iter().map(Resource::id).collect()
     }
 
     /// Ids that are known and not among the given ones.
@@ -126,12 +161,18 @@ impl ResourceTable {
         changed
     }
 
-    /// Ids of Internet Resources.
+    /// Ids of Internet Resources that are not switched off one by one.
     pub(crate) fn internet(&self) -> impl Iterator<Item = ResourceId> {
-        let internet = |(id, resource): (&ResourceId, &Resource)| {
-            matches!(resource, Resource::Internet(_)).then_some(*id)
+        let internet = |resource: &Resource| {
+            matches!(resource, Resource::Internet(_)).then_some(resource.id())
         };
-        self.by_id.iter().filter_map(internet)
+        self.enabled().filter_map(internet)
+    }
+
+    /// Resources that are not switched off one by one.
+    fn enabled(&self) -> impl Iterator<Item = &Resource> {
+        let enabled = |(id, resource)| (!self.disabled.contains(id)).then_some(resource);
+        self.by_id.iter().filter_map(enabled)
     }
 
     /// The resource that covers an address: longest prefix first, the Internet Resource last.
@@ -166,7 +207,7 @@ impl ResourceTable {
 
     /// Everything that belongs into the tunnel, beside the fixed ranges.
     pub(crate) fn routes(&self) -> impl Iterator<Item = IpNet> {
-        let networks = self.by_id.values().filter_map(|resource| match resource {
+        let networks = self.enabled().filter_map(|resource| match resource {
             Resource::Cidr(cidr) => Some(cidr.address),
             Resource::Dns(_) | Resource::Internet(_) => None,
         });

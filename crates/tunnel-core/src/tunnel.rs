@@ -16,9 +16,9 @@ use crate::{
     resource::ResourceTable,
 };
 use connectivity::{Connectivity, PeerStatus, Role, Transmit};
-use model::{GatewayId, Interface, InterfacePlan, PublicKey, Seed, SeedTree};
+use model::{GatewayId, Interface, InterfacePlan, PublicKey, ResourceId, Seed, SeedTree};
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
@@ -28,6 +28,8 @@ use std::{
 pub struct Config {
     /// Whether Internet Resources are used.
     pub internet_resource: bool,
+    /// Resources that the user switched off.
+    pub disabled_resources: BTreeSet<ResourceId>,
     /// The operating system's own resolvers.
     pub system_resolvers: Vec<SocketAddr>,
 }
@@ -77,7 +79,7 @@ impl Tunnel {
             connectivity: Connectivity::new(Role::Client, seed, unix_time, now),
             interface: None,
             plan: None,
-            resources: ResourceTable::new(config.internet_resource),
+            resources: ResourceTable::new(config.internet_resource, config.disabled_resources),
             gateways: Gateways::default(),
             authorizations: Authorizations::new(),
             dns,
@@ -104,15 +106,21 @@ impl Tunnel {
             .push_back(Output::Event(crate::Event::ResourcesChanged));
     }
 
-    /// Switches Internet Resources on or off.
-    pub fn set_internet_resource(&mut self, enabled: bool) {
+    /// Switches Internet Resources on or off, except those that are
+    /// [disabled](Self::set_disabled_resources).
+    pub fn set_internet_resource(&mut self, enabled: bool, now: Instant) {
         if self.resources.set_internet(enabled) {
-            let internet: Vec<_> = self.resources.internet().collect();
-            for id in internet {
-                self.void(id);
-            }
-            self.update_plan();
+            let internet = self.resources.internet().collect();
+            self.switch(internet, now);
         }
+    }
+
+    /// Switches off these resources, known or not, and no others. They stay in the list of
+    /// resources, but nothing is sent to them: addresses and names lead where they would without
+    /// them.
+    pub fn set_disabled_resources(&mut self, disabled: BTreeSet<ResourceId>, now: Instant) {
+        let off = self.resources.set_disabled(disabled);
+        self.switch(off, now);
     }
 
     /// The operating system's resolvers changed.

@@ -24,6 +24,8 @@ pub(crate) struct State {
     pub(crate) status: String,
     /// No device can be made, for this reason.
     pub(crate) tun_fault: Option<ErrorKind>,
+    /// Interfaces cannot be configured at the first attempt.
+    pub(crate) refuses_interface: bool,
     /// Settings cannot be kept.
     pub(crate) is_full: bool,
     /// The next GUI hits a defect of the service.
@@ -52,6 +54,12 @@ impl Machine {
     pub(crate) fn is_connected(&self) -> bool {
         let state = self.state();
         state.platforms.iter().any(|it| it.plan().is_some())
+    }
+
+    /// How often sessions configured an interface, or tried to.
+    pub(crate) fn attempts(&self) -> usize {
+        let state = self.state();
+        state.platforms.iter().map(|it| it.counts().applies).sum()
     }
 
     /// TUN devices that exist.
@@ -90,6 +98,9 @@ impl Host for Machine {
                 action: "create the TUN device",
                 source: kind.into(),
             });
+        }
+        if state.refuses_interface {
+            control.fail_apply(PlatformFault::NoTun);
         }
         state.platforms.push(control);
         Ok(platform)

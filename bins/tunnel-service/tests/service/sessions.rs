@@ -221,7 +221,7 @@ async fn resources_come_and_the_internet_is_switched() {
 }
 
 #[tokio::test]
-async fn the_older_generation_switches_the_internet_off_by_its_id() {
+async fn the_older_generation_switches_resources_off_by_their_ids() {
     let portal = Portal::start().await;
     let world = World::with(Generation::July2025, Lifetime::Unlimited).await;
     let mut gui = world.gui().await;
@@ -242,6 +242,31 @@ async fn the_older_generation_switches_the_internet_off_by_its_id() {
     world
         .eventually(|machine| machine.has_route("0.0.0.0/0"))
         .await;
+    // Any resource can be switched off, and stays in the list.
+    let net = all.resources.iter().find(|it| it.name() == "net").unwrap();
+    for disabled in [BTreeSet::from([net.id()]), BTreeSet::new()] {
+        let expected = disabled.is_empty();
+        gui.say(ToService::SetDisabledResources(disabled)).await;
+        world
+            .eventually(|machine| machine.has_route("10.20.0.0/16") == expected)
+            .await;
+        assert_eq!(world.status().await.resources.len(), 3);
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_outlives_an_interface_that_cannot_be_configured() {
+    let (world, portal) = (World::new().await, Portal::start().await);
+    world.machine.state().refuses_interface = true;
+    let mut gui = world.gui().await;
+    let result = gui.connect(portal.url(), "right").await;
+    assert_eq!(result, ToGui::ConnectResult(Ok(())));
+    resources_where(&mut gui, |all| all.resources.len() == 3).await;
+    world.eventually(|machine| machine.attempts() == 1).await;
+    assert!(!world.machine.is_connected());
+    world.machine.change_network();
+    world.eventually(|machine| machine.is_connected()).await;
     world.stop().await;
 }
 

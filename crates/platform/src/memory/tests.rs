@@ -98,7 +98,7 @@ async fn injected_faults_come_once_and_in_order() {
     platform.revert().unwrap();
     assert_eq!(control.plan(), None);
     let counts = control.counts();
-    assert_eq!((counts.tuns, counts.applies, counts.reverts), (1, 1, 1));
+    assert_eq!((counts.tuns, counts.applies, counts.reverts), (1, 2, 1));
 }
 
 #[tokio::test]

@@ -105,6 +105,8 @@ pub enum FailureReason {
     NotFound,
     /// No gateway of the resource's sites is online.
     Offline,
+    /// Gateways are online, but none of a compatible version. spec: portal 5.8
+    VersionMismatch,
     /// A reason of a later portal.
     #[serde(other)]
     Unknown,

@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_resource_of_a_name_follows_changes() {
-        let mut resources = ResourceTable::new(false);
+        let mut resources = ResourceTable::default();
         let resource = |n: u8, address: &str| {
             model::Resource::Dns(model::DnsResource {
                 id: ResourceId::from_bytes([n; 16]),

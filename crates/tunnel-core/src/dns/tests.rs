@@ -40,7 +40,7 @@ impl Fixture {
         let mut dns = Dns::new(&SeedTree::new(Seed::from_bytes([3; 32])), now);
         let servers = ["192.0.2.53:53", "[2001:db8::53]:53"].map(|s| s.parse().unwrap());
         dns.set_system_resolvers(servers.into());
-        let mut resources = ResourceTable::new(false);
+        let mut resources = ResourceTable::default();
         resources.insert(named(RESOURCE, "*.app.test")).unwrap();
         let network = Resource::Cidr(CidrResource {
             id: NETWORK,

@@ -46,7 +46,7 @@ fn internet(n: u8) -> Resource {
 }
 
 fn table(resources: impl IntoIterator<Item = Resource>) -> ResourceTable {
-    let mut table = ResourceTable::new(false);
+    let mut table = ResourceTable::default();
     for resource in resources {
         assert_eq!(table.insert(resource), Ok(Insertion::Added));
     }
@@ -158,7 +158,7 @@ fn only_another_address_makes_another_resource() {
 
 #[test]
 fn a_broken_pattern_is_shown_and_matches_nothing() {
-    let mut table = ResourceTable::new(false);
+    let mut table = ResourceTable::default();
     assert!(table.insert(dns(1, "a**.test", IpStack::Dual)).is_err());
     assert_eq!(table.statuses().len(), 1);
     assert_eq!(by_name(&table, "ab.test"), None);
@@ -196,4 +196,54 @@ fn the_best_site_counts_and_news_is_told_once() {
 fn missing_ones_are_those_not_listed() {
     let table = table([cidr(1, "10.0.0.0/8"), internet(2), cidr(3, "11.0.0.0/8")]);
     assert_eq!(table.missing_from(&[id(2), id(7)].into()), [id(1), id(3)]);
+}
+
+#[test]
+fn what_is_switched_off_is_listed_and_not_found() {
+    let mut table = table([
+        cidr(1, "10.0.0.0/8"),
+        cidr(2, "10.1.0.0/16"),
+        dns(3, "*.corp.test", IpStack::Dual),
+        dns(4, "a.corp.test", IpStack::Dual),
+        internet(5),
+        internet(6),
+    ]);
+    table.set_internet(true);
+    table.bind(id(2), GatewayId::from_bytes([9; 16]));
+    let generation = table.generation();
+    let off = BTreeSet::from([id(2), id(4), id(6), id(7)]);
+    assert_eq!(table.set_disabled(off.clone()), [id(2), id(4), id(6)]);
+    assert_ne!(table.generation(), generation);
+    assert_eq!(by_address(&table, "10.1.2.3"), Some(id(1)));
+    assert_eq!(by_name(&table, "a.corp.test"), Some(id(3)));
+    assert_eq!(by_address(&table, "192.0.2.1"), Some(id(5)));
+    let narrow = "10.1.0.0/16".parse().unwrap();
+    assert!(!table.routes().any(|route| route == narrow));
+    assert_eq!(table.statuses().len(), 6);
+    // Switched off before it is known, and changed meanwhile.
+    assert_eq!(table.insert(cidr(7, "10.2.0.0/16")), Ok(Insertion::Added));
+    assert_eq!(
+        table.insert(cidr(2, "10.3.0.0/16")),
+        Ok(Insertion::Replaced)
+    );
+    assert_eq!(by_address(&table, "10.2.2.3"), Some(id(1)));
+    assert_eq!(by_address(&table, "10.3.2.3"), Some(id(1)));
+
+    let generation = table.generation();
+    assert!(table.set_disabled(off).is_empty());
+    assert_eq!(table.generation(), generation, "nothing changed");
+    assert!(table.set_disabled(BTreeSet::new()).is_empty());
+    assert_eq!(by_address(&table, "10.2.2.3"), Some(id(7)));
+    assert_eq!(by_address(&table, "10.3.2.3"), Some(id(2)));
+    assert_eq!(by_address(&table, "10.1.2.3"), Some(id(1)));
+    assert_eq!(by_name(&table, "a.corp.test"), Some(id(4)));
+    assert_eq!(by_address(&table, "192.0.2.1"), Some(id(6)));
+}
+
+#[test]
+fn a_disabled_pattern_that_is_wrong_is_told_all_the_same() {
+    let mut table = ResourceTable::new(false, BTreeSet::from([id(1)]));
+    assert!(table.insert(dns(1, "a..b", IpStack::Dual)).is_err());
+    assert_eq!(table.statuses().len(), 1);
+    assert!(table.set_disabled(BTreeSet::new()).is_empty());
 }

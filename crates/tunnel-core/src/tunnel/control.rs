@@ -2,7 +2,7 @@
 
 use super::Tunnel;
 use crate::{
-    event::{Authorized, Event, Output, PortalRequest, PortalUpdate, SiteState},
+    event::{Authorized, Event, Output, PortalRequest, PortalUpdate, Refusal, SiteState},
     resource::Insertion,
 };
 use connectivity::{Authorization, Upsert};
@@ -49,13 +49,8 @@ impl Tunnel {
                     .update_relays(&disconnected, connected, now);
             }
             PortalUpdate::Authorized(authorized) => self.authorize(*authorized, now),
-            PortalUpdate::Refused { resource, offline } => {
-                if offline && self.resources.set_sites_of(resource, SiteState::Offline) {
-                    self.outputs
-                        .push_back(Output::Event(Event::ResourcesChanged));
-                }
-                let (dns, around) = self.dns(now);
-                dns.handle_refused(resource, around);
+            PortalUpdate::Refused { resource, reason } => {
+                self.handle_refused(resource, reason, now);
             }
             PortalUpdate::CandidatesAdded {
                 gateway,
@@ -113,8 +108,18 @@ impl Tunnel {
         dns.handle_refused(id, around);
     }
 
+    /// Which resources are used has changed; voids what was known of some.
+    pub(super) fn switch(&mut self, off: Vec<ResourceId>, now: Instant) {
+        for id in off {
+            self.revoke(id, now);
+        }
+        self.hops.clear();
+        self.update_plan();
+        self.follow_dns(now);
+    }
+
     /// Voids what was known of a resource: authorization, translation, allowed addresses.
-    pub(super) fn void(&mut self, id: ResourceId) {
+    fn void(&mut self, id: ResourceId) {
         self.authorizations.cancel(id);
         self.nat.remove_resource(id);
         self.gateways.forbid(id);
@@ -127,6 +132,21 @@ impl Tunnel {
         self.outputs
             .push_back(Output::Event(Event::ResourcesChanged));
         self.update_plan();
+    }
+
+    /// The portal refused a request; what waits for it is kept for a later one.
+    fn handle_refused(&mut self, resource: ResourceId, reason: Refusal, now: Instant) {
+        let event = match reason {
+            Refusal::Denied => None,
+            Refusal::Offline => self
+                .resources
+                .set_sites_of(resource, SiteState::Offline)
+                .then_some(Event::ResourcesChanged),
+            Refusal::Incompatible => Some(Event::NoCompatibleGateway(resource)),
+        };
+        self.outputs.extend(event.map(Output::Event));
+        let (dns, around) = self.dns(now);
+        dns.handle_refused(resource, around);
     }
 
     /// A gateway accepted a request. spec: data-plane 11
