@@ -19,11 +19,7 @@ pub(crate) fn run(options: &Options, token: Option<SecretString>) -> Result<()> 
     writeln!(output, "Token: in {origin}")?;
     writeln!(output, "Portal: {}", options.api_url)?;
     writeln!(output, "Device: {}", identity(options)?)?;
-    let host = host::Options {
-        dns_control: options.dns_control,
-        ..host::Options::default()
-    };
-    for line in host::check(&host)? {
+    for line in host::check(&options.host.options())? {
         writeln!(output, "{line}")?;
     }
     writeln!(output, "Everything is in place.")?;

@@ -1,8 +1,9 @@
 //! What the user typed, and nothing else. spec: client-app 2
 
-use crate::{duration::HumanDuration, host::DnsControl};
+use crate::duration::HumanDuration;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use logging::Format;
+use program::{HostFlags, Shell};
 use std::path::PathBuf;
 use url::Url;
 
@@ -63,16 +64,8 @@ impl Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options")]
 pub(crate) struct Options {
-    /// How programs on this machine find the names of resources: by the method that suits the system
-    /// (auto), by systemd-resolved, by etc-resolv-conf, or not at all (disabled).
-    #[arg(
-        long,
-        env = "FIREZONE_DNS_CONTROL",
-        value_name = "METHOD",
-        default_value_t,
-        global = true
-    )]
-    pub(crate) dns_control: DnsControl,
+    #[command(flatten)]
+    pub(crate) host: HostFlags,
 
     /// Write log files into this directory, too.
     #[arg(short, long, env = "LOG_DIR", value_name = "DIR", global = true)]
@@ -230,7 +223,7 @@ pub(crate) enum Command {
         > /etc/bash_completion.d/firezone-headless-client")]
     Completions {
         /// The shell.
-        shell: manual::Shell,
+        shell: Shell,
     },
 
     /// Print the manual page.
@@ -318,24 +311,8 @@ mod tests {
     }
 
     #[test]
-    fn the_method_of_dns_control_is_chosen_unless_one_is_named() {
-        let method = |line: &[&str]| Cli::try_parse_from(line).unwrap().options.dns_control;
-        assert_eq!(method(&["client"]), DnsControl::Auto);
-        for method_of in DnsControl::ALL {
-            let name = method_of.name();
-            assert_eq!(method(&["client", "--dns-control", name]), method_of);
-        }
-        let help = Cli::command().render_long_help().to_string();
-        assert!(help.contains("[default: auto]"), "{help}");
-        for method in DnsControl::ALL {
-            assert!(help.contains(method.name()), "{method}: {help}");
-        }
-    }
-
-    #[test]
     fn wrong_values_are_refused() {
         for line in [
-            ["client", "--dns-control", "magic"],
             ["client", "--max-partition-time", "5"],
             ["client", "--max-partition-time", ""],
             ["client", "--api-url", "nowhere"],

@@ -11,24 +11,22 @@ mod log;
 mod run;
 mod settings;
 mod status;
-mod supervisor;
 mod token;
 
 use clap::{CommandFactory as _, Parser as _};
 use cli::{Cli, Command};
-use platform_linux as host;
+use program::host;
 use std::{path::Path, process::ExitCode};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    host::forbid_core_dumps();
-    host::use_small_pages();
+    program::harden();
     let cli = Cli::parse();
     match start(&cli) {
         Ok(code) => code,
-        Err(error) => report(&error),
+        Err(error) => program::report(error),
     }
 }
 
@@ -43,12 +41,12 @@ fn start(cli: &Cli) -> anyhow::Result<ExitCode> {
         Some(Command::SignOut(sign_out)) => account::sign_out(sign_out, token_file())?,
         Some(Command::Status(status)) => return status::run(status),
         Some(Command::Completions { shell }) => {
-            manual::completions(&Cli::command(), *shell, std::io::stdout())?;
+            program::completions(&Cli::command(), *shell, std::io::stdout())?;
         }
-        Some(Command::Manual) => manual::page(&Cli::command(), std::io::stdout())?,
+        Some(Command::Manual) => program::page(&Cli::command(), std::io::stdout())?,
         None | Some(Command::Standalone(_)) => {
             // Before any thread starts: children and crash dumps must not see the token.
-            let token = environment::take_token();
+            let token = program::take_token();
             let _logging = log::start(options)?;
             tracing::info!(
                 arch = std::env::consts::ARCH,
@@ -65,14 +63,4 @@ fn start(cli: &Cli) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// One line on standard error: what happened, and why, outermost first.
-#[expect(
-    clippy::print_stderr,
-    reason = "this is where errors of the program go"
-)]
-fn report(error: &anyhow::Error) -> ExitCode {
-    eprintln!("Error: {error:#}");
-    ExitCode::FAILURE
 }

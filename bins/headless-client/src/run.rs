@@ -4,10 +4,10 @@ use crate::{
     cli::{Cli, Options},
     host, settings,
     status::{self, Program, Report},
-    supervisor::Supervisor,
 };
 use anyhow::{Context as _, Result};
-use client::{Event, EventStream, Session};
+use client::{Event, EventStream, PortalState, Session, Status};
+use program::Supervisor;
 use secrecy::SecretString;
 use service_ipc::Socket;
 use std::time::Instant;
@@ -32,15 +32,12 @@ pub(crate) fn run(cli: &Cli, token: Option<SecretString>) -> Result<()> {
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         let signals = Signals::new().context("cannot listen for signals")?;
-        let platform = host::Platform::new(host::Options {
-            dns_control: options.dns_control,
-            ..host::Options::default()
-        })?;
+        let platform = host::Platform::new(options.host.options())?;
         let (session, events) = Session::connect(settings, platform)?;
         let mut client = Client {
             options,
             session: &session,
-            supervisor: Supervisor::new(),
+            supervisor: Supervisor::with_watchdog(),
             status: status::listen().await,
             started: Instant::now(),
             is_ready: false,
@@ -122,15 +119,20 @@ impl Client<'_> {
 
     /// All connections anew, as the service manager's `reload`.
     async fn reset(&self) {
-        self.supervisor.reloading();
+        // Before it is ready, a manager would take the end of reloading for just that.
+        if self.is_ready {
+            self.supervisor.reloading();
+        }
         self.session.reset("SIGHUP").await;
-        self.supervisor.reloaded();
+        if self.is_ready {
+            self.supervisor.reloaded();
+        }
     }
 
     /// Tells the service manager how things are. A session that does not answer shows no life.
     async fn show_life(&mut self) {
         if let Some(status) = self.session.status().await {
-            self.supervisor.status(&status);
+            self.supervisor.status(&line(&status));
             self.supervisor.alive();
         }
     }
@@ -145,4 +147,17 @@ impl Client<'_> {
         let url = self.options.api_url.to_string();
         Some(Report::new(&status, program, url, self.is_ready))
     }
+}
+
+/// How a session is doing, for the service manager.
+fn line(status: &Status) -> String {
+    let portal = match status.portal {
+        PortalState::Connecting => "Connecting to the portal",
+        PortalState::Connected => "Connected to the portal",
+        PortalState::Disconnected => "Disconnected",
+    };
+    let connected = status.connections.iter();
+    let gateways = connected.filter(|(_, peer)| peer.path.is_some()).count();
+    let resources = status.resources.len();
+    format!("{portal}; resources: {resources}, gateways in use: {gateways}")
 }

@@ -1,6 +1,6 @@
 //! Where the token comes from. spec: client-app 5
 
-use crate::{environment, host};
+use crate::host;
 use anyhow::{Context as _, Result, bail};
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 use std::{
@@ -52,7 +52,7 @@ impl Places<'_> {
             bail!(
                 "there is no token: set the variable {}, or write the token to {}, \
                  or run `firezone-headless-client sign-in`",
-                environment::TOKEN,
+                program::TOKEN,
                 path.display()
             );
         };
@@ -70,7 +70,7 @@ fn token_in(content: &SecretSlice<u8>, path: &Path) -> Result<SecretString> {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Environment => write!(f, "the variable {}", environment::TOKEN),
+            Self::Environment => write!(f, "the variable {}", program::TOKEN),
             Self::Credential(path) => write!(f, "the credential {}", path.display()),
             Self::File(path) => write!(f, "{}", path.display()),
         }

@@ -1,8 +1,8 @@
 //! What the user typed, and nothing else. spec: client-app 3
 
-use crate::host::DnsControl;
 use clap::{Args, Parser, Subcommand};
 use logging::Format;
+use program::{HostFlags, Shell};
 use service_ipc::Generation;
 use std::{path::PathBuf, time::Duration};
 use url::Url;
@@ -44,15 +44,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of the service")]
 pub(crate) struct ServiceFlags {
-    /// How programs on this machine find the names of resources.
-    #[arg(
-        long,
-        env = "FIREZONE_DNS_CONTROL",
-        value_name = "METHOD",
-        default_value_t,
-        global = true
-    )]
-    pub(crate) dns_control: DnsControl,
+    #[command(flatten)]
+    pub(crate) host: HostFlags,
 
     /// Write log files into this directory [default: /var/log/dev.firezone.client for `run`].
     #[arg(short, long, env = "LOG_DIR", value_name = "DIR", global = true)]
@@ -125,7 +118,7 @@ pub(crate) enum Command {
     /// Print completions for a shell.
     Completions {
         /// The shell.
-        shell: manual::Shell,
+        shell: Shell,
     },
     /// Print the manual page.
     #[command(hide = true)]

@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{Ctl, CtlConnect},
-    report, token,
+    token,
 };
 use anyhow::{Context as _, Result, bail};
 use secrecy::SecretString;
@@ -34,7 +34,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 pub(crate) fn run(ctl: Ctl, runtime_dir: &Path) -> ExitCode {
     match perform(ctl, runtime_dir) {
         Ok(code) => code,
-        Err(error) => report(&error),
+        Err(error) => program::report(error),
     }
 }
 

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, bail};
 use client::Settings;
 use logging::{Logging, Which};
 use platform::PlatformFault;
-use sd_notify::NotifyState;
+use program::Supervisor;
 use secrecy::SecretString;
 use service_ipc::AdvancedSettings;
 use std::{
@@ -36,7 +36,7 @@ pub(crate) struct Linux {
     store: Store,
     logging: Arc<Logging>,
     log_directory: Option<PathBuf>,
-    reported: String,
+    supervisor: Supervisor,
 }
 
 impl Linux {
@@ -55,10 +55,7 @@ impl Linux {
             .with_context(|| format!("cannot give {CONFIG_DIRECTORY} to its group"))?;
         let name = host::host_name();
         Ok(Self {
-            options: host::Options {
-                dns_control: flags.dns_control,
-                ..host::Options::default()
-            },
+            options: flags.host.options(),
             device_id,
             name: name.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
             user_agent: client::user_agent(&host::os_info()),
@@ -66,7 +63,7 @@ impl Linux {
             store,
             logging,
             log_directory,
-            reported: String::new(),
+            supervisor: Supervisor::default(),
         })
     }
 }
@@ -119,12 +116,8 @@ impl Host for Linux {
     }
 
     fn report(&mut self, status: &str) {
-        if self.reported != status {
-            status.clone_into(&mut self.reported);
+        if self.supervisor.status(status) {
             tracing::debug!(status);
-            if let Err(error) = notify(&[NotifyState::Status(status)]) {
-                tracing::debug!(error = &*error as &dyn std::error::Error);
-            }
         }
     }
 }
@@ -141,11 +134,6 @@ pub(crate) fn load_or_default(store: &Store) -> AdvancedSettings {
             AdvancedSettings::default()
         }
     }
-}
-
-/// Tells the service manager, if there is one. spec: client-app 4
-pub(crate) fn notify(states: &[NotifyState<'_>]) -> Result<()> {
-    sd_notify::notify(states).context("cannot notify the service manager at $NOTIFY_SOCKET")
 }
 
 /// The group whose members may use GUIs.

@@ -11,19 +11,16 @@ mod store;
 mod token;
 
 use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
-use platform_linux as host;
-use std::{io::Write as _, process::ExitCode};
+use program::host;
+use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The variable that holds a headless client's token. spec: client-app 4
-const TOKEN: &str = "FIREZONE_TOKEN";
-
 fn main() -> ExitCode {
-    host::forbid_core_dumps();
-    host::use_small_pages();
-    forget_token();
+    program::harden();
+    // Neither the service nor its children have any use for a headless client's.
+    drop(program::take_token());
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -34,25 +31,16 @@ fn main() -> ExitCode {
             "installing a service is for Windows; on Linux a unit of systemd starts `run`"
         )),
         cli::Command::Completions { shell } => {
-            manual::completions(&cli::Cli::command(), shell, std::io::stdout()).map_err(Into::into)
+            program::completions(&cli::Cli::command(), shell, std::io::stdout()).map_err(Into::into)
         }
         cli::Command::Manual => {
-            manual::page(&cli::Cli::command(), std::io::stdout()).map_err(Into::into)
+            program::page(&cli::Cli::command(), std::io::stdout()).map_err(Into::into)
         }
         command => run::run(&cli.service, &cli.runtime_dir, command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => report(&error),
-    }
-}
-
-/// Services started by hand may inherit it; neither they nor their children have any use for it.
-fn forget_token() {
-    #[expect(unsafe_code, reason = "the standard library offers no safe way")]
-    // SAFETY: No other thread exists yet that could read the environment meanwhile.
-    unsafe {
-        std::env::remove_var(TOKEN);
+        Err(error) => program::report(error),
     }
 }
 
@@ -67,11 +55,4 @@ fn usage(error: &clap::Error) -> ExitCode {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
-}
-
-/// One line on standard error: what happened, and why, outermost first.
-fn report(error: &anyhow::Error) -> ExitCode {
-    // If there is no standard error, there is nobody to tell.
-    writeln!(std::io::stderr(), "Error: {error:#}").ok();
-    ExitCode::FAILURE
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result, bail};
 use logging::{LogFiles, Logging, Options, StdoutTime};
-use sd_notify::NotifyState;
+use program::Supervisor;
 use service_ipc::{Access, Claim, Socket};
 use std::{
     io,
@@ -99,7 +99,7 @@ async fn serve(
         orders: taker,
         lifetime: mode.lifetime,
     };
-    linux::notify(&[NotifyState::Ready])?;
+    Supervisor::default().ready()?;
     tokio::select! {
         () = service.serve() => {}
         () = answer_administrators(control, giver.clone()) => {}
@@ -181,9 +181,7 @@ impl Signals {
             };
             if let Order::Stop = order {
                 tracing::info!("Stopping on a signal");
-                if let Err(error) = linux::notify(&[NotifyState::Stopping]) {
-                    tracing::debug!(%error, "The service manager does not listen any more");
-                }
+                Supervisor::default().stopping();
             }
             if orders.send(order).await.is_err() {
                 std::future::pending::<()>().await;

@@ -13,9 +13,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("portal-client", &["model"]),
     ("service-ipc", &["model"]),
     ("logging", &[]),
-    ("manual", &[]),
     ("platform", &["model", "socket-factory"]),
     ("platform-linux", &["model", "platform", "socket-factory"]),
+    ("program", &["platform-linux"]),
     (
         "client",
         &[
@@ -53,11 +53,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "client",
             "logging",
-            "manual",
             "model",
             "platform",
-            "platform-linux",
             "portal-client",
+            "program",
             "service-ipc",
         ],
     ),
@@ -66,11 +65,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "client",
             "logging",
-            "manual",
             "model",
             "platform",
-            "platform-linux",
             "portal-client",
+            "program",
             "service-ipc",
         ],
     ),

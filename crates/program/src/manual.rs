@@ -1,20 +1,7 @@
 //! What a command line says about itself: completions for shells, and a manual page, both from the
 //! definition that also parses it.
-//!
-//! What it is not: nothing in here knows an option of any program.
-//!
-//! ```
-//! # fn main() -> std::io::Result<()> {
-//! let command = clap::Command::new("example").version("1.0").about("Shows how");
-//! let mut page = Vec::new();
-//! manual::page(&command, &mut page)?;
-//! assert!(String::from_utf8_lossy(&page).contains(".TH example"));
-//! # Ok(())
-//! # }
-//! ```
 
-pub use clap_complete::Shell;
-
+use clap_complete::Shell;
 use std::io::{self, ErrorKind, Write};
 
 /// Writes completions for a shell.

@@ -1,0 +1,40 @@
+//! What programs with a tunnel have in common, so that each of them is thin: the options that say
+//! how to sit in the system, completions and the manual page, the service manager, the first and
+//! the last lines of `main`.
+//!
+//! What it is not: nothing in here knows what a program does between its first and last lines.
+//!
+//! ```
+//! use clap::{CommandFactory as _, Parser as _};
+//!
+//! /// Shows how.
+//! #[derive(clap::Parser)]
+//! #[command(name = "example")]
+//! struct Cli {
+//!     #[command(flatten)]
+//!     host: program::HostFlags,
+//! }
+//!
+//! # fn main() -> std::io::Result<()> {
+//! program::harden();
+//! let cli = Cli::parse_from(["example", "--dns-control", "disabled"]);
+//! let options = cli.host.options();
+//! assert_eq!(options.dns_control, program::host::DnsControl::Disabled);
+//! let mut page = Vec::new();
+//! program::page(&Cli::command(), &mut page)?;
+//! assert!(String::from_utf8_lossy(&page).contains(".TH example"));
+//! # Ok(())
+//! # }
+//! ```
+
+mod flags;
+mod manual;
+mod process;
+mod supervisor;
+
+pub use clap_complete::Shell;
+pub use flags::HostFlags;
+pub use manual::{completions, page};
+pub use platform_linux as host;
+pub use process::{TOKEN, harden, report, take_token};
+pub use supervisor::Supervisor;
