@@ -9,7 +9,6 @@ mod tunnel;
 
 use crate::workspace;
 use anyhow::{Result, ensure};
-use std::process::Command;
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
@@ -39,10 +38,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// The in-core benches are bench targets, so that cargo builds them optimized.
 fn core() -> Result<()> {
-    let mut command = Command::new(workspace::cargo());
+    let mut command = workspace::cargo();
     command.args(["bench", "--quiet", "--package", "netsim"]);
     command.args(["--bench", "core", "--bench", "names"]);
-    let status = command.current_dir(workspace::root()).status()?;
+    let status = command.status()?;
     ensure!(status.success(), "the bench failed with {status}");
     Ok(())
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 /// How to build.
@@ -65,7 +65,7 @@ pub(crate) fn build_service(profile: Profile) -> Result<PathBuf> {
 
 /// Has cargo build packages; returns their programs.
 fn build(profile: Profile, packages: &[&str]) -> Result<Vec<PathBuf>> {
-    let mut command = Command::new(workspace::cargo());
+    let mut command = workspace::cargo();
     command.args(["build", "--message-format=json-render-diagnostics"]);
     for package in packages {
         command.args(["--package", package]);
@@ -73,7 +73,6 @@ fn build(profile: Profile, packages: &[&str]) -> Result<Vec<PathBuf>> {
     if profile == Profile::Release {
         command.arg("--release");
     }
-    command.current_dir(workspace::root());
     let mut cargo = command
         .stdout(Stdio::piped())
         .spawn()

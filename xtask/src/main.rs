@@ -4,6 +4,7 @@ mod bench;
 mod binaries;
 mod demo;
 mod dist;
+mod install_test;
 mod interrupt;
 mod packages;
 mod requirements;
@@ -31,6 +32,8 @@ enum Task {
     Demo(demo::Args),
     /// Build what people install: static programs, Debian packages, a container's folder, checksums.
     Dist(dist::Args),
+    /// Install the packages in a small Debian under systemd, use them in the devnet, remove them.
+    InstallTest(install_test::Args),
     /// Run the real programs through scenarios in network namespaces.
     Scenarios(scenarios::Args),
     /// Run every check and every test.
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Dist(args) => dist::run(&args),
+        Task::InstallTest(args) => install_test::run(&args),
         Task::Scenarios(args) => scenarios::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Tidy(args) => tidy::run(&args),

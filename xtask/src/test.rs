@@ -7,7 +7,6 @@ mod needs;
 mod steps;
 mod unpack;
 
-use crate::workspace;
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 use steps::{Step, Work};
@@ -42,7 +41,7 @@ fn perform(step: &Step) -> Result<()> {
     match &step.work {
         Work::Cargo(cargo) => {
             say(&format!("      {cargo}"));
-            let status = cargo.command(&workspace::cargo()).status()?;
+            let status = cargo.command().status()?;
             if !status.success() {
                 bail!("{}: `{cargo}` failed with {status}", step.name);
             }

@@ -23,7 +23,7 @@ use files::Files;
 use finding::Finding;
 use serde_json::Value;
 use source::Source;
-use std::{fs, process::Command};
+use std::fs;
 
 /// Options of `cargo xtask tidy`.
 #[derive(Debug, clap::Args)]
@@ -86,9 +86,8 @@ fn check_metadata(metadata: &Value, deny: &str) -> Vec<Finding> {
 }
 
 fn cargo_metadata() -> Result<Value> {
-    let output = Command::new(workspace::cargo())
+    let output = workspace::cargo()
         .args(["metadata", "--format-version", "1", "--locked"])
-        .current_dir(workspace::root())
         .output()
         .context("cannot run cargo metadata")?;
     if !output.status.success() {

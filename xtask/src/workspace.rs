@@ -1,6 +1,6 @@
 //! Where the workspace is, and which cargo builds it.
 
-use std::{env, ffi::OsString, path::PathBuf};
+use std::{env, ffi::OsString, path::PathBuf, process::Command};
 
 /// The folder of the workspace.
 pub(crate) fn root() -> PathBuf {
@@ -8,7 +8,40 @@ pub(crate) fn root() -> PathBuf {
     xtask.parent().map_or_else(|| xtask.clone(), PathBuf::from)
 }
 
-/// The cargo that runs this program.
-pub(crate) fn cargo() -> OsString {
-    env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+/// A call of the cargo that runs this program, at the root of the workspace.
+///
+/// It does not hear that a cargo runs it: build scripts that look at such variables would have
+/// their crates, and all that depend on these, built again after each call by hand.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for name in env::vars_os().map(|(name, _)| name).filter(is_of_package) {
+        command.env_remove(name);
+    }
+    command.current_dir(root());
+    command
+}
+
+/// Whether cargo tells a program about the package that it is of by this variable.
+fn is_of_package(variable: &OsString) -> bool {
+    let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+    let name = variable.to_string_lossy();
+    prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_this_package_is_told() {
+        let removed: Vec<_> = cargo()
+            .get_envs()
+            .filter(|(_, value)| value.is_none())
+            .map(|(name, _)| name.to_string_lossy().into_owned())
+            .collect();
+        for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME"] {
+            assert!(removed.iter().any(|removed| removed == name), "{name}");
+        }
+        assert!(!is_of_package(&"CARGO_TARGET_DIR".into()));
+    }
 }

@@ -7,10 +7,9 @@ use std::{env, path::PathBuf, process::Command};
 /// Builds them; returns the folder in which they are.
 pub(super) fn build(target: &str, epoch: &str) -> Result<PathBuf> {
     add_target(target)?;
-    let root = workspace::root();
     // A folder of its own: other flags would throw away what is built for daily work.
-    let directory = root.join("target/dist-build");
-    let mut command = Command::new(workspace::cargo());
+    let directory = workspace::root().join("target/dist-build");
+    let mut command = workspace::cargo();
     command
         .args(["build", "--locked", "--profile", "dist", "--target", target])
         .args(["--package", "headless-client"])
@@ -19,8 +18,7 @@ pub(super) fn build(target: &str, epoch: &str) -> Result<PathBuf> {
         .env("SOURCE_DATE_EPOCH", epoch)
         .env("RUSTFLAGS", remapped(&directory, "--remap-path-prefix"))
         .env("CFLAGS", remapped(&directory, "-ffile-prefix-map"))
-        .env(format!("CC_{}", target.replace('-', "_")), "musl-gcc")
-        .current_dir(root);
+        .env(format!("CC_{}", target.replace('-', "_")), "musl-gcc");
     let status = command.status()?;
     ensure!(status.success(), "cargo could not build the programs");
     Ok(directory.join(target).join("dist"))

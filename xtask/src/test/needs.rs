@@ -1,10 +1,10 @@
 //! What the tests need from the machine, and how it gets there.
 
 use super::{say, unpack};
-use crate::{packages, workspace};
+use crate::{packages, requirements::is_root, workspace};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::{
-    env, fs,
+    env,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -156,7 +156,7 @@ fn install(remedy: Remedy) -> Result<()> {
         Remedy::Package(package) => packages::install(package),
         Remedy::Unpacked(packages) => unpack::unpack(packages),
         Remedy::Cargo(arguments) => {
-            let mut install = Command::new(workspace::cargo());
+            let mut install = workspace::cargo();
             let status = install.args(arguments.split(' ')).status()?;
             ensure!(status.success(), "{install:?} failed with {status}");
             Ok(())
@@ -176,7 +176,7 @@ fn is_in(mut folders: impl Iterator<Item = PathBuf>, name: &str) -> bool {
 }
 
 fn cargo_version_of(tool: &str) -> Command {
-    let mut command = Command::new(workspace::cargo());
+    let mut command = workspace::cargo();
     command.args([tool, "--version"]);
     command
 }
@@ -197,17 +197,6 @@ fn succeeds(mut command: Command) -> bool {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     quiet.status().is_ok_and(|status| status.success())
-}
-
-fn is_root() -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    effective_user(&status) == Some(0)
-}
-
-/// The second number of the line is the effective one.
-fn effective_user(status: &str) -> Option<u32> {
-    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -237,16 +226,6 @@ mod tests {
         assert!(Remedy::Cargo("install x").is_allowed(false));
         assert!(Remedy::Unpacked(&["x"]).is_allowed(false));
         assert!(!Remedy::Tell("x").is_allowed(true));
-    }
-
-    #[test]
-    fn the_effective_user_counts() {
-        assert_eq!(
-            effective_user("Name:\tx\nUid:\t1000\t0\t1000\t1000\n"),
-            Some(0)
-        );
-        assert_eq!(effective_user("Uid:\t0\t1000\t0\t0\n"), Some(1000));
-        assert_eq!(effective_user("Gid:\t0\t0\t0\t0\n"), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The steps of `cargo xtask test`.
 
 use crate::{scenarios, tidy, workspace};
-use std::{ffi::OsStr, fmt, process::Command};
+use std::{fmt, process::Command};
 
 /// One thing that has to hold.
 #[derive(Debug)]
@@ -51,12 +51,9 @@ impl Step {
 
 impl Cargo {
     /// The call, to be run at the root of the workspace.
-    pub(crate) fn command(&self, cargo: &OsStr) -> Command {
-        let mut command = Command::new(cargo);
-        command
-            .args(self.arguments.split(' '))
-            .envs(self.variable)
-            .current_dir(workspace::root());
+    pub(crate) fn command(&self) -> Command {
+        let mut command = workspace::cargo();
+        command.args(self.arguments.split(' ')).envs(self.variable);
         command
     }
 }
@@ -149,10 +146,12 @@ mod tests {
         let Work::Cargo(cargo) = step.work else {
             panic!("it is a call of cargo");
         };
-        let command = cargo.command(OsStr::new("cargo"));
-        let variables: Vec<_> = command.get_envs().collect();
-        let expected = (OsStr::new("RUSTDOCFLAGS"), Some(OsStr::new("-D warnings")));
-        assert_eq!(variables, [expected]);
+        let command = cargo.command();
+        let set: Vec<_> = command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect();
+        assert_eq!(set, [("RUSTDOCFLAGS".as_ref(), "-D warnings".as_ref())]);
         assert!(
             cargo
                 .to_string()
