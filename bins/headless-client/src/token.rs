@@ -39,7 +39,7 @@ impl Places<'_> {
     /// The token, and where it was.
     pub(crate) fn find(self) -> Result<(SecretString, Origin)> {
         if let Some(token) = self.environment {
-            return Ok((token, Origin::Environment));
+            return from_environment(token);
         }
         let handed = self.credentials.map(|directory| directory.join(CREDENTIAL));
         if let (None, Some(path)) = (self.named, handed)
@@ -58,6 +58,20 @@ impl Places<'_> {
         };
         Ok((token_in(&content, path)?, Origin::File(path.to_owned())))
     }
+}
+
+/// The token in the environment; or in the file that is named there, as managers of containers do.
+/// spec: client-app 4
+fn from_environment(token: SecretString) -> Result<(SecretString, Origin)> {
+    let path = Path::new(token.expose_secret());
+    // No token looks like that; one that does is not told as a path that cannot be opened.
+    if path.is_absolute()
+        && path.exists()
+        && let Some(content) = host::read_container_secret(path)?
+    {
+        return Ok((token_in(&content, path)?, Origin::File(path.to_owned())));
+    }
+    Ok((token, Origin::Environment))
 }
 
 /// The token in a file, without the white space around it.
@@ -155,6 +169,29 @@ mod tests {
         for token in ["token", " padded\n", ""] {
             let found = find(Some(token.into()), &file.0).unwrap();
             assert_eq!(text(found), token);
+        }
+    }
+
+    #[test]
+    fn the_environment_may_name_a_file_as_in_containers() {
+        let file = TokenFile::new("container", 0o444, b"secret of a container\n");
+        let name = file.0.to_str().unwrap();
+        let places = Places {
+            environment: Some(name.into()),
+            named: None,
+            credentials: None,
+            usual: Path::new("/nonexistent/token"),
+        };
+        let (token, origin) = places.find().unwrap();
+        assert_eq!(text(token), "secret of a container");
+        assert_eq!(origin, Origin::File(file.0.clone()));
+        let (missing, long) = (
+            "/nonexistent/file".to_owned(),
+            format!("/{}", "x".repeat(5000)),
+        );
+        for token in [missing, long] {
+            let found = find(Some(token.clone().into()), &file.0).unwrap();
+            assert_eq!(text(found), token, "it is no file: the portal decides");
         }
     }
 

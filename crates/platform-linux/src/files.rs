@@ -27,6 +27,9 @@ pub enum FileFault {
     /// Others may read it.
     #[error("{} must have mode 0400 or 0600: chmod 0600 it", .0.display())]
     Mode(PathBuf),
+    /// Others may write it.
+    #[error("{} may be written by others: chmod go-w it", .0.display())]
+    Writable(PathBuf),
     /// It is no regular file, or too large.
     #[error("{} is no regular file of a reasonable size", .0.display())]
     Kind(PathBuf),
@@ -70,7 +73,13 @@ pub fn read_secret_file(path: &Path) -> Result<Option<SecretSlice<u8>>, FileFaul
 
 /// Checks and reading go through one descriptor, so that the file cannot be swapped meanwhile.
 fn open_secret(path: &Path) -> Result<Option<(File, Metadata)>, FileFault> {
-    let file = match File::open(path) {
+    // Without waiting for somebody who writes into a pipe.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(nonblocking)
+        .open(path);
+    let file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(os("open", path, source)),
@@ -106,8 +115,7 @@ pub fn read_credential(path: &Path) -> Result<Option<SecretSlice<u8>>, FileFault
     let Some((file, metadata)) = open_secret(path)? else {
         return Ok(None);
     };
-    let own = rustix::process::geteuid().as_raw();
-    if metadata.uid() != 0 && metadata.uid() != own {
+    if !is_trusted(&metadata) {
         return Err(FileFault::Owner(path.to_owned()));
     }
     // The group bits are the mask of an access list that names the user of the service.
@@ -115,6 +123,30 @@ pub fn read_credential(path: &Path) -> Result<Option<SecretSlice<u8>>, FileFault
         return Err(FileFault::Mode(path.to_owned()));
     }
     read_all(file, &metadata, path).map(Some)
+}
+
+/// Reads a secret that the manager of this container hands over in a file; none if there is no such
+/// file. Such files may be read by everybody in the container. spec: client-app 4
+///
+/// # Errors
+///
+/// When it belongs to somebody else, when others may write it, when reading fails.
+pub fn read_container_secret(path: &Path) -> Result<Option<SecretSlice<u8>>, FileFault> {
+    let Some((file, metadata)) = open_secret(path)? else {
+        return Ok(None);
+    };
+    if !is_trusted(&metadata) {
+        return Err(FileFault::Owner(path.to_owned()));
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return Err(FileFault::Writable(path.to_owned()));
+    }
+    read_all(file, &metadata, path).map(Some)
+}
+
+/// Whether a file belongs to root, or to the user of this process.
+fn is_trusted(metadata: &Metadata) -> bool {
+    [0, rustix::process::geteuid().as_raw()].contains(&metadata.uid())
 }
 
 /// Writes a token that only root can read, with its directory. spec: client-app 2.1
@@ -259,6 +291,33 @@ mod tests {
         set_mode(&path, 0o400).unwrap();
         std::os::unix::fs::chown(&path, Some(1), None).unwrap();
         assert!(matches!(read_credential(&path), Err(FileFault::Owner(_))));
+    }
+
+    #[test]
+    fn files_of_containers_may_be_read_by_everybody_and_written_by_nobody_else() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("token");
+        assert!(read_container_secret(&path).unwrap().is_none());
+        fs::write(&path, "secret").unwrap();
+        for (mode, good) in [(0o444, true), (0o644, true), (0o620, false), (0o602, false)] {
+            set_mode(&path, mode).unwrap();
+            assert_eq!(read_container_secret(&path).is_ok(), good, "{mode:o}");
+        }
+        set_mode(&path, 0o444).unwrap();
+        std::os::unix::fs::chown(&path, Some(1), None).unwrap();
+        let fault = read_container_secret(&path);
+        assert!(matches!(fault, Err(FileFault::Owner(_))));
+    }
+
+    #[test]
+    fn a_pipe_is_no_secret_and_is_not_waited_for() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("token");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).unwrap();
+        assert!(matches!(read_secret_file(&path), Err(FileFault::Kind(_))));
+        assert!(matches!(read_credential(&path), Err(FileFault::Kind(_))));
     }
 
     #[test]

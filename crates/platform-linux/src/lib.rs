@@ -68,7 +68,8 @@ pub use check::check;
 pub use device_id::{DeviceIdOrigin, device_id_origin, load_or_create_device_id};
 pub use dns::{DnsControl, ResolvConfPaths};
 pub use files::{
-    FileFault, TOKEN_PATH, create_log_file, read_credential, read_secret_file, write_secret_file,
+    FileFault, TOKEN_PATH, create_log_file, read_container_secret, read_credential,
+    read_secret_file, write_secret_file,
 };
 pub use host::{device_ids, host_name, os_info};
 pub use options::{LinuxOptions, LinuxOptions as Options};
