@@ -301,8 +301,20 @@ fn unreachable(path: &Path, source: io::Error) -> ConnectFault {
 ///
 /// Those of the system.
 pub fn group_id(name: &str) -> io::Result<Option<u32>> {
-    let group = Group::from_name(name)?;
-    Ok(group.map(|group| group.gid.as_raw()))
+    match Group::from_name(name) {
+        Ok(group) => Ok(group.map(|group| group.gid.as_raw())),
+        Err(error) if means_absent(error) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a library says with this error that there is no such entry, or no list of them at all, as
+/// in containers with a single program; see getgrnam(3).
+fn means_absent(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM
+    )
 }
 
 fn peer(stream: &UnixStream) -> io::Result<Peer> {

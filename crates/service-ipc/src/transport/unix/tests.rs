@@ -160,4 +160,5 @@ fn programs_that_were_replaced_are_seen() {
 fn groups_are_found_by_name() {
     assert_eq!(group_id("root").unwrap(), Some(0));
     assert_eq!(group_id("no-such-group-here").unwrap(), None);
+    assert!(means_absent(Errno::ENOENT) && !means_absent(Errno::EMFILE));
 }
