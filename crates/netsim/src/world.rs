@@ -15,7 +15,7 @@ use portal_client::v1::gateway::{
 };
 use secrecy::SecretString;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::{Duration, Instant},
 };
@@ -75,6 +75,8 @@ pub struct World {
     pub now: Instant,
     /// What the tunnel wrote to its TUN device.
     pub delivered: Vec<Vec<u8>>,
+    /// The latest datagrams that reached the client, at most [`Self::HEARD`].
+    pub heard: VecDeque<crate::Received>,
     /// What arrived at the resource network.
     pub arrived: Vec<Vec<u8>>,
     /// What the tunnel asked DNS servers.
@@ -132,6 +134,8 @@ impl World {
     pub const CLIENT_V4: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 7);
     /// The client's addresses inside the tunnel.
     pub const CLIENT_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x2021, 0x1111, 0, 0, 0, 0, 7);
+    /// How many datagrams are kept in [`Self::heard`].
+    pub const HEARD: usize = 64;
     /// The resource `10.20.0.0/16`.
     pub const CIDR: ResourceId = ResourceId::from_bytes([0x32; 16]);
     /// The resource `*.app.test`.
@@ -168,6 +172,7 @@ impl World {
             hosts,
             ports: OpenPorts::default(),
             delivered: vec![],
+            heard: VecDeque::new(),
             arrived: vec![],
             queries: vec![],
             requests: vec![],
@@ -381,6 +386,10 @@ impl World {
             payload: &received.payload,
         };
         if received.host == self.hosts.client {
+            if self.heard.len() == Self::HEARD {
+                self.heard.pop_front();
+            }
+            self.heard.push_back(received.clone());
             let result = self.tunnel.handle_udp(datagram, &mut self.buffer, self.now);
             if let Received::Deliver(length) = result {
                 self.delivered.push(self.buffer[..length].to_vec());
