@@ -11,19 +11,18 @@
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
 use client::{Event, Session, Settings};
-use devnet::{gateway, portal, relay};
+use devnet::{gateway, portal::LocalPortal, relay};
 use ip_packet::{IpPacket, emit_udp};
 use model::{Seed, ranges};
 use platform::memory::{MemoryControl, MemoryPlatform};
 use serde_json::json;
 use std::{
     error::Error,
-    fs,
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
 use tokio::{
-    net::{TcpListener, UdpSocket},
+    net::UdpSocket,
     sync::mpsc,
     task::{LocalSet, spawn_local},
     time::timeout,
@@ -44,7 +43,7 @@ async fn main() -> Result<(), Fault> {
 
 async fn run() -> Result<(), Fault> {
     let network = Network::start().await?;
-    embed(network.url.clone(), &network.behind).await
+    embed(network.portal.url().parse()?, &network.behind).await
 }
 
 /// All that a program does to have a client inside.
@@ -130,7 +129,7 @@ fn text(packet: &[u8]) -> Result<String, Fault> {
 
 /// What would be elsewhere: a portal, a relay and a gateway. They end with the value.
 struct Network {
-    url: Url,
+    portal: LocalPortal,
     /// The network behind the gateway.
     behind: MemoryControl,
     _stop: [mpsc::Sender<()>; 2],
@@ -138,18 +137,19 @@ struct Network {
 
 impl Network {
     async fn start() -> Result<Self, Fault> {
-        let url = start_portal().await?;
+        let portal = start_portal().await?;
+        let url: Url = portal.url().parse()?;
         let relay = start_relay(url.clone()).await?;
-        let (behind, gateway) = start_gateway(url.clone());
+        let (behind, gateway) = start_gateway(url);
         Ok(Self {
-            url,
+            portal,
             behind,
             _stop: [relay, gateway],
         })
     }
 }
 
-async fn start_portal() -> Result<Url, Fault> {
+async fn start_portal() -> Result<LocalPortal, Fault> {
     let config = json!({
         "sites": [{ "name": "site" }],
         "tokens": [
@@ -161,28 +161,7 @@ async fn start_portal() -> Result<Url, Fault> {
             { "name": "a network", "type": "cidr", "address": "10.20.0.0/16", "sites": ["site"] },
         ],
     });
-    let file = std::env::temp_dir().join(format!("embed-{}.json", std::process::id()));
-    fs::write(&file, config.to_string())?;
-    let listener = TcpListener::bind((LOOPBACK, 0)).await?;
-    let url = format!("ws://{}/", listener.local_addr()?).parse()?;
-    let options = portal::Options {
-        settings: file.clone(),
-        state: None,
-        control: None,
-    };
-    spawn_local(async move {
-        let served = portal::run(options, vec![listener], std::future::pending::<()>()).await;
-        println!("the portal ended: {served:?}");
-    });
-    // The portal reads it before it serves anybody.
-    tokio::net::TcpStream::connect(url_address(&url)?).await?;
-    tokio::task::yield_now().await;
-    fs::remove_file(file)?;
-    Ok(url)
-}
-
-fn url_address(url: &Url) -> Result<SocketAddr, Fault> {
-    Ok((LOOPBACK, url.port().ok_or("the URL has no port")?).into())
+    Ok(LocalPortal::start(&config).await?)
 }
 
 async fn start_relay(api_url: Url) -> Result<mpsc::Sender<()>, Fault> {

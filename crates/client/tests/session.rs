@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what cannot go on fails the test")]
 
 use client::{ConnectFault, Disconnected, Event, EventStream, PortalState, Session, Settings};
-use devnet::portal::{Options, control as say, run};
+use devnet::portal::LocalPortal;
 use hickory_proto::{
     op::{Message, MessageType, OpCode, Query},
     rr::{Name, RData, Record, RecordType, rdata},
@@ -16,34 +16,22 @@ use platform::{
 };
 use serde_json::{Value, json};
 use std::{
-    fs,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
     time::Duration,
 };
 use tokio::{
     net::{TcpListener, UdpSocket},
-    sync::oneshot,
-    task::JoinHandle,
     time::timeout,
 };
 
 /// How long anything may take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A portal with files of its own; it ends with the runtime of the test.
-struct Portal {
-    folder: PathBuf,
-    address: SocketAddr,
-    _stop: oneshot::Sender<()>,
-    _task: JoinHandle<()>,
-}
+/// A portal with a resource of each kind.
+struct Portal(LocalPortal);
 
 impl Portal {
-    async fn start(name: &str, upstream_dns: &[SocketAddr]) -> Self {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("session-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+    async fn start(upstream_dns: &[SocketAddr]) -> Self {
         let settings = json!({
             "account": { "slug": "dev", "upstream_dns": upstream_dns },
             "sites": [{ "name": "site" }],
@@ -54,44 +42,16 @@ impl Portal {
                 { "name": "all", "type": "internet", "sites": ["site"] },
             ],
         });
-        fs::write(folder.join("portal.json"), settings.to_string()).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let options = Options {
-            settings: folder.join("portal.json"),
-            state: None,
-            control: Some(folder.join("control")),
-        };
-        let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(async move {
-            let stopped = async { drop(stopped.await) };
-            run(options, vec![listener], stopped).await.unwrap();
-        });
-        Self {
-            folder,
-            address,
-            _stop: stop,
-            _task: task,
-        }
+        Self(LocalPortal::start(&settings).await.unwrap())
     }
 
     fn settings(&self, token: &str) -> Settings {
-        settings(self.address, token)
+        settings(self.0.address(), token)
     }
 
     async fn say(&self, command: Value) -> Value {
-        let answer = async {
-            loop {
-                // The socket may not be there yet right after the start.
-                match say(&self.folder.join("control"), &command).await {
-                    Ok(answer) => return answer,
-                    Err(_) => tokio::task::yield_now().await,
-                }
-            }
-        };
-        let answer = timeout(LIMIT, answer).await.unwrap();
-        assert_eq!(answer["ok"], json!(true), "{answer}");
-        answer
+        let said = timeout(LIMIT, self.0.say(&command)).await;
+        said.expect("an answer in time").unwrap()
     }
 
     /// The key under which our client is connected, as soon as it is another one.
@@ -110,13 +70,6 @@ impl Portal {
         timeout(LIMIT, search)
             .await
             .expect("the client connects with a new key")
-    }
-}
-
-impl Drop for Portal {
-    fn drop(&mut self) {
-        // A folder that stays harms nobody.
-        fs::remove_dir_all(&self.folder).ok();
     }
 }
 
@@ -207,7 +160,7 @@ async fn ready(portal: &Portal) -> (Session, EventStream, MemoryControl, Interfa
 
 #[tokio::test]
 async fn a_session_gets_ready_and_leaves_nothing_behind() {
-    let portal = Portal::start("ready", &[]).await;
+    let portal = Portal::start(&[]).await;
     let (session, mut events, control, plan) = ready(&portal).await;
     assert_eq!(control.plan(), Some(plan.clone()));
     assert!(ranges::is_tunnel(plan.ipv4.into()) && ranges::is_tunnel(plan.ipv6.into()));
@@ -242,7 +195,7 @@ async fn a_session_gets_ready_and_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn dropping_a_session_ends_it() {
-    let portal = Portal::start("drop", &[]).await;
+    let portal = Portal::start(&[]).await;
     let (session, events, control, _) = ready(&portal).await;
     drop((session, events));
     eventually(|| control.plan().is_none() && !control.has_tun()).await;
@@ -250,7 +203,7 @@ async fn dropping_a_session_ends_it() {
 
 #[tokio::test]
 async fn a_wrong_token_needs_a_new_sign_in_and_the_session_is_over() {
-    let portal = Portal::start("token", &[]).await;
+    let portal = Portal::start(&[]).await;
     let (platform, control) = MemoryPlatform::new();
     let (session, mut events) = Session::connect(portal.settings("wrong"), platform).unwrap();
     let reason = disconnected(&mut events).await;
@@ -279,7 +232,7 @@ async fn a_portal_that_stays_away_ends_the_session() {
 
 #[tokio::test]
 async fn a_host_that_refuses_the_plan_ends_the_session() {
-    let portal = Portal::start("refuse", &[]).await;
+    let portal = Portal::start(&[]).await;
     let (platform, control) = MemoryPlatform::new();
     control.fail_apply(PlatformFault::NoTun);
     let (_session, mut events) = Session::connect(portal.settings("right"), platform).unwrap();
@@ -292,7 +245,7 @@ async fn a_host_that_refuses_the_plan_ends_the_session() {
 
 #[tokio::test]
 async fn a_tolerant_session_outlives_such_a_host() {
-    let portal = Portal::start("tolerant", &[]).await;
+    let portal = Portal::start(&[]).await;
     let (platform, control) = MemoryPlatform::new();
     control.fail_apply(PlatformFault::NoTun);
     control.fail_apply(PlatformFault::NoTun);
@@ -332,7 +285,7 @@ async fn what_an_earlier_run_left_is_removed_first() {
 
 #[tokio::test]
 async fn resets_connect_with_a_new_key_whoever_asks() {
-    let portal = Portal::start("reset", &[]).await;
+    let portal = Portal::start(&[]).await;
     let (session, mut events, control, plan) = ready(&portal).await;
     let first = portal.key_other_than(&Value::Null).await;
     session.reset("test").await;
@@ -350,7 +303,7 @@ async fn resets_connect_with_a_new_key_whoever_asks() {
 
 #[tokio::test]
 async fn other_resolvers_get_other_sentinels() {
-    let portal = Portal::start("resolvers", &[]).await;
+    let portal = Portal::start(&[]).await;
     let (session, mut events, control, first) = ready(&portal).await;
     let servers = |texts: &[&str]| texts.iter().map(|text| plain(text)).collect::<Vec<_>>();
     // Sentinels among them are our own.
@@ -383,7 +336,7 @@ async fn other_resolvers_get_other_sentinels() {
 
 #[tokio::test]
 async fn resources_come_and_the_internet_is_switched() {
-    let portal = Portal::start("resources", &[]).await;
+    let portal = Portal::start(&[]).await;
     let (session, mut events, control, _) = ready(&portal).await;
     let flushes = control.counts().flushes;
     let resource =
@@ -470,7 +423,7 @@ async fn ask(
 #[tokio::test]
 async fn names_of_resources_get_proxy_addresses_and_others_are_forwarded() {
     let servers = [resolver("127.0.0.1:0").await, resolver("[::1]:0").await];
-    let portal = Portal::start("dns", &servers).await;
+    let portal = Portal::start(&servers).await;
     let (session, _events, control, plan) = ready(&portal).await;
     assert_eq!(
         plan.dns_servers.len(),

@@ -28,6 +28,7 @@ mod core;
 mod files;
 mod hub;
 mod identity;
+mod local;
 mod relays;
 mod server;
 mod status;
@@ -43,6 +44,7 @@ pub use self::{
     control::control,
     core::{Core, Moment, Output},
     identity::{SavedDevice, SavedFlow, SavedState},
+    local::LocalPortal,
     server::{Options, Portal, PortalFault, run},
     upgrade::{Refusal, Upgrade},
 };

@@ -6,12 +6,8 @@ use service_ipc::{
     control::{Answer, Ask, Status},
     receive_one, send_one,
 };
-use std::{
-    fs,
-    path::PathBuf,
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
+use tempfile::TempDir;
 use tokio::{net::UnixStream, sync::mpsc, task::JoinHandle, time::timeout};
 use tunnel_service::{Lifetime, Order, Policy, Service, answer_administrators, orders};
 use url::Url;
@@ -19,19 +15,11 @@ use url::Url;
 /// How long anything may take on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
-/// A folder that no other test has. Short, because names of sockets are.
-pub(crate) fn unique(name: &str) -> PathBuf {
-    static NUMBER: AtomicUsize = AtomicUsize::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let name = format!("fz-{name}-{}-{number}", std::process::id());
-    std::env::temp_dir().join(name)
-}
-
 /// A running service.
 pub(crate) struct World {
     pub(crate) machine: Machine,
     pub(crate) orders: mpsc::Sender<Order>,
-    folder: PathBuf,
+    folder: TempDir,
     service: JoinHandle<()>,
     control: JoinHandle<()>,
 }
@@ -43,8 +31,8 @@ impl World {
 
     pub(crate) async fn with(generation: Generation, lifetime: Lifetime) -> Self {
         let machine = Machine::default();
-        let folder = unique("run");
-        let claim = Claim::take(&folder).unwrap();
+        let folder = TempDir::new().unwrap();
+        let claim = Claim::take(folder.path()).unwrap();
         let access = Access {
             mode: 0o600,
             group: None,
@@ -74,7 +62,7 @@ impl World {
 
     /// A stream to the service that nothing was said on.
     pub(crate) async fn stream(&self) -> UnixStream {
-        let path = self.folder.join("tunnel.sock");
+        let path = self.folder.path().join("tunnel.sock");
         service_ipc::connect(&path).await.unwrap()
     }
 
@@ -84,7 +72,7 @@ impl World {
     }
 
     pub(crate) async fn ask(&self, ask: Ask) -> Answer {
-        let path = self.folder.join("control.sock");
+        let path = self.folder.path().join("control.sock");
         let mut stream = service_ipc::connect(&path).await.unwrap();
         send_one(&mut stream, &ask).await.unwrap();
         receive_one(&mut stream).await.unwrap().unwrap()
@@ -108,8 +96,7 @@ impl World {
         timeout(LIMIT, self.service).await.unwrap().unwrap();
         self.control.abort();
         assert!(self.machine.is_clean(), "the machine is as it was before");
-        assert!(!self.folder.join("tunnel.sock").exists());
-        fs::remove_dir_all(&self.folder).unwrap();
+        assert!(!self.folder.path().join("tunnel.sock").exists());
     }
 
     pub(crate) async fn eventually(&self, condition: impl Fn(&Machine) -> bool) {
