@@ -4,9 +4,10 @@
 mod debian;
 mod elf;
 mod programs;
+mod target;
 
-use crate::{requirements, workspace};
-use anyhow::{Context as _, Result, bail, ensure};
+use crate::{packages, requirements, workspace};
+use anyhow::{Context as _, Result, ensure};
 use debian::Package;
 use ring::digest;
 use std::{
@@ -14,6 +15,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
+use target::Target;
 
 /// Options of `cargo xtask dist`.
 #[derive(Debug, clap::Args)]
@@ -22,7 +24,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", default_value = "target/dist")]
     out: PathBuf,
 
-    /// What the programs run on.
+    /// What the programs run on: x86_64-unknown-linux-musl or aarch64-unknown-linux-musl.
     #[arg(
         long,
         value_name = "TRIPLE",
@@ -49,21 +51,20 @@ const PACKAGES: [Package; 2] = [
 /// Builds all of it into a fresh folder.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let install = !args.no_install;
-    requirements::program("musl-gcc", &["--version"], "musl-tools", install)?;
-    requirements::program("dpkg-deb", &["--version"], "dpkg", install)?;
-    let architecture = architecture(&args.target)?;
+    let target = Target::of(&args.target)?;
+    require(&target, install)?;
     let out = workspace::root().join(&args.out);
     if out.exists() {
         fs::remove_dir_all(&out).with_context(|| format!("cannot empty {}", out.display()))?;
     }
     fs::create_dir_all(&out)?;
     let epoch = epoch();
-    let built = programs::build(&args.target, &epoch)?;
+    let built = programs::build(&target, &epoch)?;
     for package in &PACKAGES {
         let program = built.join(package.program);
         elf::require_static(&program)?;
         fs::copy(&program, out.join(package.program))?;
-        let file = debian::build(package, &out, architecture, &epoch)?;
+        let file = debian::build(package, &out, &target, &epoch)?;
         say(&format!("{}", file.display()));
     }
     let dockerfile = workspace::root().join("packaging/container/Dockerfile");
@@ -79,14 +80,17 @@ fn say(text: &str) {
     println!("{text}");
 }
 
-/// What Debian calls the machine of a target.
-fn architecture(target: &str) -> Result<&'static str> {
-    Ok(match target.split('-').next() {
-        Some("x86_64") => "amd64",
-        Some("aarch64") => "arm64",
-        Some("armv7") => "armhf",
-        _ => bail!("there are no packages for {target}"),
-    })
+/// Makes sure of what builds and packs.
+fn require(target: &Target, install: bool) -> Result<()> {
+    requirements::program("dpkg-deb", &["--version"], "dpkg", install)?;
+    let tools = [Some(target.compiler), target.emulator];
+    for tool in tools.into_iter().flatten() {
+        requirements::program(tool.program, &["--version"], tool.package, install)?;
+    }
+    if let (Some(package), true) = (target.headers, install) {
+        packages::install(package)?;
+    }
+    Ok(())
 }
 
 /// The time of the commit: what all files in packages are dated with.
@@ -135,11 +139,5 @@ mod tests {
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  a\n\
              e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  b\n"
         );
-    }
-
-    #[test]
-    fn only_known_machines_have_packages() {
-        assert_eq!(architecture("aarch64-unknown-linux-musl").unwrap(), "arm64");
-        assert!(architecture("riscv64gc-unknown-linux-musl").is_err());
     }
 }

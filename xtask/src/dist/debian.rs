@@ -1,5 +1,6 @@
 //! Debian packages. Their contents are laid out in a folder that `dpkg-deb` packs.
 
+use super::target::Target;
 use crate::workspace;
 use anyhow::{Context as _, Result, ensure};
 use std::{
@@ -24,19 +25,23 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub(super) fn build(
     package: &Package,
     out: &Path,
-    architecture: &str,
+    target: &Target,
     epoch: &str,
 ) -> Result<PathBuf> {
     let stage = out.join(format!("{}.stage", package.program));
     let layout = Layout {
         package,
+        target,
         source: workspace::root().join("packaging").join(package.folder),
         stage: &stage,
     };
     layout.program(&out.join(package.program))?;
     layout.system()?;
-    layout.control(architecture)?;
-    let file = out.join(format!("{}_{VERSION}_{architecture}.deb", package.program));
+    layout.control()?;
+    let file = out.join(format!(
+        "{}_{VERSION}_{}.deb",
+        package.program, target.debian
+    ));
     let mut command = Command::new("dpkg-deb");
     command
         .args(["--build", "--root-owner-group", "-Zxz"])
@@ -55,6 +60,7 @@ pub(super) fn build(
 
 struct Layout<'a> {
     package: &'a Package,
+    target: &'a Target,
     source: PathBuf,
     stage: &'a Path,
 }
@@ -66,7 +72,7 @@ impl Layout<'_> {
         let content = fs::read(program)?;
         self.put(&format!("usr/bin/{name}"), &content, 0o755)?;
         let ask = |arguments: &[&str]| -> Result<Vec<u8>> {
-            let output = Command::new(program).args(arguments).output();
+            let output = self.target.command(program).args(arguments).output();
             let output = output.with_context(|| format!("cannot start {name}"))?;
             ensure!(output.status.success(), "{name} {arguments:?} failed");
             Ok(output.stdout)
@@ -120,11 +126,11 @@ impl Layout<'_> {
     }
 
     /// What `dpkg` reads.
-    fn control(&self, architecture: &str) -> Result<()> {
+    fn control(&self) -> Result<()> {
         let control = fs::read_to_string(self.source.join("control"))?;
         let control = control
             .replace("@VERSION@", VERSION)
-            .replace("@ARCHITECTURE@", architecture);
+            .replace("@ARCHITECTURE@", self.target.debian);
         self.put("DEBIAN/control", control.as_bytes(), 0o644)?;
         for script in ["postinst", "prerm", "postrm"] {
             let content = fs::read(self.source.join(script))?;

@@ -1,27 +1,29 @@
 //! Static programs that do not tell where they were built.
 
+use super::target::Target;
 use crate::workspace;
 use anyhow::{Result, ensure};
 use std::{env, path::PathBuf, process::Command};
 
 /// Builds them; returns the folder in which they are.
-pub(super) fn build(target: &str, epoch: &str) -> Result<PathBuf> {
-    add_target(target)?;
+pub(super) fn build(target: &Target, epoch: &str) -> Result<PathBuf> {
+    add_target(target.triple)?;
     // A folder of its own: other flags would throw away what is built for daily work.
     let directory = workspace::root().join("target/dist-build");
     let mut command = workspace::cargo();
     command
-        .args(["build", "--locked", "--profile", "dist", "--target", target])
+        .args(["build", "--locked", "--profile", "dist", "--target"])
+        .arg(target.triple)
         .args(["--package", "headless-client"])
         .args(["--package", "tunnel-service"])
         .env("CARGO_TARGET_DIR", &directory)
         .env("SOURCE_DATE_EPOCH", epoch)
         .env("RUSTFLAGS", remapped(&directory, "--remap-path-prefix"))
         .env("CFLAGS", remapped(&directory, "-ffile-prefix-map"))
-        .env(format!("CC_{}", target.replace('-', "_")), "musl-gcc");
+        .envs(target.variables());
     let status = command.status()?;
     ensure!(status.success(), "cargo could not build the programs");
-    Ok(directory.join(target).join("dist"))
+    Ok(directory.join(target.triple).join("dist"))
 }
 
 /// Flags that give every folder of this machine a name that all machines share.
