@@ -162,6 +162,13 @@ impl<'a> Machine<'a> {
         self.await_that("the end of the tunnel", Self::require_no_tunnel)
     }
 
+    /// Installs the package of a program as a user does with `sudo`.
+    pub(super) fn install_for(&self, user: &str, program: &str) -> Result<String> {
+        self.sh(&format!(
+            "SUDO_USER={user} dpkg --install {PACKAGES}/{program}_*.deb 2>&1"
+        ))
+    }
+
     fn output(&self, script: &str) -> Result<Output> {
         let mut command = Command::new("nsenter");
         command
