@@ -33,7 +33,7 @@ const INTERVAL: Duration = Duration::from_millis(10);
 /// A scenario, and how both routers translate in it.
 type Scenario = (&'static str, Nat, fn(&mut Scene<'_>) -> Result<()>);
 
-const SCENARIOS: [Scenario; 16] = [
+const SCENARIOS: [Scenario; 17] = [
     ("a direct path", Nat::Cone, paths::direct),
     ("a relayed path", Nat::Symmetric, paths::relayed),
     ("a client that was killed", Nat::Cone, life::killed),
@@ -41,6 +41,11 @@ const SCENARIOS: [Scenario; 16] = [
     ("a client that is asked", Nat::Symmetric, life::asked),
     ("a client that looks and leaves", Nat::Cone, life::early),
     ("a client that is hung up", Nat::Cone, life::hung_up),
+    (
+        "a client that is hung up early",
+        Nat::Cone,
+        life::hung_up_early,
+    ),
     ("a client without root", Nat::Cone, life::without_root),
     ("a wrong token", Nat::Cone, life::wrong_token),
     ("files with tokens", Nat::Cone, life::token_files),

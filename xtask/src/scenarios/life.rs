@@ -3,13 +3,16 @@
 use super::{Scene, fault_of};
 use anyhow::{Context as _, Result, ensure};
 use devnet::internet::{
-    CLIENT_TOKEN,
+    CLIENT_TOKEN, Program, layout,
     user::{self, Family, Target},
 };
 use serde_json::Value;
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt as _, chown},
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        net::UnixDatagram,
+    },
     path::Path,
     process::Command,
     time::Duration,
@@ -142,6 +145,39 @@ pub(super) fn hung_up(scene: &mut Scene<'_>) -> Result<()> {
     })?;
     scene.use_it_soon()?;
     scene.stop(&landscape)
+}
+
+/// A service manager is not told that a client is ready because it was hung up.
+pub(super) fn hung_up_early(scene: &mut Scene<'_>) -> Result<()> {
+    let landscape = scene.internet.client().landscape()?;
+    let path = scene.directory.join("notified");
+    let notified = UnixDatagram::bind(&path)?;
+    notified.set_nonblocking(true)?;
+    let mut command = scene.network.client_command();
+    // Nobody listens there.
+    command
+        .env("FIREZONE_API_URL", format!("ws://{}:9/", layout::PORTAL))
+        .env("NOTIFY_SOCKET", &path);
+    let mut client = scene.network.start_beside("client", command)?;
+    let await_word = |client: &Program, word: &str| {
+        scene.await_that(|| {
+            ensure!(client.printed().contains(word), "the log lacks {word:?}");
+            Ok(())
+        })
+    };
+    await_word(&client, "No connection to the portal")?;
+    client.hang_up();
+    await_word(&client, "SIGHUP")?;
+    client.stop()?;
+    let mut told = Vec::new();
+    let mut buffer = [0; 512];
+    while let Ok(length) = notified.recv(&mut buffer) {
+        told.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+    }
+    let is_told = |what: &str| told.iter().any(|message| message.contains(what));
+    ensure!(is_told("STOPPING=1"), "the end is not told: {told:?}");
+    ensure!(!is_told("READY=1"), "it is told to be ready: {told:?}");
+    scene.require(&landscape)
 }
 
 /// A capability is enough when DNS is left alone.
