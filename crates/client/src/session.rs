@@ -28,7 +28,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
-use tunnel_core::{Config, Tunnel};
+use tunnel_core::{Config, QueryId, Tunnel};
 
 /// Messages that wait between the data plane and the control task, per direction.
 const QUEUE: usize = 4096;
@@ -75,16 +75,7 @@ impl Session {
         let sockets = (platform.sockets(), settings.preferred_port);
         let data_plane = spawn_data_plane(tunnel, &mut platform, sockets, (inbox, outbox))?;
 
-        let outside = Outside {
-            sockets: platform.sockets(),
-            system: platform.system_asker(),
-        };
-        let forwarder = Forwarder::new(outside.clone(), &resolvers.lock());
-        let dialer = OutsideDialer {
-            outside,
-            resolvers: Arc::clone(&resolvers),
-            hosts: platform.host_table(),
-        };
+        let (forwarder, dialer) = outside_of_tunnel(&platform, &resolvers);
         let portal = portal(login, dialer, settings.max_partition_time);
         let (events, stream) = channel();
         let (commands, command_inbox) = mpsc::channel(COMMANDS);
@@ -190,6 +181,24 @@ fn login(settings: &Settings) -> Result<Login, ConnectFault> {
     } = settings;
     let login = Login::new(api_url, Party::Client, token, external_id, user_agent)?;
     Ok(login.named(&settings.name)?.device(&settings.device)?)
+}
+
+/// Who asks and who dials without the tunnel.
+fn outside_of_tunnel<P: Platform>(
+    platform: &P,
+    resolvers: &Resolvers,
+) -> (Forwarder<QueryId>, OutsideDialer) {
+    let outside = Outside {
+        sockets: platform.sockets(),
+        system: platform.system_asker(),
+    };
+    let forwarder = Forwarder::new(outside.clone(), &resolvers.lock());
+    let dialer = OutsideDialer {
+        outside,
+        resolvers: Arc::clone(resolvers),
+        hosts: platform.host_table(),
+    };
+    (forwarder, dialer)
 }
 
 /// The channel to the portal, not connected yet.
