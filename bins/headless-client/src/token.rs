@@ -95,29 +95,23 @@ impl fmt::Display for Origin {
 mod tests {
     use super::*;
     use std::{fs, os::unix::fs::PermissionsExt as _};
+    use tempfile::TempDir;
 
     /// A file of root's that disappears with the value.
-    struct TokenFile(PathBuf);
+    struct TokenFile(PathBuf, #[expect(dead_code, reason = "its folder")] TempDir);
 
     impl TokenFile {
-        fn new(name: &str, mode: u32, content: &[u8]) -> Self {
-            let file = format!("headless-token-{name}-{}", std::process::id());
-            let path = std::env::temp_dir().join(file);
+        fn new(mode: u32, content: &[u8]) -> Self {
+            let directory = TempDir::new().unwrap();
+            let path = directory.path().join("token");
             fs::write(&path, content).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(&path).unwrap());
-            let this = Self(path);
             assert_eq!(
                 owner, 0,
                 "token files belong to root: run the tests as root"
             );
-            this
-        }
-    }
-
-    impl Drop for TokenFile {
-        fn drop(&mut self) {
-            fs::remove_file(&self.0).ok();
+            Self(path, directory)
         }
     }
 
@@ -137,11 +131,10 @@ mod tests {
 
     #[test]
     fn credentials_come_before_the_usual_file_and_after_a_named_one() {
-        let directory =
-            std::env::temp_dir().join(format!("headless-credentials-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        let usual = TokenFile::new("usual", 0o600, b"usual");
-        let named = TokenFile::new("named", 0o600, b"named");
+        let handed = TempDir::new().unwrap();
+        let directory = handed.path().to_owned();
+        let usual = TokenFile::new(0o600, b"usual");
+        let named = TokenFile::new(0o600, b"named");
         let found = |named| {
             let places = Places {
                 environment: None,
@@ -160,12 +153,11 @@ mod tests {
         assert_eq!(found(None), expected);
         let expected = ("named".to_owned(), Origin::File(named.0.clone()));
         assert_eq!(found(Some(&named.0)), expected);
-        fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]
     fn the_environment_comes_first_and_is_taken_as_it_is() {
-        let file = TokenFile::new("environment", 0o600, b"from the file");
+        let file = TokenFile::new(0o600, b"from the file");
         for token in ["token", " padded\n", ""] {
             let found = find(Some(token.into()), &file.0).unwrap();
             assert_eq!(text(found), token);
@@ -174,7 +166,7 @@ mod tests {
 
     #[test]
     fn the_environment_may_name_a_file_as_in_containers() {
-        let file = TokenFile::new("container", 0o444, b"secret of a container\n");
+        let file = TokenFile::new(0o444, b"secret of a container\n");
         let name = file.0.to_str().unwrap();
         let places = Places {
             environment: Some(name.into()),
@@ -202,7 +194,7 @@ mod tests {
             ("newline", b" token\r\n", "token"),
             ("empty", b"", ""),
         ] {
-            let file = TokenFile::new(name, 0o400, content);
+            let file = TokenFile::new(0o400, content);
             assert_eq!(text(find(None, &file.0).unwrap()), token, "{name}");
         }
     }
@@ -217,11 +209,8 @@ mod tests {
 
     #[test]
     fn files_that_others_can_read_and_files_of_bytes_are_refused() {
-        for (name, mode, content) in [
-            ("mode", 0o644, &b"secret"[..]),
-            ("bytes", 0o600, b"\xff\xfe"),
-        ] {
-            let file = TokenFile::new(name, mode, content);
+        for (mode, content) in [(0o644, &b"secret"[..]), (0o600, b"\xff\xfe")] {
+            let file = TokenFile::new(mode, content);
             let message = format!("{:#}", find(None, &file.0).unwrap_err());
             assert!(message.contains(file.0.to_str().unwrap()), "{message}");
             assert!(!message.contains("secret"), "{message}");

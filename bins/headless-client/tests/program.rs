@@ -9,6 +9,7 @@ use std::{
     io::Write as _,
     process::{Command, Output, Stdio},
 };
+use tempfile::TempDir;
 
 const MISSING: &str = "/nonexistent/firezone/token";
 
@@ -207,7 +208,8 @@ fn completions_and_the_manual_page_come_from_the_definition() {
 
 #[test]
 fn sign_in_writes_what_sign_out_deletes() {
-    let file = std::env::temp_dir().join(format!("sign-in-{}", std::process::id()));
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("token");
     let path = file.to_str().unwrap();
     let run = |arguments: &[&str], input: &str| {
         let mut child = Command::new(env!("CARGO_BIN_EXE_firezone-headless-client"))

@@ -105,23 +105,12 @@ fn read(path: &Path) -> Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tempfile::TempDir;
 
-    /// A store of its own, removed at the end.
-    struct Temporary(Store);
-
-    impl Temporary {
-        fn new(name: &str) -> Self {
-            let name = format!("store-{name}-{}", std::process::id());
-            let directory = std::env::temp_dir().join(name);
-            fs::create_dir_all(&directory).unwrap();
-            Self(Store::new(directory))
-        }
-    }
-
-    impl Drop for Temporary {
-        fn drop(&mut self) {
-            fs::remove_dir_all(&self.0.directory).unwrap();
-        }
+    /// A store of its own, and its folder.
+    fn store() -> (Store, TempDir) {
+        let directory = TempDir::new().unwrap();
+        (Store::new(directory.path()), directory)
     }
 
     fn settings(log_filter: &str) -> AdvancedSettings {
@@ -137,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_was_saved_is_loaded() {
-        let Temporary(store) = &Temporary::new("round");
+        let (store, _directory) = store();
         assert_eq!(store.load().unwrap(), None);
         for filter in ["debug", "info"] {
             store.save(&settings(filter)).unwrap();
@@ -149,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_filter_of_the_older_generation_is_taken_over() {
-        let Temporary(store) = &Temporary::new("older");
+        let (store, _directory) = store();
         fs::write(store.directory.join("log-filter"), "debug\n").unwrap();
         assert_eq!(store.load().unwrap(), Some(settings("debug")));
         store.save(&settings("warn")).unwrap();
@@ -158,7 +147,7 @@ mod tests {
 
     #[test]
     fn files_that_others_may_have_written_are_not_believed() {
-        let Temporary(store) = &Temporary::new("others");
+        let (store, _directory) = store();
         store.save(&settings("debug")).unwrap();
         for mode in [0o620, 0o602] {
             fs::set_permissions(store.settings_path(), Permissions::from_mode(mode)).unwrap();
@@ -177,15 +166,15 @@ mod tests {
 
     #[test]
     fn a_directory_that_is_missing_is_made_and_needs_no_identity() {
-        let Temporary(parent) = &Temporary::new("missing");
-        let store = Store::new(parent.directory.join("a/config"));
+        let parent = TempDir::new().unwrap();
+        let store = Store::new(parent.path().join("a/config"));
         store.share(rustix::process::getegid().as_raw()).unwrap();
         assert_eq!(mode(&store.directory), 0o750);
     }
 
     #[test]
     fn sharing_lets_a_group_read_and_not_write() {
-        let Temporary(store) = &Temporary::new("share");
+        let (store, _directory) = store();
         let id = store.directory.join("firezone-id.json");
         fs::write(&id, "{}").unwrap();
         let group = rustix::process::getegid().as_raw();

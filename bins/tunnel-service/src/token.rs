@@ -61,6 +61,7 @@ mod tests {
     use super::*;
     use secrecy::ExposeSecret as _;
     use std::{fs, os::unix::fs::PermissionsExt as _};
+    use tempfile::TempDir;
 
     #[test]
     fn tokens_are_trimmed_and_bounded() {
@@ -74,7 +75,8 @@ mod tests {
 
     #[test]
     fn files_that_others_can_read_are_refused() {
-        let path = std::env::temp_dir().join(format!("ctl-token-{}", std::process::id()));
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("token");
         fs::write(&path, "secret\n").unwrap();
         for (mode, good) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
@@ -85,8 +87,7 @@ mod tests {
                 assert!(text.contains("chmod") && !text.contains("secret"), "{text}");
             }
         }
-        fs::remove_file(&path).unwrap();
-        assert!(read(Some(&std::env::temp_dir())).is_err());
+        assert!(read(Some(directory.path())).is_err());
         assert!(read(Some(Path::new("/nonexistent/token"))).is_err());
     }
 }

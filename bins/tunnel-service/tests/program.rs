@@ -12,9 +12,9 @@ use std::{
     os::unix::{fs::MetadataExt as _, net::UnixDatagram, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
+use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_firezone-client-tunnel");
 
@@ -28,26 +28,15 @@ const USER: u32 = 65534;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A directory of its own, removed at the end.
-struct Directory(PathBuf);
+struct Directory(TempDir);
 
 impl Directory {
     fn new() -> Self {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("fz-tunnel-{}-{number}", std::process::id());
-        let this = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&this.0).unwrap();
-        this
+        Self(TempDir::new().unwrap())
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
+        self.0.path().join(name)
     }
 }
 
@@ -84,7 +73,7 @@ impl Service {
         fs::remove_file(&path).ok();
         let notifications = UnixDatagram::bind(&path).unwrap();
         notifications.set_read_timeout(Some(LIMIT)).unwrap();
-        let child = isolated(&directory.0, arguments)
+        let child = isolated(directory.0.path(), arguments)
             .env("NOTIFY_SOCKET", &path)
             .env("FIREZONE_TOKEN", "a-very-secret-token")
             .stdout(Stdio::piped())
@@ -143,7 +132,7 @@ fn ctl(directory: &Directory, arguments: &[&str]) -> Command {
     let mut command = clean(PROGRAM);
     command
         .args(["ctl", "--runtime-dir"])
-        .arg(&directory.0)
+        .arg(directory.0.path())
         .args(arguments);
     command
 }
@@ -229,7 +218,7 @@ fn a_service_is_ready_and_ends_clean() {
 fn a_second_service_says_so_and_leaves_the_first_one_alone() {
     let directory = Directory::new();
     let first = Service::start(&directory, &["run-interactive"]);
-    let second = isolated(&directory.0, &["run-interactive"])
+    let second = isolated(directory.0.path(), &["run-interactive"])
         .output()
         .unwrap();
     let line = one_line(&second);
@@ -271,7 +260,7 @@ fn a_terminal_that_closes_takes_the_service_with_it() {
 #[test]
 fn faults_of_the_machine_are_one_line_that_says_what_to_do() {
     let directory = Directory::new();
-    let command = |arguments: &[&str]| isolated(&directory.0, arguments);
+    let command = |arguments: &[&str]| isolated(directory.0.path(), arguments);
     let line = one_line(
         &command(&["run", "--group", "no-such-group"])
             .output()
@@ -324,7 +313,7 @@ fn only_known_programs_are_served_to_members_of_the_group() {
                 "--api-url=ws://127.0.0.1:9/",
                 "--runtime-dir",
             ])
-            .arg(&directory.0)
+            .arg(directory.0.path())
             .stdin(fs::File::open(&token).unwrap())
             .uid(USER)
             .gid(gid);
@@ -338,7 +327,7 @@ fn only_known_programs_are_served_to_members_of_the_group() {
     let mut status = clean(&copy);
     status
         .args(["ctl", "status", "--runtime-dir"])
-        .arg(&directory.0);
+        .arg(directory.0.path());
     let line = one_line(&status.uid(USER).gid(GROUP.1).output().unwrap());
     assert!(line.contains("not permitted"), "{line}");
     service.signal(Signal::TERM);

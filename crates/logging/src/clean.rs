@@ -84,19 +84,18 @@ pub(crate) fn is_log_of(name: &str, base: &str) -> bool {
 mod tests {
     use super::*;
     use std::fs::File;
+    use tempfile::TempDir;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    struct Directory(PathBuf);
+    struct Directory(TempDir);
 
     impl Directory {
         /// Files by name, size and age.
-        fn new(name: &str, now: SystemTime, files: &[(&str, usize, Duration)]) -> Self {
-            let name = format!("clean-{name}-{}", std::process::id());
-            let this = Self(std::env::temp_dir().join(name));
-            fs::create_dir_all(&this.0).unwrap();
+        fn new(now: SystemTime, files: &[(&str, usize, Duration)]) -> Self {
+            let this = Self(TempDir::new().unwrap());
             for (name, size, age) in files {
-                let path = this.0.join(name);
+                let path = this.0.path().join(name);
                 fs::write(&path, vec![b'x'; *size]).unwrap();
                 let file = File::options().append(true).open(path).unwrap();
                 file.set_modified(now - *age).unwrap();
@@ -105,19 +104,13 @@ mod tests {
         }
 
         fn names(&self) -> Vec<String> {
-            let entries = fs::read_dir(&self.0).unwrap();
+            let entries = fs::read_dir(self.0.path()).unwrap();
             let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name();
             let mut names: Vec<_> = entries
                 .map(|entry| name(entry).to_string_lossy().into_owned())
                 .collect();
             names.sort();
             names
-        }
-    }
-
-    impl Drop for Directory {
-        fn drop(&mut self) {
-            fs::remove_dir_all(&self.0).unwrap();
         }
     }
 
@@ -130,11 +123,11 @@ mod tests {
             ("p.3.log", 10, HOUR * 2),
             ("p.2.log", 10, HOUR * 3),
         ];
-        let directory = Directory::new("oldest", now, &files);
-        assert_eq!(clean(&directory.0, "p", 40, now).unwrap(), 0);
-        assert_eq!(clean(&directory.0, "p", 25, now).unwrap(), 20);
+        let directory = Directory::new(now, &files);
+        assert_eq!(clean(directory.0.path(), "p", 40, now).unwrap(), 0);
+        assert_eq!(clean(directory.0.path(), "p", 25, now).unwrap(), 20);
         assert_eq!(directory.names(), ["p.3.log", "p.4.log"]);
-        assert_eq!(clean(&directory.0, "p", 1, now).unwrap(), 10);
+        assert_eq!(clean(directory.0.path(), "p", 1, now).unwrap(), 10);
         assert_eq!(directory.names(), ["p.4.log"], "the last one stays");
     }
 
@@ -149,20 +142,20 @@ mod tests {
             ("p.1.txt", 1000, HOUR),
             ("other.1.log", 1000, HOUR),
         ];
-        let directory = Directory::new("young", now, &files);
-        assert_eq!(clean(&directory.0, "p", 1, now).unwrap(), 0);
+        let directory = Directory::new(now, &files);
+        assert_eq!(clean(directory.0.path(), "p", 1, now).unwrap(), 0);
         // A clock that was set back makes files of the future.
-        assert_eq!(clean(&directory.0, "p", 1, now - HOUR).unwrap(), 0);
+        assert_eq!(clean(directory.0.path(), "p", 1, now - HOUR).unwrap(), 0);
         assert_eq!(directory.names().len(), files.len());
-        assert_eq!(clean(&directory.0, "p", 1, now + HOUR).unwrap(), 10);
+        assert_eq!(clean(directory.0.path(), "p", 1, now + HOUR).unwrap(), 10);
     }
 
     #[test]
     fn directories_and_links_are_no_log_files() {
         let now = SystemTime::now();
-        let directory = Directory::new("kinds", now, &[("p.2.log", 10, HOUR)]);
-        fs::create_dir(directory.0.join("p.1.log")).unwrap();
-        assert_eq!(clean(&directory.0, "p", 1, now).unwrap(), 0);
+        let directory = Directory::new(now, &[("p.2.log", 10, HOUR)]);
+        fs::create_dir(directory.0.path().join("p.1.log")).unwrap();
+        assert_eq!(clean(directory.0.path(), "p", 1, now).unwrap(), 0);
         assert_eq!(directory.names(), ["p.1.log", "p.2.log"]);
     }
 

@@ -54,10 +54,12 @@ pub fn clear(directory: &Path, which: Which<'_>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tempfile::TempDir;
 
     #[test]
     fn logs_and_links_go_and_the_rest_stays() {
-        let directory = std::env::temp_dir().join(format!("clear-{}", std::process::id()));
+        let directory = TempDir::new().unwrap();
+        let directory = directory.path();
         let fill = || {
             fs::create_dir_all(directory.join("directory.log")).unwrap();
             for name in [
@@ -72,19 +74,19 @@ mod tests {
             }
         };
         let left = || {
-            let entries = fs::read_dir(&directory).unwrap();
+            let entries = fs::read_dir(directory).unwrap();
             let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
             names.sort();
             names
         };
         fill();
-        clear(&directory, Which::Of("p")).unwrap();
+        clear(directory, Which::Of("p")).unwrap();
         let others = ["directory.log", "latest", "notes.txt", "old-log", "q.1.log"];
         assert_eq!(left(), others);
         fill();
-        clear(&directory, Which::All).unwrap();
+        clear(directory, Which::All).unwrap();
         assert_eq!(left(), ["directory.log", "notes.txt"]);
-        fs::remove_dir_all(&directory).unwrap();
-        clear(&directory, Which::All).unwrap();
+        fs::remove_dir_all(directory).unwrap();
+        clear(directory, Which::All).unwrap();
     }
 }

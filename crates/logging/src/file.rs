@@ -92,6 +92,7 @@ impl LogFile {
 mod tests {
     use super::*;
     use std::{fs::OpenOptions, path::Path};
+    use tempfile::TempDir;
 
     fn create(directory: &Path, base: &str, stamp: &str) -> io::Result<File> {
         fs::create_dir_all(directory)?;
@@ -99,21 +100,23 @@ mod tests {
         OpenOptions::new().append(true).create(true).open(path)
     }
 
-    fn log_file(name: &str, max: u64) -> LogFile {
-        let directory = std::env::temp_dir().join(format!("log-{name}-{}", std::process::id()));
+    /// A log, and its folder.
+    fn log_file(max: u64) -> (LogFile, TempDir) {
+        let directory = TempDir::new().unwrap();
         let files = LogFiles {
-            directory,
+            directory: directory.path().join("logs"),
             create: Box::new(create),
         };
-        LogFile {
+        let log = LogFile {
             max,
             ..LogFile::new("base", files)
-        }
+        };
+        (log, directory)
     }
 
     #[test]
     fn a_full_file_is_followed_by_another_one() {
-        let mut log = log_file("full", 4);
+        let (mut log, _directory) = log_file(4);
         for (stamp, lines, path) in [
             ("1", "four", "base.1.log"),
             ("1", "same second", "base.1.log"),
@@ -129,17 +132,15 @@ mod tests {
             );
             open.size += u64::try_from(lines.len()).unwrap();
         }
-        fs::remove_dir_all(log.directory()).unwrap();
     }
 
     #[test]
     fn a_file_that_was_removed_is_made_anew() {
-        let mut log = log_file("removed", MAX_FILE);
+        let (mut log, _directory) = log_file(MAX_FILE);
         let first = log.current("1").unwrap().path.clone();
         fs::remove_dir_all(log.directory()).unwrap();
         let second = log.current("2").unwrap().path.clone();
         assert_ne!(first, second);
         assert!(second.exists());
-        fs::remove_dir_all(log.directory()).unwrap();
     }
 }

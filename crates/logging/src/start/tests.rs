@@ -2,6 +2,7 @@
 
 use super::*;
 use std::{fs, fs::OpenOptions};
+use tempfile::TempDir;
 use tracing::{error, info, info_span, subscriber::with_default, warn};
 
 #[derive(Debug, thiserror::Error)]
@@ -15,15 +16,10 @@ fn create(directory: &Path, base: &str, stamp: &str) -> io::Result<File> {
 }
 
 /// What a file has after this was logged.
-fn logged(
-    name: &str,
-    format: Format,
-    directives: &str,
-    what: impl FnOnce(&Logging),
-) -> Vec<String> {
-    let directory = std::env::temp_dir().join(format!("logging-{name}-{}", std::process::id()));
+fn logged(format: Format, directives: &str, what: impl FnOnce(&Logging)) -> Vec<String> {
+    let directory = TempDir::new().unwrap();
     let files = LogFiles {
-        directory: directory.clone(),
+        directory: directory.path().join("logs"),
         create: Box::new(create),
     };
     let options = Options {
@@ -38,7 +34,6 @@ fn logged(
     with_default(subscriber, || what(&logging));
     drop(logging);
     let text = fs::read_to_string(&path).unwrap();
-    fs::remove_dir_all(&directory).unwrap();
     text.lines().map(str::to_owned).collect()
 }
 
@@ -56,7 +51,7 @@ fn without_time(lines: &[String]) -> Vec<&str> {
 
 #[test]
 fn a_line_has_message_fields_and_fields_of_spans() {
-    let lines = logged("line", Format::Text, "info", |_| {
+    let lines = logged(Format::Text, "info", |_| {
         let outer = info_span!("outer", spanfield = 1);
         let _outer = outer.enter();
         let inner = info_span!("inner", second = "x y");
@@ -76,7 +71,7 @@ fn a_line_has_message_fields_and_fields_of_spans() {
 
 #[test]
 fn errors_are_told_with_their_causes() {
-    let lines = logged("errors", Format::Text, "info", |_| {
+    let lines = logged(Format::Text, "info", |_| {
         let error = Outer(io::Error::other("inner"));
         warn!(target: "t", error = &error as &dyn std::error::Error, "Failed");
     });
@@ -88,7 +83,7 @@ fn errors_are_told_with_their_causes() {
 
 #[test]
 fn one_event_is_one_line_whatever_it_contains() {
-    let lines = logged("escapes", Format::Text, "info", |_| {
+    let lines = logged(Format::Text, "info", |_| {
         let hostile = "a\n2025-07-24T01:36:53.123Z  INFO forged\u{1b}[31m";
         info!(target: "t", hostile = %hostile, "Said\r{hostile}");
     });
@@ -98,7 +93,7 @@ fn one_event_is_one_line_whatever_it_contains() {
 
 #[test]
 fn json_lines_are_objects() {
-    let lines = logged("json", Format::Json, "info", |_| {
+    let lines = logged(Format::Json, "info", |_| {
         let span = info_span!("outer", spanfield = 1);
         let _span = span.enter();
         info!(target: "some::target", key = 2, "Message");
@@ -116,7 +111,7 @@ fn json_lines_are_objects() {
 
 #[test]
 fn the_filter_changes_while_the_program_runs() {
-    let lines = logged("filter", Format::Text, "warn", |logging| {
+    let lines = logged(Format::Text, "warn", |logging| {
         info!("one");
         logging.set_filter("info").unwrap();
         info!("two");
@@ -131,7 +126,8 @@ fn the_filter_changes_while_the_program_runs() {
 
 #[test]
 fn a_file_that_was_removed_is_followed_by_another_one() {
-    let directory = std::env::temp_dir().join(format!("logging-gone-{}", std::process::id()));
+    let parent = TempDir::new().unwrap();
+    let directory = parent.path().join("logs");
     let files = LogFiles {
         directory: directory.clone(),
         create: Box::new(create),
@@ -142,7 +138,6 @@ fn a_file_that_was_removed_is_followed_by_another_one() {
     log.write(b"two\n").unwrap();
     let path = log.path().unwrap();
     assert_eq!(fs::read_to_string(path).unwrap(), "two\n");
-    fs::remove_dir_all(&directory).unwrap();
 }
 
 #[test]

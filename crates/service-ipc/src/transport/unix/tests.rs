@@ -1,29 +1,9 @@
 //! Real sockets in directories of their own.
 
 use super::*;
-use std::{
-    os::unix::net::UnixListener as StdListener,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use std::os::unix::net::UnixListener as StdListener;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-/// A directory of its own, removed at the end.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Self {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("service-ipc-{}-{number}", std::process::id());
-        Self(std::env::temp_dir().join(name))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
 
 const ACCESS: Access = Access {
     mode: 0o660,
@@ -36,8 +16,8 @@ fn mode(path: &Path) -> u32 {
 
 #[tokio::test]
 async fn peers_are_known_and_streams_carry_bytes() {
-    let directory = Directory::new();
-    let claim = Claim::take(&directory.0.join("deep/er")).unwrap();
+    let directory = TempDir::new().unwrap();
+    let claim = Claim::take(&directory.path().join("deep/er")).unwrap();
     let mut socket = claim.bind("s.sock", ACCESS).await.unwrap();
     assert_eq!(mode(socket.path()), 0o660);
     let path = socket.path().to_owned();
@@ -59,8 +39,8 @@ async fn peers_are_known_and_streams_carry_bytes() {
 
 #[tokio::test]
 async fn the_file_goes_with_the_socket_but_not_with_another_one() {
-    let directory = Directory::new();
-    let claim = Claim::take(&directory.0).unwrap();
+    let directory = TempDir::new().unwrap();
+    let claim = Claim::take(directory.path()).unwrap();
     let socket = claim.bind("s.sock", ACCESS).await.unwrap();
     let path = socket.path().to_owned();
     drop(socket);
@@ -75,12 +55,12 @@ async fn the_file_goes_with_the_socket_but_not_with_another_one() {
 
 #[tokio::test]
 async fn what_a_crash_left_is_replaced() {
-    let directory = Directory::new();
-    let claim = Claim::take(&directory.0).unwrap();
-    let path = directory.0.join("s.sock");
+    let directory = TempDir::new().unwrap();
+    let claim = Claim::take(directory.path()).unwrap();
+    let path = directory.path().join("s.sock");
     // Dropping these keeps their files.
     drop(StdListener::bind(&path).unwrap());
-    drop(StdListener::bind(directory.0.join("s.sock.new")).unwrap());
+    drop(StdListener::bind(directory.path().join("s.sock.new")).unwrap());
     let mut socket = claim.bind("s.sock", ACCESS).await.unwrap();
     let (client, accepted) = tokio::join!(connect(&path), socket.accept());
     client.unwrap();
@@ -89,27 +69,27 @@ async fn what_a_crash_left_is_replaced() {
 
 #[tokio::test]
 async fn a_living_service_is_left_alone() {
-    let directory = Directory::new();
-    let claim = Claim::take(&directory.0).unwrap();
-    let second = Claim::take(&directory.0).unwrap_err();
+    let directory = TempDir::new().unwrap();
+    let claim = Claim::take(directory.path()).unwrap();
+    let second = Claim::take(directory.path()).unwrap_err();
     assert!(matches!(second, BindFault::InUse(_)), "{second}");
 
     // One that knows nothing of claims.
-    let path = directory.0.join("s.sock");
+    let path = directory.path().join("s.sock");
     let _other = StdListener::bind(&path).unwrap();
     let fault = claim.bind("s.sock", ACCESS).await.unwrap_err();
     assert!(matches!(&fault, BindFault::Taken(_)), "{fault}");
     assert!(fault.to_string().contains("stop it first"));
 
     drop(claim);
-    Claim::take(&directory.0).unwrap();
+    Claim::take(directory.path()).unwrap();
 }
 
 #[tokio::test]
 async fn files_of_other_kinds_are_not_removed() {
-    let directory = Directory::new();
-    let claim = Claim::take(&directory.0).unwrap();
-    let path = directory.0.join("s.sock");
+    let directory = TempDir::new().unwrap();
+    let claim = Claim::take(directory.path()).unwrap();
+    let path = directory.path().join("s.sock");
     fs::write(&path, "precious").unwrap();
     let fault = claim.bind("s.sock", ACCESS).await.unwrap_err();
     assert!(matches!(fault, BindFault::NoSocket(_)), "{fault}");
@@ -118,8 +98,8 @@ async fn files_of_other_kinds_are_not_removed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_does_not_run_is_named() {
-    let directory = Directory::new();
-    let path = directory.0.join("s.sock");
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("s.sock");
     let fault = connect(&path).await.unwrap_err();
     assert!(matches!(&fault, ConnectFault::NotRunning(_)), "{fault}");
     assert!(fault.to_string().contains(path.to_str().unwrap()));
@@ -127,9 +107,9 @@ async fn a_service_that_does_not_run_is_named() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_is_starting_is_waited_for() {
-    let directory = Directory::new();
-    let claim = Claim::take(&directory.0).unwrap();
-    let path = directory.0.join("s.sock");
+    let directory = TempDir::new().unwrap();
+    let claim = Claim::take(directory.path()).unwrap();
+    let path = directory.path().join("s.sock");
     let start = async {
         sleep(PAUSE * 3).await;
         claim.bind("s.sock", ACCESS).await.unwrap()
