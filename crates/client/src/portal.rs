@@ -20,7 +20,12 @@ pub(crate) fn update(message: FromPortal) -> PortalUpdate {
         })),
         FromPortal::FlowCreationFailed(failure) => {
             let conditions = failure.violated_properties.join(", ");
-            tracing::debug!(resource = %failure.resource_id, reason = ?failure.reason, conditions, "The portal refuses");
+            tracing::debug!(
+                resource = %failure.resource_id,
+                reason = ?failure.reason,
+                conditions,
+                "The portal refuses"
+            );
             PortalUpdate::Refused {
                 resource: failure.resource_id,
                 reason: refusal(failure.reason),

@@ -27,6 +27,8 @@ pub(crate) struct ResourceTable {
     sites: BTreeMap<SiteId, SiteState>,
     /// The gateway that carries a resource's traffic.
     bound: BTreeMap<ResourceId, GatewayId>,
+    /// Known resources whose gateways are of other versions, as far as was heard last.
+    incompatible: BTreeSet<ResourceId>,
 }
 
 /// What became of a resource that the portal sent.
@@ -77,6 +79,7 @@ impl ResourceTable {
     /// Removes one resource; says whether it was known.
     pub(crate) fn remove(&mut self, id: ResourceId) -> bool {
         self.bound.remove(&id);
+        self.incompatible.remove(&id);
         let Some(resource) = self.by_id.remove(&id) else {
             return false;
         };
@@ -223,6 +226,7 @@ impl ResourceTable {
 
     /// Lets a gateway carry a resource's traffic.
     pub(crate) fn bind(&mut self, id: ResourceId, gateway: GatewayId) {
+        self.incompatible.remove(&id);
         self.bound.insert(id, gateway);
     }
 
@@ -240,6 +244,12 @@ impl ResourceTable {
     pub(crate) fn unbind_all(&mut self) {
         self.bound.clear();
         self.sites.clear();
+        self.incompatible.clear();
+    }
+
+    /// The gateways of a resource are of other versions; says whether that is news.
+    pub(crate) fn set_incompatible(&mut self, id: ResourceId) -> bool {
+        self.by_id.contains_key(&id) && self.incompatible.insert(id)
     }
 
     /// What is known of a site; says whether that is news.

@@ -142,7 +142,10 @@ impl Tunnel {
                 .resources
                 .set_sites_of(resource, SiteState::Offline)
                 .then_some(Event::ResourcesChanged),
-            Refusal::Incompatible => Some(Event::NoCompatibleGateway(resource)),
+            Refusal::Incompatible => self
+                .resources
+                .set_incompatible(resource)
+                .then_some(Event::NoCompatibleGateway(resource)),
         };
         self.outputs.extend(event.map(Output::Event));
         let (dns, around) = self.dns(now);
