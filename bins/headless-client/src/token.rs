@@ -45,7 +45,11 @@ impl Places<'_> {
         if let (None, Some(path)) = (self.named, handed)
             && let Some(content) = host::read_credential(&path)?
         {
-            return Ok((token_in(&content, &path)?, Origin::Credential(path)));
+            let token = token_in(&content, &path)?;
+            // An empty one means that the unit found none.
+            if !token.expose_secret().is_empty() {
+                return Ok((token, Origin::Credential(path)));
+            }
         }
         let path = self.named.unwrap_or(self.usual);
         let Some(content) = host::read_secret_file(path)? else {
@@ -147,6 +151,10 @@ mod tests {
         };
         assert_eq!(found(None).0, "usual");
         let credential = directory.join(CREDENTIAL);
+        fs::write(&credential, "").unwrap();
+        let private = fs::Permissions::from_mode(0o400);
+        fs::set_permissions(&credential, private).unwrap();
+        assert_eq!(found(None).0, "usual", "an empty credential is none");
         fs::write(&credential, "handed over\n").unwrap();
         fs::set_permissions(&credential, fs::Permissions::from_mode(0o400)).unwrap();
         let expected = ("handed over".to_owned(), Origin::Credential(credential));

@@ -36,6 +36,12 @@ fn installed(machine: &Machine<'_>) -> Result<()> {
     );
     machine.sh(&format!("systemctl is-enabled {PROGRAM}"))?;
     machine.refuses(&format!("systemctl is-active {PROGRAM}"))?;
+    // Whoever starts it all the same reads in the journal what is missing.
+    machine.refuses(&format!("systemctl start {PROGRAM}"))?;
+    machine.sh(&format!(
+        "journalctl --no-pager --unit {PROGRAM} | grep 'there is no token: .* sign-in'
+        systemctl stop {PROGRAM}"
+    ))?;
     Ok(())
 }
 

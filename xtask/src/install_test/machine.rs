@@ -22,10 +22,17 @@ const PACKAGES: &str = "/packages";
 pub(super) const DOWNLOAD: &str = "curl --silent --show-error --fail --max-time 5 --output /dev/null \
     http://app.corp.test/bytes/100000";
 
+/// First part of the names of control groups.
+const GROUP: &str = "firezone-install-test-";
+
 /// Starts it: in a control group of its own, which systemd then divides, and in a space of process
-/// numbers that ends with the first process, however that ends.
+/// numbers that ends with the first process, however that ends. Groups that interrupted runs left
+/// are empty, and can be removed.
 const BOOT: &str = "set -e
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
+    for group in \"/sys/fs/cgroup/$STALE\"*; do
+        find \"$group\" -depth -type d -exec rmdir {} ';' 2>/dev/null || true
+    done
     mkdir \"/sys/fs/cgroup/$GROUP\"
     echo 0 > \"/sys/fs/cgroup/$GROUP/cgroup.procs\"
     exec unshare --pid --fork --kill-child --mount-proc systemd-nspawn \"$@\"";
@@ -40,7 +47,7 @@ pub(super) struct Machine<'a> {
 impl<'a> Machine<'a> {
     /// Boots the files of `root` in the network of `host`; they stay as they are.
     pub(super) fn boot(host: &'a Host, root: &Path, packages: &Path, logs: &Path) -> Result<Self> {
-        let group = format!("firezone-install-test-{}", std::process::id());
+        let group = format!("{GROUP}{}", std::process::id());
         let console = File::create(logs.join("console"))?;
         let mut command = Command::new("sh");
         command
@@ -59,6 +66,7 @@ impl<'a> Machine<'a> {
             .arg("--directory")
             .arg(root)
             .env("GROUP", &group)
+            .env("STALE", GROUP)
             .stdin(Stdio::null())
             .stdout(console.try_clone()?)
             .stderr(console);
