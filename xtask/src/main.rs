@@ -66,3 +66,17 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        // With all subcommands below it.
+        Cli::command().debug_assert();
+        let bench = Cli::try_parse_from(["xtask", "bench", "tunnel", "--seconds", "1"]);
+        assert!(matches!(bench.unwrap().task, Task::Bench(_)));
+    }
+}

@@ -14,7 +14,7 @@ const ROUNDS: usize = 2;
 
 /// Options of all benches of whole programs.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct Options {
     /// Measure this client, too, taking turns, and print ratios.
     #[arg(long, value_name = "PATH")]
     versus: Option<PathBuf>,
@@ -29,7 +29,7 @@ pub(crate) struct Args {
 
 /// Measures and prints. `measure` builds networks of its own.
 pub(crate) fn run(
-    args: &Args,
+    args: &Options,
     measure: impl Fn(&Programs, &RunDirectory) -> Result<Figures>,
 ) -> Result<()> {
     internet::become_root()?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    comparison: comparison::Args,
+    comparison: comparison::Options,
 
     /// How long each load lasts.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=600))]
