@@ -70,4 +70,7 @@ pub use event::{Event, EventStream};
 pub use session::Session;
 pub use settings::{Settings, user_agent};
 pub use status::{PortalState, Status};
-pub use tunnel_core::{DropReason, Event as GatewayEvent, PathKind, ResourceStatus, SiteState};
+pub use tunnel_core::{
+    DropCounters, DropReason, Event as GatewayEvent, PathKind, PeerStatus, ResourceStatus,
+    SiteState,
+};

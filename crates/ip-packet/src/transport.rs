@@ -100,3 +100,40 @@ impl Transport {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flows_are_seen_from_both_ends() {
+        let ends = |transport: Transport| (transport.source(), transport.destination());
+        let (source, destination) = (1000, 53);
+        let tcp = Transport::Tcp {
+            source,
+            destination,
+        };
+        assert_eq!(ends(tcp), (Some(Flow::Tcp(1000)), Some(Flow::Tcp(53))));
+        let udp = Transport::Udp {
+            source,
+            destination,
+        };
+        assert_eq!(ends(udp), (Some(Flow::Udp(1000)), Some(Flow::Udp(53))));
+        for echo in [
+            Transport::EchoRequest { id: 7 },
+            Transport::EchoReply { id: 7 },
+        ] {
+            assert_eq!(ends(echo), (Some(Flow::Echo(7)), Some(Flow::Echo(7))));
+            assert!(echo.is_icmp());
+        }
+        for (other, is_icmp) in [
+            (Transport::IcmpError { kind: 3, code: 1 }, true),
+            (Transport::OtherIcmp { kind: 9 }, true),
+            (Transport::Other(protocol::CONTROL), false),
+        ] {
+            assert_eq!(ends(other), (None, None));
+            assert_eq!(other.is_icmp(), is_icmp);
+        }
+        assert!(!tcp.is_icmp() && !udp.is_icmp());
+    }
+}

@@ -105,4 +105,35 @@ mod tests {
         assert!(is_proxy("100.100.111.1".parse().unwrap()));
         assert!(!is_sentinel("100.96.0.1".parse().unwrap()));
     }
+
+    #[test]
+    fn ranges_end_where_their_prefixes_end() {
+        for (text, tunnel, proxy, sentinel) in [
+            ("100.63.255.255", false, false, false),
+            ("100.64.0.0", true, false, false),
+            ("100.95.255.255", true, false, false),
+            ("100.96.0.0", false, true, false),
+            ("100.100.110.255", false, true, false),
+            ("100.100.111.0", false, true, true),
+            ("100.100.111.255", false, true, true),
+            ("100.100.112.0", false, true, false),
+            ("100.127.255.255", false, true, false),
+            ("100.128.0.0", false, false, false),
+            ("fd00:2021:1111::", true, false, false),
+            ("fd00:2021:1111::1f:ffff", true, false, false),
+            ("fd00:2021:1111::20:0", false, false, false),
+            ("fd00:2021:1111:8000::", false, true, false),
+            ("fd00:2021:1111:8000::1f:ffff", false, true, false),
+            ("fd00:2021:1111:8000::20:0", false, false, false),
+            ("fd00:2021:1111:8000:100:100:111:0", false, false, true),
+            ("fd00:2021:1111:8000:100:100:111:ff", false, false, true),
+            ("fd00:2021:1111:8000:100:100:111:100", false, false, false),
+        ] {
+            let address = text.parse().unwrap();
+            let kinds = (is_tunnel(address), is_proxy(address), is_sentinel(address));
+            assert_eq!(kinds, (tunnel, proxy, sentinel), "{text}");
+            let is_routed = client_routes().iter().any(|route| route.contains(&address));
+            assert_eq!(is_routed, tunnel || proxy || sentinel, "{text}");
+        }
+    }
 }

@@ -61,4 +61,17 @@ mod tests {
         assert_eq!(reason(DropReason::NoResource), "no-resource");
         assert_eq!(reason(DropReason::NotDns), "not-dns");
     }
+
+    #[test]
+    fn every_path_has_words_of_its_own() {
+        let paths = [
+            None,
+            Some(PathKind::PeerToPeer),
+            Some(PathKind::PeerToRelay),
+            Some(PathKind::RelayToPeer),
+            Some(PathKind::RelayToRelay),
+        ];
+        let words: std::collections::BTreeSet<_> = paths.into_iter().map(path).collect();
+        assert_eq!(words.len(), paths.len());
+    }
 }

@@ -157,3 +157,186 @@ fn drops(status: &Status) -> BTreeMap<String, u64> {
     }
     drops
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use client::{PathKind, PeerStatus, ResourceStatus, SiteState};
+    use model::{
+        CidrResource, DnsResource, GatewayId, InterfacePlan, InternetResource, IpStack, RelayId,
+        Resource as Known, ResourceId, Site, SiteId,
+    };
+    use serde_json::json;
+    use std::time::Duration;
+
+    const GATEWAY: GatewayId = GatewayId::from_bytes([0x22; 16]);
+    const RELAY: RelayId = RelayId::from_bytes([0x44; 16]);
+
+    fn program() -> Program {
+        Program {
+            version: "1.2.3".into(),
+            pid: 7,
+            uptime_seconds: 60,
+        }
+    }
+
+    fn resource(resource: Known, state: SiteState) -> ResourceStatus {
+        ResourceStatus {
+            resource,
+            state,
+            gateway: (state == SiteState::Online).then_some(GATEWAY),
+        }
+    }
+
+    fn resources() -> Vec<ResourceStatus> {
+        let id = |n: u8| ResourceId::from_bytes([n; 16]);
+        let sites = vec![Site {
+            id: SiteId::from_bytes([0x55; 16]),
+            name: "HQ".into(),
+        }];
+        let cidr = Known::Cidr(CidrResource {
+            id: id(1),
+            name: "Lab".into(),
+            address: "10.20.0.0/16".parse().unwrap(),
+            address_description: None,
+            sites: sites.clone(),
+            filters: vec![],
+        });
+        let dns = Known::Dns(DnsResource {
+            id: id(2),
+            name: "Wiki".into(),
+            address: "*.wiki.test".into(),
+            address_description: Some("for everybody".into()),
+            ip_stack: IpStack::Dual,
+            sites: sites.clone(),
+            filters: vec![],
+        });
+        let internet = Known::Internet(InternetResource {
+            id: id(3),
+            name: "Internet".into(),
+            sites,
+        });
+        vec![
+            resource(cidr, SiteState::Online),
+            resource(dns, SiteState::Offline),
+            resource(internet, SiteState::Unknown),
+        ]
+    }
+
+    fn status() -> Status {
+        Status {
+            portal: PortalState::Connected,
+            resources: resources(),
+            connections: vec![(
+                GATEWAY,
+                PeerStatus {
+                    peer: GATEWAY.into(),
+                    path: Some(PathKind::RelayToPeer),
+                    relay: Some(RELAY),
+                    rtt: Some(Duration::from_micros(12_500)),
+                    sent: 1000,
+                    received: 2000,
+                    last_handshake: Some(Duration::from_millis(1_700_000_000_900)),
+                    idle: false,
+                },
+            )],
+            drops: client::DropCounters::default(),
+            plan: Some(InterfacePlan {
+                ipv4: "100.64.0.7".parse().unwrap(),
+                ipv6: "fd00:2021:1111::7".parse().unwrap(),
+                routes: std::collections::BTreeSet::new(),
+                dns_servers: vec![],
+                search_domain: Some("corp.test".parse().unwrap()),
+            }),
+            upstreams: vec![(
+                "100.100.111.1".parse().unwrap(),
+                "192.0.2.53:53".parse().unwrap(),
+            )],
+        }
+    }
+
+    #[test]
+    fn scripts_find_what_the_documentation_says() {
+        let report = Report::new(&status(), program(), "wss://portal.test/".into(), true);
+        let expected = json!({
+            "version": 1,
+            "program": { "version": "1.2.3", "pid": 7, "uptime_seconds": 60 },
+            "portal": { "url": "wss://portal.test/", "state": "connected" },
+            "ready": true,
+            "interface": {
+                "ipv4": "100.64.0.7",
+                "ipv6": "fd00:2021:1111::7",
+                "search_domain": "corp.test",
+            },
+            "dns": [{ "address": "100.100.111.1", "server": "192.0.2.53:53" }],
+            "gateways": [{
+                "id": "22222222-2222-2222-2222-222222222222",
+                "path": "through our relay",
+                "relay": "44444444-4444-4444-4444-444444444444",
+                "rtt_ms": 12.5,
+                "last_handshake": 1_700_000_000,
+                "sent_bytes": 1000,
+                "received_bytes": 2000,
+                "idle": false,
+            }],
+            "resources": [
+                {
+                    "id": "01010101-0101-0101-0101-010101010101",
+                    "name": "Lab",
+                    "address": "10.20.0.0/16",
+                    "sites": ["HQ"],
+                    "state": "online",
+                    "gateway": "22222222-2222-2222-2222-222222222222",
+                },
+                {
+                    "id": "02020202-0202-0202-0202-020202020202",
+                    "name": "Wiki",
+                    "address": "*.wiki.test",
+                    "sites": ["HQ"],
+                    "state": "offline",
+                    "gateway": null,
+                },
+                {
+                    "id": "03030303-0303-0303-0303-030303030303",
+                    "name": "Internet",
+                    "address": "everything else",
+                    "sites": ["HQ"],
+                    "state": "unknown",
+                    "gateway": null,
+                },
+            ],
+            "drops": {},
+        });
+        assert_eq!(serde_json::to_value(&report).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_session_that_has_nothing_yet_says_so() {
+        let status = Status {
+            portal: PortalState::Connecting,
+            resources: vec![],
+            connections: vec![],
+            plan: None,
+            upstreams: vec![],
+            ..status()
+        };
+        let report = Report::new(&status, program(), "wss://portal.test/".into(), false);
+        let told = serde_json::to_value(&report).unwrap();
+        assert_eq!(told["portal"]["state"], "connecting");
+        assert_eq!(told["ready"], false);
+        assert!(told["interface"].is_null());
+        for empty in ["dns", "gateways", "resources"] {
+            assert_eq!(told[empty], json!([]), "{empty}");
+        }
+    }
+
+    #[test]
+    fn a_session_that_is_over_is_not_ready() {
+        let status = Status {
+            portal: PortalState::Disconnected,
+            ..status()
+        };
+        let report = Report::new(&status, program(), "wss://portal.test/".into(), true);
+        assert!(!report.ready);
+    }
+}
