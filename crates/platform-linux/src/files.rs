@@ -112,17 +112,8 @@ fn read_all(
 /// When it belongs to somebody else, when everybody may read it or others write it, when reading
 /// fails.
 pub fn read_credential(path: &Path) -> Result<Option<SecretSlice<u8>>, FileFault> {
-    let Some((file, metadata)) = open_secret(path)? else {
-        return Ok(None);
-    };
-    if !is_trusted(&metadata) {
-        return Err(FileFault::Owner(path.to_owned()));
-    }
     // The group bits are the mask of an access list that names the user of the service.
-    if metadata.mode() & 0o037 != 0 {
-        return Err(FileFault::Mode(path.to_owned()));
-    }
-    read_all(file, &metadata, path).map(Some)
+    read_handed(path, 0o037, FileFault::Mode)
 }
 
 /// Reads a secret that the manager of this container hands over in a file; none if there is no such
@@ -132,21 +123,26 @@ pub fn read_credential(path: &Path) -> Result<Option<SecretSlice<u8>>, FileFault
 ///
 /// When it belongs to somebody else, when others may write it, when reading fails.
 pub fn read_container_secret(path: &Path) -> Result<Option<SecretSlice<u8>>, FileFault> {
+    read_handed(path, 0o022, FileFault::Writable)
+}
+
+/// Reads a secret that somebody hands to this process: root, or its own user.
+fn read_handed(
+    path: &Path,
+    forbidden: u32,
+    fault: fn(PathBuf) -> FileFault,
+) -> Result<Option<SecretSlice<u8>>, FileFault> {
     let Some((file, metadata)) = open_secret(path)? else {
         return Ok(None);
     };
-    if !is_trusted(&metadata) {
+    let own = rustix::process::geteuid().as_raw();
+    if ![0, own].contains(&metadata.uid()) {
         return Err(FileFault::Owner(path.to_owned()));
     }
-    if metadata.mode() & 0o022 != 0 {
-        return Err(FileFault::Writable(path.to_owned()));
+    if metadata.mode() & forbidden != 0 {
+        return Err(fault(path.to_owned()));
     }
     read_all(file, &metadata, path).map(Some)
-}
-
-/// Whether a file belongs to root, or to the user of this process.
-fn is_trusted(metadata: &Metadata) -> bool {
-    [0, rustix::process::geteuid().as_raw()].contains(&metadata.uid())
 }
 
 /// Writes a token that only root can read, with its directory. spec: client-app 2.1

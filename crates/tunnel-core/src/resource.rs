@@ -68,6 +68,7 @@ impl ResourceTable {
         };
         self.remove(id);
         self.generation += 1;
+        // Also if it is switched off: a wrong pattern is told when it comes.
         let indexed = self.index(&resource);
         if self.disabled.contains(&id) {
             self.unindex(&resource);
@@ -123,24 +124,20 @@ impl ResourceTable {
     /// Switches off these resources and no others; returns those that were on before and are known.
     pub(crate) fn set_disabled(&mut self, disabled: BTreeSet<ResourceId>) -> Vec<ResourceId> {
         let before = std::mem::replace(&mut self.disabled, disabled);
-        let on: Vec<Resource> = before
-            .difference(&self.disabled)
-            .filter_map(|id| self.by_id.get(id).cloned())
-            .collect();
-        for resource in on {
+        for resource in self.known(before.difference(&self.disabled)) {
             // What is wrong with its pattern was said when it came.
             self.index(&resource).ok();
         }
-        let off: Vec<Resource> = self
-            .disabled
-            .difference(&before)
-            .filter_map(|id| self.by_id.get(id).cloned())
-            .collect();
+        let off = self.known(self.disabled.difference(&before));
         for resource in &off {
             self.unindex(resource);
         }
         self.generation += u64::from(before != self.disabled);
         off.iter().map(Resource::id).collect()
+    }
+
+    fn known<'a>(&self, ids: impl Iterator<Item = &'a ResourceId>) -> Vec<Resource> {
+        ids.filter_map(|id| self.by_id.get(id).cloned()).collect()
     }
 
     /// Ids that are known and not among the given ones.
