@@ -3,8 +3,12 @@
 use std::{env, ffi::OsString, path::PathBuf, process::Command};
 
 /// The folder of the workspace.
+///
+/// Of the one that is worked in: clones that share a target folder share this program, and what it
+/// knows from its build may be another clone's.
 pub(crate) fn root() -> PathBuf {
-    let xtask = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let built = || env!("CARGO_MANIFEST_DIR").into();
+    let xtask = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(built));
     xtask.parent().map_or_else(|| xtask.clone(), PathBuf::from)
 }
 
