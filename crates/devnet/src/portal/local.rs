@@ -1,6 +1,6 @@
 //! A portal in this process, for tests and for people who look how things work.
 
-use super::{Options, PortalFault, control, run};
+use super::{Options, Portal, PortalFault, control};
 use serde_json::Value;
 use std::{fs, io, net::SocketAddr};
 use tempfile::TempDir;
@@ -25,8 +25,8 @@ impl LocalPortal {
     ///
     /// # Errors
     ///
-    /// When there is no port or no folder to be had. What is wrong with the settings, see
-    /// [`super::Settings`], is told by [`Self::say`].
+    /// When the settings make no sense, see [`super::Settings`]; when there is no port or no folder
+    /// to be had.
     pub async fn start(settings: &Value) -> io::Result<Self> {
         let folder = TempDir::new()?;
         let options = Options {
@@ -38,7 +38,8 @@ impl LocalPortal {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(run(options, vec![listener], async {
+        let portal = Portal::load(options).map_err(io::Error::other)?;
+        let task = tokio::spawn(portal.run(vec![listener], async {
             drop(stopped.await);
         }));
         Ok(Self {
@@ -109,8 +110,9 @@ mod tests {
 
     #[tokio::test]
     async fn settings_that_make_no_sense_are_told() {
-        let portal = LocalPortal::start(&json!({ "sites": 7 })).await.unwrap();
-        let fault = portal.say(&json!({ "cmd": "status" })).await.unwrap_err();
-        assert_eq!(fault.kind(), io::ErrorKind::NotConnected);
+        let fault = LocalPortal::start(&json!({ "sites": 7 }))
+            .await
+            .unwrap_err();
+        assert!(fault.to_string().contains("portal.json"), "{fault}");
     }
 }
