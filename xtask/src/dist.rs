@@ -6,7 +6,7 @@ mod elf;
 mod programs;
 mod target;
 
-use crate::{packages, requirements, workspace};
+use crate::{packages, progress::say, requirements, workspace};
 use anyhow::{Context as _, Result, ensure};
 use debian::Package;
 use ring::digest;
@@ -73,11 +73,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     fs::write(out.join("SHA256SUMS"), &sums)?;
     say(&sums);
     Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "what was made is the task's output")]
-fn say(text: &str) {
-    println!("{text}");
 }
 
 /// Makes sure of what builds and packs.

@@ -8,7 +8,9 @@ mod tunnel_service;
 
 use crate::{
     binaries::{Binaries, Profile},
-    interrupt, requirements, workspace,
+    interrupt,
+    progress::say,
+    requirements, workspace,
 };
 use anyhow::{Context as _, Result, bail, ensure};
 use devnet::internet::{Deployment, Internet, RunDirectory, Spec};
@@ -100,9 +102,4 @@ fn require_package(packages: &Path, program: &str) -> Result<()> {
             packages.display()
         ),
     }
-}
-
-#[expect(clippy::print_stdout, reason = "progress is the output of the task")]
-fn say(text: &str) {
-    println!("{text}");
 }

@@ -7,6 +7,7 @@ mod dist;
 mod install_test;
 mod interrupt;
 mod packages;
+mod progress;
 mod requirements;
 mod scenarios;
 mod test;

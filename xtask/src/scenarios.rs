@@ -8,6 +8,7 @@ mod starts;
 
 use crate::{
     binaries::{Binaries, Others, Profile, build_service},
+    progress::say,
     requirements,
 };
 use anyhow::{Context as _, Result, bail, ensure};
@@ -97,11 +98,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "progress is the output of the task")]
-fn say(text: &str) {
-    println!("{text}");
 }
 
 fn play(

@@ -7,6 +7,7 @@ mod needs;
 mod steps;
 mod unpack;
 
+use crate::progress::say;
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 use steps::{Step, Work};
@@ -53,12 +54,6 @@ fn perform(step: &Step) -> Result<()> {
 
 fn line(outcome: &str, name: &str, took: Duration) -> String {
     format!("{outcome:6} {name} in {:.1} s", took.as_secs_f64())
-}
-
-/// One line of progress.
-#[expect(clippy::print_stdout, reason = "progress is the output of the task")]
-fn say(text: &str) {
-    println!("{text}");
 }
 
 #[cfg(test)]

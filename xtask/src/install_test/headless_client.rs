@@ -2,7 +2,7 @@
 
 use super::{
     Check,
-    machine::{DOWNLOAD, Machine},
+    machine::{Machine, download},
 };
 use anyhow::{Result, ensure};
 use devnet::internet::{CLIENT_TOKEN, layout};
@@ -64,7 +64,7 @@ fn signed_in(machine: &Machine<'_>) -> Result<()> {
 fn started(machine: &Machine<'_>) -> Result<()> {
     machine.sh(&format!("systemctl start {PROGRAM}"))?;
     machine.sh(&format!("{PROGRAM} status --check ready"))?;
-    machine.sh(DOWNLOAD)?;
+    machine.sh(&download())?;
     // The others of the machine's names still lead where they did.
     machine.sh(&format!("getent hosts {}", layout::PORTAL_NAME))?;
     Ok(())
@@ -102,14 +102,14 @@ fn asked(machine: &Machine<'_>) -> Result<()> {
 
 fn reloaded(machine: &Machine<'_>) -> Result<()> {
     machine.sh(&format!("systemctl reload {PROGRAM}"))?;
-    machine.await_sh(DOWNLOAD)?;
+    machine.await_sh(&download())?;
     Ok(())
 }
 
 fn killed(machine: &Machine<'_>) -> Result<()> {
     machine.sh(&format!("systemctl kill --signal KILL {PROGRAM}"))?;
     machine.await_sh(&format!("{PROGRAM} status --check ready"))?;
-    machine.await_sh(DOWNLOAD)?;
+    machine.await_sh(&download())?;
     Ok(())
 }
 
@@ -118,7 +118,7 @@ fn upgraded(machine: &Machine<'_>) -> Result<()> {
     let before = machine.sh(&id)?;
     machine.install(PROGRAM)?;
     ensure!(machine.sh(&id)? != before, "the old program still runs");
-    machine.await_sh(DOWNLOAD)?;
+    machine.await_sh(&download())?;
     Ok(())
 }
 
@@ -152,7 +152,7 @@ fn rewritten(machine: &Machine<'_>) -> Result<()> {
     ))?;
     let dns = machine.sh("cat /etc/resolv.conf")?;
     ensure!(dns.contains("100.100.111."), "it was not rewritten: {dns}");
-    machine.await_sh(DOWNLOAD)?;
+    machine.await_sh(&download())?;
     machine.sh(&format!(
         "systemctl stop {PROGRAM}
         grep {} /etc/resolv.conf

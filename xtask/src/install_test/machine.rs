@@ -19,8 +19,12 @@ const INTERVAL: Duration = Duration::from_millis(50);
 const PACKAGES: &str = "/packages";
 
 /// Fetches a page of the resource by its name.
-pub(super) const DOWNLOAD: &str = "curl --silent --show-error --fail --max-time 5 --output /dev/null \
-    http://app.corp.test/bytes/100000";
+pub(super) fn download() -> String {
+    format!(
+        "curl --silent --show-error --fail --max-time 5 --output /dev/null http://{}/bytes/100000",
+        layout::RESOURCE_NAME
+    )
+}
 
 /// First part of the names of control groups.
 const GROUP: &str = "firezone-install-test-";

@@ -2,7 +2,7 @@
 
 use super::{
     Check,
-    machine::{DOWNLOAD, Machine},
+    machine::{Machine, download},
 };
 use anyhow::{Result, ensure};
 use devnet::internet::{CLIENT_TOKEN, layout};
@@ -65,7 +65,7 @@ fn connect(user: &str, behind: &str) -> String {
 fn connected(machine: &Machine<'_>) -> Result<()> {
     machine.sh(&connect("member", ">/dev/null 2>&1 &"))?;
     machine.await_sh(&format!("{PROGRAM} ctl status"))?;
-    machine.await_sh(DOWNLOAD)?;
+    machine.await_sh(&download())?;
     Ok(())
 }
 

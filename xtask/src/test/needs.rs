@@ -1,7 +1,7 @@
 //! What the tests need from the machine, and how it gets there.
 
-use super::{say, unpack};
-use crate::{packages, requirements::is_root, workspace};
+use super::unpack;
+use crate::{packages, progress::say, requirements::is_root, workspace};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::{
     env,

@@ -34,7 +34,7 @@ async fn bind(path: &Path) -> Result<Socket> {
     made.with_context(|| format!("cannot create {}", directory.display()))?;
     let access = |group| Access { mode: 0o660, group };
     match Socket::bind(path, access(group_id(GROUP)?)).await {
-        // A service with a user of its own may not give files away: only root may ask then.
+        // A service with a user of its own may not give files away: root and its own group may ask.
         Err(BindFault::Os { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
             Ok(Socket::bind(path, access(None)).await?)
         }
