@@ -2,7 +2,7 @@
 
 use super::{
     Check,
-    machine::{Machine, download},
+    machine::{Machine, download, portal_url},
 };
 use anyhow::{Result, ensure};
 use devnet::internet::{CLIENT_TOKEN, layout};
@@ -12,6 +12,7 @@ const PROGRAM: &str = "firezone-headless-client";
 pub(super) const CHECKS: &[Check] = &[
     ("the headless client is installed", installed),
     ("its program and its unit are sound", sound),
+    ("a token among its settings", configured),
     ("signing in", signed_in),
     ("it gets ready, and names lead to resources", started),
     ("it has no right that it does not need", confined),
@@ -50,13 +51,24 @@ fn sound(machine: &Machine<'_>) -> Result<()> {
     machine.require_unit(PROGRAM, 2.0)
 }
 
+fn configured(machine: &Machine<'_>) -> Result<()> {
+    machine.sh(&format!(
+        "printf 'FIREZONE_API_URL={}\\nFIREZONE_TOKEN={CLIENT_TOKEN}\\n' > /etc/default/{PROGRAM}
+        systemctl start {PROGRAM}
+        {PROGRAM} status --check ready
+        systemctl stop {PROGRAM}",
+        portal_url()
+    ))?;
+    machine.require_no_tunnel()
+}
+
 fn signed_in(machine: &Machine<'_>) -> Result<()> {
     machine.sh(&format!("echo {CLIENT_TOKEN} | {PROGRAM} sign-in"))?;
     let file = machine.sh("stat -c '%a %U %G' /etc/dev.firezone.client/token")?;
     ensure!(file.trim() == "600 root root", "the token file is {file}");
-    let url = format!("ws://{}:{}/", layout::PORTAL_NAME, layout::PORTAL_PORT);
     machine.sh(&format!(
-        "echo FIREZONE_API_URL={url} > /etc/default/{PROGRAM}"
+        "echo FIREZONE_API_URL={} > /etc/default/{PROGRAM}",
+        portal_url()
     ))?;
     Ok(())
 }

@@ -26,6 +26,11 @@ pub(super) fn download() -> String {
     )
 }
 
+/// The base URL of the devnet's portal.
+pub(super) fn portal_url() -> String {
+    format!("ws://{}:{}/", layout::PORTAL_NAME, layout::PORTAL_PORT)
+}
+
 /// First part of the names of control groups.
 const GROUP: &str = "firezone-install-test-";
 

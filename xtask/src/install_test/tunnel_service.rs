@@ -2,10 +2,10 @@
 
 use super::{
     Check,
-    machine::{Machine, download},
+    machine::{Machine, download, portal_url},
 };
 use anyhow::{Result, ensure};
-use devnet::internet::{CLIENT_TOKEN, layout};
+use devnet::internet::CLIENT_TOKEN;
 
 const PROGRAM: &str = "firezone-client-tunnel";
 
@@ -55,7 +55,7 @@ fn guarded(machine: &Machine<'_>) -> Result<()> {
 
 /// A user connects; standard input has the token.
 fn connect(user: &str, behind: &str) -> String {
-    let url = format!("ws://{}:{}/", layout::PORTAL_NAME, layout::PORTAL_PORT);
+    let url = portal_url();
     format!(
         "echo {CLIENT_TOKEN} | setpriv --reuid={user} --regid={user} --init-groups \
         {PROGRAM} ctl connect --api-url {url} {behind}"
