@@ -13,7 +13,7 @@
 use client::{Event, Session, Settings};
 use devnet::{gateway, portal::LocalPortal, relay};
 use ip_packet::{IpPacket, emit_udp};
-use model::{Seed, ranges};
+use model::{Seed, limits};
 use platform::memory::{MemoryControl, MemoryPlatform};
 use serde_json::json;
 use std::{
@@ -115,7 +115,7 @@ fn user_agent() -> String {
 }
 
 fn datagram(from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Result<Vec<u8>, Fault> {
-    let mut packet = vec![0; ranges::MTU];
+    let mut packet = vec![0; limits::MTU];
     let length = emit_udp(&mut packet, from, to, payload).ok_or("it does not fit")?;
     packet.truncate(length);
     Ok(packet)

@@ -9,7 +9,7 @@ use hickory_proto::{
     rr::{Name, RData, Record, RecordType, rdata},
 };
 use ip_packet::{IpPacket, Transport, emit_udp};
-use model::{InterfacePlan, ranges};
+use model::{InterfacePlan, limits, ranges};
 use platform::{
     NetworkEvent, PlatformFault, SystemResolver, TunFault,
     memory::{MemoryControl, MemoryPlatform},
@@ -395,7 +395,7 @@ async fn ask(
         plan.ipv6.into()
     };
     let (from, to) = (SocketAddr::new(ours, 40_000), SocketAddr::new(sentinel, 53));
-    let mut buffer = [0; ranges::MTU];
+    let mut buffer = [0; limits::MTU];
     let length = emit_udp(&mut buffer, from, to, &query.to_vec().unwrap()).unwrap();
     control.send(&buffer[..length]);
     let answer = timeout(LIMIT, control.recv())

@@ -6,7 +6,7 @@
 use client::{Event, Session, Settings};
 use devnet::{gateway, portal, relay};
 use ip_packet::{IpPacket, Transport, emit_udp};
-use model::{Seed, ranges};
+use model::{Seed, limits};
 use platform::memory::{MemoryControl, MemoryPlatform};
 use serde_json::json;
 use std::{
@@ -117,7 +117,7 @@ fn user_agent() -> String {
 }
 
 fn datagram(from: &str, to: &str) -> Vec<u8> {
-    let mut bytes = vec![0; ranges::MTU];
+    let mut bytes = vec![0; limits::MTU];
     let length = emit_udp(
         &mut bytes,
         from.parse().unwrap(),

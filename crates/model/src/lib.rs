@@ -1,8 +1,8 @@
 //! The vocabulary of a Firezone network.
 //!
 //! Plain data that every other crate speaks: ids, keys, resources, ICE candidates, relays, the
-//! interface a portal assigns, the patterns of names, the address ranges everyone agrees on, and
-//! the seed all randomness of the pure cores comes from.
+//! interface a portal assigns, the patterns of names, the address ranges and sizes everyone agrees
+//! on, why packets are dropped, and the seed all randomness of the pure cores comes from.
 //!
 //! What it is not: there is no behaviour here beyond parsing, printing and comparing. No type
 //! knows a socket, a clock or a wire message of a particular portal generation.
@@ -16,9 +16,11 @@
 //! ```
 
 mod candidate;
+mod drops;
 mod id;
 mod interface;
 mod key;
+pub mod limits;
 mod name;
 mod pattern;
 pub mod ranges;
@@ -27,6 +29,7 @@ mod resource;
 mod seed;
 
 pub use candidate::{Candidate, CandidateFault, CandidateKind};
+pub use drops::{DropCounters, Reason};
 pub use id::{ClientId, GatewayId, PeerId, RelayId, ResourceId, SiteId};
 pub use interface::{Interface, InterfacePlan};
 pub use key::{IceCredentials, KeyFault, PresharedKey, PublicKey};

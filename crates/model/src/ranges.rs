@@ -1,19 +1,7 @@
-//! Address ranges and sizes that all parties of a network agree on. spec: data-plane 7, 8
+//! Address ranges that all parties of a network agree on. spec: data-plane 8
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-/// Largest IP packet inside the tunnel, in bytes.
-pub const MTU: usize = 1280;
-
-/// Bytes that WireGuard adds to a packet: type, receiver, counter, tag.
-pub const WIREGUARD_OVERHEAD: usize = 32;
-
-/// Bytes of a TURN ChannelData header.
-pub const CHANNEL_HEADER: usize = 4;
-
-/// Largest UDP payload between two nodes, in bytes.
-pub const MAX_UDP_PAYLOAD: usize = MTU + WIREGUARD_OVERHEAD + CHANNEL_HEADER;
 
 /// IPv4 addresses of clients and gateways.
 pub const TUNNEL_V4: Ipv4Net = v4(Ipv4Addr::new(100, 64, 0, 0), 11);
@@ -93,7 +81,6 @@ mod tests {
             SENTINEL_V6.to_string(),
             "fd00:2021:1111:8000:100:100:111:0/120"
         );
-        assert_eq!(MAX_UDP_PAYLOAD, 1316);
     }
 
     #[test]

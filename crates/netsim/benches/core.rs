@@ -6,7 +6,7 @@
 use anyhow::{Context as _, Result, ensure};
 use connectivity::Ecn;
 use ip_packet::emit_udp;
-use model::{CidrResource, Resource, ResourceId, ranges};
+use model::{CidrResource, Resource, ResourceId, limits};
 use netsim::{Nat, World, WorldConfig};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use std::{
@@ -126,7 +126,7 @@ impl Bench {
         let key = UnboundKey::new(&CHACHA20_POLY1305, &[7; 32])
             .ok()
             .context("a 32-byte key")?;
-        let plain = vec![0; ranges::MAX_UDP_PAYLOAD];
+        let plain = vec![0; limits::MAX_UDP_PAYLOAD];
         Ok(Self {
             world,
             up,
@@ -151,18 +151,18 @@ impl Bench {
     fn bare(&mut self) -> Result<(f64, f64)> {
         let mut seal = Duration::ZERO;
         let mut open = Duration::ZERO;
-        let mut buffers = vec![vec![0_u8; ranges::MTU + 16]; BATCH];
+        let mut buffers = vec![vec![0_u8; limits::MTU + 16]; BATCH];
         for _ in 0..BATCHES {
             let first = self.counter;
             let start = Instant::now();
             for buffer in &mut buffers {
                 self.counter += 1;
-                let (nonce, body) = (nonce(self.counter), &mut buffer[..ranges::MTU]);
+                let (nonce, body) = (nonce(self.counter), &mut buffer[..limits::MTU]);
                 let tag = self
                     .key
                     .seal_in_place_separate_tag(nonce, Aad::empty(), body);
                 let tag = tag.ok().context("sealing")?;
-                buffer[ranges::MTU..].copy_from_slice(tag.as_ref());
+                buffer[limits::MTU..].copy_from_slice(tag.as_ref());
             }
             seal += start.elapsed();
             let start = Instant::now();
@@ -252,10 +252,10 @@ fn nonce(counter: u64) -> Nonce {
 
 /// A full-size packet.
 fn packet(from: &str, to: &str) -> Result<Vec<u8>> {
-    let mut bytes = vec![0; ranges::MTU];
-    let payload = [0; ranges::MTU - 28];
+    let mut bytes = vec![0; limits::MTU];
+    let payload = [0; limits::MTU - 28];
     let length = emit_udp(&mut bytes, socket(from)?, socket(to)?, &payload);
-    ensure!(length == Some(ranges::MTU), "a packet of {length:?} bytes");
+    ensure!(length == Some(limits::MTU), "a packet of {length:?} bytes");
     Ok(bytes)
 }
 

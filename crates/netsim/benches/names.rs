@@ -8,7 +8,7 @@ use hickory_proto::{
     rr::{Name, RData, Record, RecordType, rdata::A},
 };
 use ip_packet::emit_udp;
-use model::{DnsResource, IpStack, Resource, ResourceId, ranges};
+use model::{DnsResource, IpStack, Resource, ResourceId, limits};
 use netsim::{TcpHost, World, WorldConfig};
 use std::{
     hint::black_box,
@@ -224,7 +224,7 @@ fn query(name: &str) -> Result<Vec<u8>> {
 }
 
 fn packet(name: &str) -> Result<Vec<u8>> {
-    let mut bytes = vec![0; ranges::MTU];
+    let mut bytes = vec![0; limits::MTU];
     let from = "100.64.0.7:4000".parse()?;
     let length = emit_udp(&mut bytes, from, SENTINEL.parse()?, &query(name)?);
     bytes.truncate(length.context("a query fits a packet")?);

@@ -162,7 +162,7 @@ impl Device for Wire {
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ip;
-        capabilities.max_transmission_unit = model::ranges::MTU;
+        capabilities.max_transmission_unit = model::limits::MTU;
         capabilities
     }
 }

@@ -8,7 +8,7 @@ use devnet::{
 };
 use model::{
     CidrResource, ClientId, DnsResource, DomainName, GatewayId, IceCredentials, Interface, IpStack,
-    PresharedKey, Relay, RelayId, Resource, ResourceId, Seed, SeedTree, Site, SiteId, ranges,
+    PresharedKey, Relay, RelayId, Resource, ResourceId, Seed, SeedTree, Site, SiteId, limits,
 };
 use portal_client::v1::gateway::{
     AuthorizeFlow, ClientPeer, FromPortal, GatewayInterface, Init, Masquerade, ToPortal,
@@ -183,7 +183,7 @@ impl World {
             upstream_dns: vec![],
             portal_answers: true,
             resources: resources(),
-            buffer: vec![0; ranges::MAX_UDP_PAYLOAD],
+            buffer: vec![0; limits::MAX_UDP_PAYLOAD],
         };
         world
             .tunnel

@@ -91,7 +91,7 @@ fn steady_state(nat: Nat) -> (u64, u64) {
             datagrams.extend(transmit.segments().map(|segment| (to, segment.to_vec())));
             world.gateway.recycle(transmit);
         }
-        let mut plain = vec![0; model::ranges::MAX_UDP_PAYLOAD];
+        let mut plain = vec![0; model::limits::MAX_UDP_PAYLOAD];
         let mut delivered = 0;
         let down_count = allocations(|| {
             for (_, payload) in &datagrams {

@@ -248,7 +248,7 @@ fn hear(world: &mut World, local: SocketAddr, remote: SocketAddr, payload: &[u8]
         ecn: Ecn::Ce,
         payload,
     };
-    let mut buffer = vec![0; model::ranges::MAX_UDP_PAYLOAD];
+    let mut buffer = vec![0; model::limits::MAX_UDP_PAYLOAD];
     let received = world.tunnel.handle_udp(datagram, &mut buffer, world.now);
     if let Received::Deliver(length) = received {
         world.delivered.push(buffer[..length].to_vec());

@@ -1,7 +1,7 @@
 //! The TUN interface: attributes, addresses, state. spec: platform 2.5
 
 use crate::netlink::{Netlink, family_of, is_any_of};
-use model::ranges::MTU;
+use model::limits::MTU;
 use platform::{InterfacePlan, PlatformFault};
 use rtnetlink::packet_route::{
     address::{AddressAttribute, AddressMessage},

@@ -3,14 +3,16 @@
 //! Each packet has a slot of its own with head room in front, where a device driver puts its header,
 //! so that a packet is decrypted straight into the buffer that is written to the device.
 
+use model::limits::{MTU, TAG};
 use std::fmt;
 
 /// Bytes in front of each packet for a device header; enough for virtio-net's ten, and even enough
 /// to keep packets aligned.
 pub const HEADROOM: usize = 16;
 
-/// Bytes that each slot has for a packet: the largest one and an authentication tag.
-pub const ROOM: usize = 1328;
+/// Bytes that each slot has for a packet: the largest one and an authentication tag, and what is left
+/// of the last cache line.
+pub const ROOM: usize = (HEADROOM + MTU + TAG).next_multiple_of(64) - HEADROOM;
 
 /// Most packets that one read from a device is split into. A batch to read into should have at least
 /// this capacity, or else packets are lost.
@@ -170,7 +172,7 @@ impl fmt::Debug for PacketBatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::ranges::{MAX_UDP_PAYLOAD, MTU};
+    use model::limits::MAX_UDP_PAYLOAD;
 
     #[test]
     fn slots_have_room_for_what_is_decrypted_into_them() {

@@ -152,7 +152,7 @@ pub trait Tun: Send + 'static {
     /// Those of the system.
     fn readable(&self) -> impl Future<Output = io::Result<()>> + Send;
 
-    /// Replaces the content of the batch by packets that wait, at most [`model::ranges::MTU`] bytes
+    /// Replaces the content of the batch by packets that wait, at most [`model::limits::MTU`] bytes
     /// each; a larger one that the stack handed down in one piece is split.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use crate::{
     Sockets, SystemAsker, SystemResolver, Tun, TunFault, WatchSender, resolver,
 };
 use ipnet::IpNet;
-use model::ranges::MTU;
+use model::limits::MTU;
 use parking_lot::Mutex;
 use socket_factory::{Options, SystemSockets};
 use std::{

@@ -5,7 +5,7 @@ use super::{
     nat::{ErrorOrigin, Inbound, Nat, NatFault},
 };
 use ip_packet::{IcmpError, IpPacket, Transport, Unreachable};
-use model::ranges;
+use model::{limits, ranges};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Instant,
@@ -106,7 +106,7 @@ impl Client {
             ErrorOrigin::Expired => return FromResource::Drop,
             ErrorOrigin::Unknown => return FromResource::Send,
         };
-        let mut buffer = vec![0; ranges::MTU];
+        let mut buffer = vec![0; limits::MTU];
         match error.emit_translated(&mut buffer, (proxy, packet.destination()), port) {
             Some(length) => {
                 buffer.truncate(length);

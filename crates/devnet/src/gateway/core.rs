@@ -7,7 +7,7 @@ use connectivity::{
 use ip_packet::{Control, DomainStatus, IpPacket, MAX_CONTROL, emit_unreachable};
 use model::{
     Candidate, ClientId, DomainName, Pattern, PublicKey, Relay, RelayId, Resource, ResourceId,
-    Seed, ranges,
+    Seed, limits, ranges,
 };
 use portal_client::v1::gateway::{AuthorizeFlow, CandidatesForClients, FromPortal, ToPortal};
 use std::{
@@ -320,7 +320,7 @@ impl Core {
             client.outbound(&mut packet, now)
         };
         if let Err(Some(reason)) = refusal {
-            let mut buffer = [0; ranges::MTU];
+            let mut buffer = [0; limits::MTU];
             if let Some(length) = emit_unreachable(&mut buffer, &packet, reason) {
                 let _verdict = self.connectivity.send(id.into(), &buffer[..length], now);
             }

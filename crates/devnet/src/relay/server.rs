@@ -5,7 +5,7 @@ use super::{
     auth::Authority,
     message::{self, Family, Kind, Refusal, Request, Response, Unusable},
 };
-use model::{SeedTree, ranges};
+use model::{SeedTree, limits};
 use rand_chacha::{ChaCha20Rng, rand_core::Rng as _};
 use secrecy::SecretString;
 use std::{
@@ -146,7 +146,7 @@ impl Server {
     }
 
     fn forward<'a>(&self, from: SocketAddr, datagram: &'a [u8], now: Instant) -> Forward<'a> {
-        let Some((header, rest)) = datagram.split_first_chunk::<{ ranges::CHANNEL_HEADER }>()
+        let Some((header, rest)) = datagram.split_first_chunk::<{ limits::CHANNEL_HEADER }>()
         else {
             return Forward::Drop;
         };

@@ -158,7 +158,7 @@ impl Device for Queues {
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ip;
-        capabilities.max_transmission_unit = model::ranges::MTU;
+        capabilities.max_transmission_unit = model::limits::MTU;
         capabilities
     }
 }

@@ -11,7 +11,7 @@ pub(crate) use query::{MAX_NAME, NameBuffer, Query};
 pub(crate) use record::{Section, names_client_subnet};
 pub(crate) use response::Response;
 
-use model::ranges;
+use model::limits;
 
 /// Bytes of a header.
 pub(crate) const HEADER: usize = 12;
@@ -61,7 +61,7 @@ mod flag {
 
 /// Largest UDP payload of a packet in the tunnel, in bytes.
 pub(crate) const fn largest_payload(is_v4: bool) -> usize {
-    ranges::MTU - if is_v4 { 28 } else { 48 }
+    limits::MTU - if is_v4 { 28 } else { 48 }
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u16> {

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 impl Tunnel {
     /// A datagram from the network; what is for the TUN device is written into `plain`, which has
-    /// room for at least [`model::ranges::MTU`] bytes.
+    /// room for at least [`model::limits::MTU`] bytes.
     pub fn handle_udp(
         &mut self,
         datagram: Datagram<'_>,

@@ -9,7 +9,7 @@ use crate::{
 };
 use ip_packet::{Control, IpPacket, MAX_CONTROL};
 use ipnet::IpNet;
-use model::{DomainName, GatewayId, IpStack, PeerId, Resource, ResourceId, ranges};
+use model::{DomainName, GatewayId, IpStack, PeerId, Resource, ResourceId, limits, ranges};
 use std::{collections::BTreeSet, net::IpAddr, time::Instant};
 
 impl Tunnel {
@@ -22,7 +22,7 @@ impl Tunnel {
     }
 
     fn send_up(&mut self, bytes: &[u8], now: Instant) -> Result<(), DropReason> {
-        if bytes.len() > ranges::MTU {
+        if bytes.len() > limits::MTU {
             return Err(DropReason::Oversize);
         }
         let packet = IpPacket::parse(bytes).map_err(DropReason::Malformed)?;

@@ -293,7 +293,7 @@ fn answers_of_a_name_need_a_session_that_is_alive_and_permitted() {
 /// "Port unreachable" about a packet that left towards the real address, from a router.
 fn error_about(out: &[u8], router: &str) -> Vec<u8> {
     let out = IpPacket::parse(out).unwrap();
-    let mut buffer = [0; ranges::MTU];
+    let mut buffer = [0; limits::MTU];
     let length = emit_unreachable(&mut buffer, &out, Unreachable::Network).unwrap();
     let mut bytes = buffer[..length].to_vec();
     let IpAddr::V4(router) = ip(router) else {

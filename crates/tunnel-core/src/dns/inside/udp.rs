@@ -69,7 +69,7 @@ impl UdpClient {
         };
         let number = pending.fixed_number();
         let number = number.unwrap_or_else(|| random_id(&mut self.rng));
-        let mut packet = vec![0; model::ranges::MTU];
+        let mut packet = vec![0; model::limits::MTU];
         let from = SocketAddr::new(ours, port);
         let message = pending.outgoing(number);
         let fits = |message: &Vec<u8>| message.len() <= largest_payload(ours.is_ipv4());
