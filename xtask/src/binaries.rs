@@ -2,13 +2,13 @@
 
 use crate::workspace;
 use anyhow::{Context as _, Result, ensure};
-use devnet::internet::{Launch, Programs};
 use serde_json::Value;
 use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::Stdio,
 };
+use testbed::{Launch, Programs};
 
 /// How to build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! `cargo xtask demo`: lays a little internet, runs everything in it, and uses it as a user would.
+//! `cargo xtask demo`: builds a testbed of network namespaces, runs everything in it, and uses it as
+//! a user would.
 
 mod checks;
 mod table;
@@ -9,11 +10,9 @@ use crate::{
 };
 use anyhow::{Result, ensure};
 use checks::Session;
-use devnet::internet::{
-    self, Deployment, Internet, Nat, Path, Programs, RunDirectory, Spec, layout,
-};
 use std::{thread, time::Instant};
 use table::Table;
+use testbed::{Deployment, Nat, Path, Programs, RunDirectory, Spec, Testbed, layout};
 
 /// Options of `cargo xtask demo`.
 #[derive(Debug, clap::Args)]
@@ -40,7 +39,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let start = Instant::now();
-    internet::become_root()?;
+    testbed::become_root()?;
     requirements::require(!args.no_install)?;
     let programs = programs(args)?;
     let mut directory = RunDirectory::new()?;
@@ -92,19 +91,19 @@ fn show(
     directory: &RunDirectory,
     table: &mut Table,
 ) -> Result<()> {
-    let internet = Internet::build(spec(nat))?;
-    let mut network = Deployment::start(&internet, directory, programs.clone())?;
+    let testbed = Testbed::build(spec(nat))?;
+    let mut network = Deployment::start(&testbed, directory, programs.clone())?;
     let ready = network.start_client()?;
     table.started(ready);
-    Session::new(&internet, path).run(table);
+    Session::new(&testbed, path).run(table);
     Ok(())
 }
 
 fn keep(programs: &Programs, directory: &RunDirectory, table: &Table) -> Result<()> {
-    let internet = Internet::build(spec(Nat::Cone))?;
-    let mut network = Deployment::start(&internet, directory, programs.clone())?;
+    let testbed = Testbed::build(spec(Nat::Cone))?;
+    let mut network = Deployment::start(&testbed, directory, programs.clone())?;
     network.start_client()?;
-    let id = network.client().map_or(0, internet::Program::id);
+    let id = network.client().map_or(0, testbed::Program::id);
     table.note(&format!(
         "A network with ordinary routers stays there until you interrupt. On the client's host:\n  \
            nsenter -t {id} -a curl http://{name}/\n  \

@@ -13,12 +13,12 @@ use crate::{
     requirements, workspace,
 };
 use anyhow::{Context as _, Result, bail, ensure};
-use devnet::internet::{Deployment, Internet, RunDirectory, Spec};
 use machine::Machine;
 use std::{
     fs,
     path::{Path, PathBuf},
 };
+use testbed::{Deployment, RunDirectory, Spec, Testbed};
 
 /// Options of `cargo xtask install-test`.
 #[derive(Debug, clap::Args)]
@@ -58,9 +58,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let programs = Binaries::build(Profile::Debug)?.programs();
     let mut directory = RunDirectory::new()?;
     interrupt::end_on_signals(directory.path().to_owned())?;
-    let internet = Internet::build(Spec::default())?;
-    let _network = Deployment::start(&internet, &directory, programs)?;
-    let result = play(&internet, &root, &packages, &directory.logs());
+    let testbed = Testbed::build(Spec::default())?;
+    let _network = Deployment::start(&testbed, &directory, programs)?;
+    let result = play(&testbed, &root, &packages, &directory.logs());
     if result.is_err() {
         directory.keep();
         say(&format!("Logs are in {}", directory.logs().display()));
@@ -68,8 +68,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     result
 }
 
-fn play(internet: &Internet, root: &Path, packages: &Path, logs: &Path) -> Result<()> {
-    let mut machine = Machine::boot(internet.client(), root, packages, logs)?;
+fn play(testbed: &Testbed, root: &Path, packages: &Path, logs: &Path) -> Result<()> {
+    let mut machine = Machine::boot(testbed.client(), root, packages, logs)?;
     let mut checks = headless_client::CHECKS.iter().chain(tunnel_service::CHECKS);
     let result: Result<()> = checks.try_for_each(|(name, check)| {
         check(&machine).with_context(|| (*name).to_owned())?;

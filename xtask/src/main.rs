@@ -29,7 +29,7 @@ struct Cli {
 enum Task {
     /// Measure speed and memory.
     Bench(bench::Args),
-    /// Lay a little internet, run everything in it, and use it as a user would.
+    /// Build a network in namespaces, run everything in it, and use it as a user would.
     Demo(demo::Args),
     /// Build what people install: static programs, Debian packages, a container's folder, checksums.
     Dist(dist::Args),

@@ -12,14 +12,14 @@ use crate::{
     requirements,
 };
 use anyhow::{Context as _, Result, bail, ensure};
-use devnet::internet::{
-    Deployment, Fault, Host, Internet, Nat, Path as Way, Programs, RunDirectory, Spec, pause,
-    user::{self, Family, Target},
-};
 use std::{
     path::Path,
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
+};
+use testbed::{
+    Deployment, Fault, Host, Nat, Path as Way, Programs, RunDirectory, Spec, Testbed, pause,
+    user::{self, Family, Target},
 };
 
 /// Amount of the transfers, in bytes: enough to tell the path.
@@ -111,10 +111,10 @@ fn play(
         gateway_nat: nat,
         ..Spec::default()
     };
-    let internet = Internet::build(spec)?;
-    let network = Deployment::start(&internet, directory, programs.clone())?;
+    let testbed = Testbed::build(spec)?;
+    let network = Deployment::start(&testbed, directory, programs.clone())?;
     let mut scene = Scene {
-        internet: &internet,
+        testbed: &testbed,
         directory: directory.path(),
         service,
         network,
@@ -124,7 +124,7 @@ fn play(
 
 /// A network to play in.
 struct Scene<'a> {
-    internet: &'a Internet,
+    testbed: &'a Testbed,
     /// For files of the scenario.
     directory: &'a Path,
     /// The program of the tunnel service.
@@ -135,7 +135,7 @@ struct Scene<'a> {
 impl Scene<'_> {
     /// Downloads by address and by name over both families; returns the way the packets took.
     fn use_it(&self) -> Result<Option<Way>> {
-        let before = self.internet.counters()?;
+        let before = self.testbed.counters()?;
         for target in [
             Target::resource(Family::V4),
             Target::resource(Family::V6),
@@ -143,12 +143,12 @@ impl Scene<'_> {
             Target::resource_name(Family::V6),
         ] {
             let label = target.to_string();
-            self.internet
+            self.testbed
                 .client()
                 .run(move || user::download(&target, AMOUNT))?
                 .with_context(|| format!("download from {label}"))?;
         }
-        Ok((self.internet.counters()? - before).path())
+        Ok((self.testbed.counters()? - before).path())
     }
 
     /// Uses it as soon as it works.
@@ -157,24 +157,18 @@ impl Scene<'_> {
     }
 
     /// Stops the client, which has to end well and to put everything back.
-    fn stop(&mut self, landscape: &[String]) -> Result<()> {
+    fn stop(&mut self, state: &[String]) -> Result<()> {
         let client = self.network.client_mut().context("there is no client")?;
         let status = client.stop()?;
         ensure!(status.success(), "the client ends with {status}");
-        self.require(landscape)
+        self.require(state)
     }
 
     /// The client's host has to be as it was.
-    fn require(&self, landscape: &[String]) -> Result<()> {
-        let now = self.internet.client().landscape()?;
-        let left: Vec<_> = now
-            .iter()
-            .filter(|line| !landscape.contains(line))
-            .collect();
-        let gone: Vec<_> = landscape
-            .iter()
-            .filter(|line| !now.contains(line))
-            .collect();
+    fn require(&self, state: &[String]) -> Result<()> {
+        let now = self.testbed.client().network_state()?;
+        let left: Vec<_> = now.iter().filter(|line| !state.contains(line)).collect();
+        let gone: Vec<_> = state.iter().filter(|line| !now.contains(line)).collect();
         ensure!(
             left.is_empty() && gone.is_empty(),
             "left behind: {left:?}, taken away: {gone:?}"
@@ -196,7 +190,7 @@ impl Scene<'_> {
 
     /// Starts a program on the client's host whose output is collected.
     fn start(&self, command: Command) -> Result<Child, Fault> {
-        start_on(self.internet.client(), command)
+        start_on(self.testbed.client(), command)
     }
 
     /// Runs a program on the client's host until it ends by itself.

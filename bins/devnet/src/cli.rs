@@ -41,7 +41,7 @@ pub(crate) enum Party {
     Portal(Portal),
     /// Forward datagrams between clients and gateways that cannot reach each other.
     Relay(Relay),
-    /// Lay a little internet in network namespaces, run all parties and a client in it, and leave
+    /// Build a network in namespaces, run all parties and a client in it, and leave
     /// it there until interrupted.
     Up(Up),
 }
@@ -144,7 +144,7 @@ pub(crate) struct Ctl {
     pub(crate) command: String,
 }
 
-/// Options of a little internet.
+/// Options of the network in namespaces.
 #[derive(Debug, Args)]
 pub(crate) struct Up {
     /// The client [default: firezone-headless-client beside this program].

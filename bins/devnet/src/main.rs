@@ -1,5 +1,5 @@
 //! `firezone-devnet`: the parties of a Firezone network besides the client, for development,
-//! and a little internet to run them in.
+//! and a testbed of network namespaces to run them in.
 
 mod cli;
 mod run;

@@ -23,7 +23,7 @@ const VERSION: &str = "1.5.2";
 pub(crate) fn run(cli: Cli) -> Result<()> {
     if matches!(cli.party, Party::Up(_)) {
         // Before any thread starts.
-        devnet::internet::become_root()?;
+        testbed::become_root()?;
     }
     let filter = EnvFilter::try_new(&cli.log_filter)
         .with_context(|| format!("{:?} is no log filter", cli.log_filter))?;

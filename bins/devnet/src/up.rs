@@ -1,9 +1,9 @@
-//! Lays a little internet and leaves it there.
+//! Builds a testbed and leaves it there.
 
 use crate::cli::{NatKind, Up};
 use anyhow::{Context as _, Result};
-use devnet::internet::{Deployment, Internet, Launch, Nat, Programs, RunDirectory, Spec, layout};
 use std::path::PathBuf;
+use testbed::{Deployment, Launch, Nat, Programs, RunDirectory, Spec, Testbed, layout};
 use tokio::sync::mpsc;
 
 impl From<NatKind> for Nat {
@@ -35,8 +35,8 @@ pub(crate) async fn run(options: Up, log: &str, mut stop: mpsc::Receiver<()>) ->
         gateway_nat: options.gateway_nat.into(),
         ..Spec::default()
     };
-    let internet = Internet::build(spec)?;
-    let mut network = Deployment::start(&internet, &directory, programs(own, client, log))?;
+    let testbed = Testbed::build(spec)?;
+    let mut network = Deployment::start(&testbed, &directory, programs(own, client, log))?;
     network.start_client()?;
     let (id, run) = (
         network.client().map_or(0, |client| client.id()),

@@ -3,7 +3,6 @@
 //! * [`portal`] is the control plane that clients, gateways and relays dial.
 //! * [`relay`] forwards datagrams between parties that cannot reach each other.
 //! * [`gateway`] lets clients reach the resources of a site.
-//! * `internet` lays a network of all these in Linux namespaces, and uses it as a user would.
 //!
 //! What it is not: none of it is meant for production. Accounts live in one file, nobody signs in
 //! with a browser, and load is what one machine makes.
@@ -24,7 +23,5 @@
 
 mod dialer;
 pub mod gateway;
-#[cfg(target_os = "linux")]
-pub mod internet;
 pub mod portal;
 pub mod relay;

@@ -6,8 +6,8 @@ use crate::{
     interrupt, requirements,
 };
 use anyhow::Result;
-use devnet::internet::{self, Programs, RunDirectory};
 use std::path::PathBuf;
+use testbed::{self, Programs, RunDirectory};
 
 /// How often each client is measured when two are compared.
 const ROUNDS: usize = 2;
@@ -32,7 +32,7 @@ pub(crate) fn run(
     args: &Options,
     measure: impl Fn(&Programs, &RunDirectory) -> Result<Figures>,
 ) -> Result<()> {
-    internet::become_root()?;
+    testbed::become_root()?;
     requirements::require(true)?;
     let mut ours = Binaries::build(Profile::Release)?.programs();
     args.others.replace(&mut ours)?;

@@ -1,11 +1,11 @@
 //! What is tried on the client's host.
 
 use super::table::{Row, Table};
-use devnet::internet::{
-    Fault, Internet, Path, layout,
+use std::{io, net::SocketAddr, time::Duration};
+use testbed::{
+    Fault, Path, Testbed, layout,
     user::{self, Family, Target, Transfer},
 };
-use std::{io, net::SocketAddr, time::Duration};
 
 /// Size of the large transfers, in bytes.
 const LARGE: u64 = 100_000_000;
@@ -22,7 +22,7 @@ const SMALL: u64 = 100_000;
 
 /// One round of checks.
 pub(crate) struct Session<'a> {
-    internet: &'a Internet,
+    testbed: &'a Testbed,
     expected: Path,
 }
 
@@ -34,8 +34,8 @@ struct Figures {
 
 impl<'a> Session<'a> {
     /// Checks that everything works and goes the expected way.
-    pub(crate) const fn new(internet: &'a Internet, expected: Path) -> Self {
-        Self { internet, expected }
+    pub(crate) const fn new(testbed: &'a Testbed, expected: Path) -> Self {
+        Self { testbed, expected }
     }
 
     pub(crate) fn run(&self, table: &mut Table) {
@@ -138,9 +138,9 @@ impl<'a> Session<'a> {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<(T, Option<Path>), Fault> {
-        let before = self.internet.counters()?;
-        let result = self.internet.client().run(job)?;
-        let went = self.internet.counters()? - before;
+        let before = self.testbed.counters()?;
+        let result = self.testbed.client().run(job)?;
+        let went = self.testbed.counters()? - before;
         Ok((result, went.path()))
     }
 }

@@ -1,8 +1,8 @@
 //! What the demonstration prints.
 
-use devnet::internet::Path;
 use serde_json::json;
 use std::time::Duration;
+use testbed::Path;
 
 /// A check and what came of it.
 #[derive(Debug)]

@@ -1,13 +1,13 @@
 //! A machine of its own: systemd and what it starts, in namespaces, on a host of the devnet.
 
 use anyhow::{Context as _, Result, bail, ensure};
-use devnet::internet::{Host, layout, pause};
 use std::{
     fs::{self, File},
     path::Path,
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
+use testbed::{Host, layout, pause};
 
 /// How long the machine may take for anything.
 const PATIENCE: Duration = Duration::from_secs(60);

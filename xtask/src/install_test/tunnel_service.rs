@@ -5,7 +5,7 @@ use super::{
     machine::{Machine, download, portal_url},
 };
 use anyhow::{Result, ensure};
-use devnet::internet::CLIENT_TOKEN;
+use testbed::CLIENT_TOKEN;
 
 const PROGRAM: &str = "firezone-client-tunnel";
 

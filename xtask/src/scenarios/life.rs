@@ -2,10 +2,6 @@
 
 use super::{Scene, fault_of};
 use anyhow::{Context as _, Result, ensure};
-use devnet::internet::{
-    CLIENT_TOKEN, Program, layout,
-    user::{self, Family, Target},
-};
 use serde_json::Value;
 use std::{
     fs,
@@ -17,26 +13,30 @@ use std::{
     process::Command,
     time::Duration,
 };
+use testbed::{
+    CLIENT_TOKEN, Program, layout,
+    user::{self, Family, Target},
+};
 
 /// The user without rights.
 const NOBODY: u32 = 65534;
 
 pub(super) fn killed(scene: &mut Scene<'_>) -> Result<()> {
-    let landscape = scene.internet.client().landscape()?;
+    let state = scene.testbed.client().network_state()?;
     scene.network.start_client()?;
     scene.use_it()?;
     scene.network.kill_client();
     scene.network.start_client()?;
     scene.use_it_soon()?;
-    scene.stop(&landscape)
+    scene.stop(&state)
 }
 
 /// The second one has to go; the first one must not even notice.
 pub(super) fn second(scene: &mut Scene<'_>) -> Result<()> {
-    let before = scene.internet.client().landscape()?;
+    let before = scene.testbed.client().network_state()?;
     scene.network.start_client()?;
     scene.use_it()?;
-    let landscape = scene.internet.client().landscape()?;
+    let state = scene.testbed.client().network_state()?;
     let mut second = scene.network.start_second_client()?;
     let status = second.wait(Duration::from_secs(10))?;
     ensure!(
@@ -49,7 +49,7 @@ pub(super) fn second(scene: &mut Scene<'_>) -> Result<()> {
         "the second client does not say what is wrong: {fault}"
     );
     ensure!(
-        scene.internet.client().landscape()? == landscape,
+        scene.testbed.client().network_state()? == state,
         "the second client changed something"
     );
     scene.use_it()?;
@@ -58,7 +58,7 @@ pub(super) fn second(scene: &mut Scene<'_>) -> Result<()> {
 
 /// It tells how it is doing, for scripts and for people.
 pub(super) fn asked(scene: &mut Scene<'_>) -> Result<()> {
-    let landscape = scene.internet.client().landscape()?;
+    let state = scene.testbed.client().network_state()?;
     let (status, _) = scene
         .network
         .ask_client(&["status", "--check", "running"])?;
@@ -76,7 +76,7 @@ pub(super) fn asked(scene: &mut Scene<'_>) -> Result<()> {
     let (_, printed) = scene.network.ask_client(&["status"])?;
     let wide = printed.lines().find(|line| line.chars().count() > 80);
     ensure!(wide.is_none(), "a line is too wide: {printed}");
-    scene.stop(&landscape)?;
+    scene.stop(&state)?;
     let (status, _) = scene
         .network
         .ask_client(&["status", "--check", "running"])?;
@@ -85,13 +85,13 @@ pub(super) fn asked(scene: &mut Scene<'_>) -> Result<()> {
 }
 
 pub(super) fn wrong_token(scene: &mut Scene<'_>) -> Result<()> {
-    let landscape = scene.internet.client().landscape()?;
+    let state = scene.testbed.client().network_state()?;
     let mut stranger = scene.network.start_stranger()?;
     let status = stranger.wait(Duration::from_secs(10))?;
     ensure!(status.code() == Some(1), "the client ends with {status}");
     fault_of(&stranger.printed())?;
     ensure!(
-        scene.internet.client().landscape()? == landscape,
+        scene.testbed.client().network_state()? == state,
         "the client left something behind"
     );
     Ok(())
@@ -99,17 +99,17 @@ pub(super) fn wrong_token(scene: &mut Scene<'_>) -> Result<()> {
 
 /// To look changes nothing, and to leave leaves nothing.
 pub(super) fn early(scene: &mut Scene<'_>) -> Result<()> {
-    let before = scene.internet.client().landscape()?;
+    let before = scene.testbed.client().network_state()?;
     end_early(scene, "--exit")?;
     scene.require(&before)?;
     scene.network.start_client()?;
-    let landscape = scene.internet.client().landscape()?;
+    let state = scene.testbed.client().network_state()?;
     let printed = end_early(scene, "--check")?;
     ensure!(
         printed.contains("Everything is in place."),
         "--check says something else: {printed}"
     );
-    scene.require(&landscape)?;
+    scene.require(&state)?;
     scene.use_it()?;
     scene.stop(&before)
 }
@@ -131,7 +131,7 @@ fn end_early(scene: &Scene<'_>, option: &str) -> Result<String> {
 
 /// SIGHUP makes all connections anew.
 pub(super) fn hung_up(scene: &mut Scene<'_>) -> Result<()> {
-    let landscape = scene.internet.client().landscape()?;
+    let state = scene.testbed.client().network_state()?;
     scene.network.start_client()?;
     scene.use_it()?;
     let client = scene.network.client().context("there is no client")?;
@@ -144,12 +144,12 @@ pub(super) fn hung_up(scene: &mut Scene<'_>) -> Result<()> {
         Ok(())
     })?;
     scene.use_it_soon()?;
-    scene.stop(&landscape)
+    scene.stop(&state)
 }
 
 /// A service manager is not told that a client is ready because it was hung up.
 pub(super) fn hung_up_early(scene: &mut Scene<'_>) -> Result<()> {
-    let landscape = scene.internet.client().landscape()?;
+    let state = scene.testbed.client().network_state()?;
     let path = scene.directory.join("notified");
     let notified = UnixDatagram::bind(&path)?;
     notified.set_nonblocking(true)?;
@@ -177,13 +177,13 @@ pub(super) fn hung_up_early(scene: &mut Scene<'_>) -> Result<()> {
     let is_told = |what: &str| told.iter().any(|message| message.contains(what));
     ensure!(is_told("STOPPING=1"), "the end is not told: {told:?}");
     ensure!(!is_told("READY=1"), "it is told to be ready: {told:?}");
-    scene.require(&landscape)
+    scene.require(&state)
 }
 
 /// A capability is enough when DNS is left alone.
 pub(super) fn without_root(scene: &mut Scene<'_>) -> Result<()> {
-    let host = scene.internet.client();
-    let landscape = host.landscape()?;
+    let host = scene.testbed.client();
+    let state = host.network_state()?;
     host.share_tun()?;
     let ours = scene.network.client_command();
     let program = Path::new("/run/client");
@@ -216,7 +216,7 @@ pub(super) fn without_root(scene: &mut Scene<'_>) -> Result<()> {
     scene.await_that(|| {
         for family in [Family::V4, Family::V6] {
             let target = Target::resource(family);
-            let host = scene.internet.client();
+            let host = scene.testbed.client();
             host.run(move || user::download(&target, super::AMOUNT))??;
         }
         Ok(())
@@ -226,7 +226,7 @@ pub(super) fn without_root(scene: &mut Scene<'_>) -> Result<()> {
     ensure!(process.contains(&user), "another user runs it: {process}");
     let status = client.stop()?;
     ensure!(status.success(), "the client ends with {status}");
-    scene.require(&landscape)
+    scene.require(&state)
 }
 
 /// A file with a token.
@@ -268,10 +268,10 @@ const fn token_file(
 
 /// Tokens that others could have read or written are not used. spec: client-app 5.3
 pub(super) fn token_files(scene: &mut Scene<'_>) -> Result<()> {
-    let landscape = scene.internet.client().landscape()?;
+    let state = scene.testbed.client().network_state()?;
     for file in &TOKEN_FILES {
         use_token(scene, file).with_context(|| format!("token {}", file.name))?;
-        scene.require(&landscape).context(file.name)?;
+        scene.require(&state).context(file.name)?;
     }
     Ok(())
 }

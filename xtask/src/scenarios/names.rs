@@ -6,9 +6,9 @@ mod unbound;
 use super::Scene;
 use crate::requirements;
 use anyhow::{Context as _, Result, ensure};
-use devnet::internet::layout;
 use dig::Answer;
 use serde_json::json;
+use testbed::layout;
 use unbound::Unbound;
 
 /// How many addresses of each family stand for a name.
@@ -23,7 +23,7 @@ pub(super) fn require() -> Result<()> {
 /// Names of resources are answered at once over both transports, and nothing else may say
 /// otherwise. spec: data-plane 12
 pub(super) fn of_resources(scene: &mut Scene<'_>) -> Result<()> {
-    let landscape = scene.internet.client().landscape()?;
+    let state = scene.testbed.client().network_state()?;
     scene.network.start_client()?;
     for transport in ["+notcp", "+tcp"] {
         ask_like_a_browser(scene, transport)?;
@@ -35,7 +35,7 @@ pub(super) fn of_resources(scene: &mut Scene<'_>) -> Result<()> {
         dig::ask(scene, &[transport, "nothing.test", "A"])?.require("NXDOMAIN", 0)?;
     }
     scene.use_it()?;
-    scene.stop(&landscape)
+    scene.stop(&state)
 }
 
 /// Addresses of both families and services of one name, at the same time.
@@ -66,7 +66,7 @@ fn is_proxy(address: &str) -> bool {
 
 /// The portal names a resolver of another make. spec: data-plane 12.9
 pub(super) fn of_a_resolver(scene: &mut Scene<'_>) -> Result<()> {
-    let landscape = scene.internet.client().landscape()?;
+    let state = scene.testbed.client().network_state()?;
     let unbound = Unbound::start(scene)?;
     let upstream = json!({"cmd": "account", "upstream_dns": [unbound.address()]});
     scene.network.tell_portal(&upstream)?;
@@ -84,7 +84,7 @@ pub(super) fn of_a_resolver(scene: &mut Scene<'_>) -> Result<()> {
     }
     ask_for_texts(scene)?;
     scene.use_it()?;
-    scene.stop(&landscape)
+    scene.stop(&state)
 }
 
 /// What does not fit a datagram is cut, and comes whole over TCP.

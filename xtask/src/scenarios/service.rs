@@ -2,12 +2,12 @@
 
 use super::Scene;
 use anyhow::{Context as _, Result, ensure};
-use devnet::internet::{CLIENT_TOKEN, layout};
 use std::{
     fs::{self, OpenOptions},
     io::Write as _,
     process::{Child, Command, Stdio},
 };
+use testbed::{CLIENT_TOKEN, layout};
 
 /// Exit code of `ctl status` without a connection.
 const NOT_CONNECTED: i32 = 3;
@@ -20,9 +20,9 @@ const SOCKETS: [&str; 2] = [
 
 /// A session lives as long as its GUI, however that ends.
 pub(super) fn connected(scene: &mut Scene<'_>) -> Result<()> {
-    let client = scene.internet.client();
+    let client = scene.testbed.client();
     client.run(add_group)?.context("add a group")?;
-    let landscape = client.landscape()?;
+    let state = client.network_state()?;
     ensure!(
         status(scene)? == 1,
         "somebody answers before the service runs"
@@ -33,19 +33,19 @@ pub(super) fn connected(scene: &mut Scene<'_>) -> Result<()> {
         .env("RUST_LOG", "info");
     let mut service = scene.network.start_beside("service", command)?;
     await_status(scene, NOT_CONNECTED)?;
-    scene.require(&landscape).context("without a session")?;
+    scene.require(&state).context("without a session")?;
     for _ in 0..2 {
         let mut gui = connect(scene)?;
         await_status(scene, 0)?;
         scene.use_it_soon()?;
         gui.kill().context("kill ctl")?;
         gui.wait()?;
-        scene.await_that(|| scene.require(&landscape))?;
+        scene.await_that(|| scene.require(&state))?;
         await_status(scene, NOT_CONNECTED)?;
     }
     let ended = service.stop()?;
     ensure!(ended.success(), "the service ends with {ended}");
-    scene.require(&landscape)?;
+    scene.require(&state)?;
     let left = client.run(|| SOCKETS.map(|path| fs::exists(path).unwrap_or(true)))?;
     ensure!(left == [false; 2], "the service leaves sockets behind");
     Ok(())
@@ -73,7 +73,7 @@ fn connect(scene: &Scene<'_>) -> Result<Child> {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    let mut gui = scene.internet.client().spawn(command)?;
+    let mut gui = scene.testbed.client().spawn(command)?;
     let mut input = gui.stdin.take().context("ctl takes no input")?;
     writeln!(input, "{CLIENT_TOKEN}").context("give ctl its token")?;
     Ok(gui)

@@ -12,7 +12,7 @@ const TERM: i32 = 15;
 
 /// At no moment does SIGTERM leave anything behind.
 pub(super) fn stopped(scene: &mut Scene<'_>) -> Result<()> {
-    let landscape = scene.internet.client().landscape()?;
+    let state = scene.testbed.client().network_state()?;
     for age in AGES {
         let command = scene.network.client_command();
         let mut client = scene.network.start_beside("client", command)?;
@@ -23,24 +23,24 @@ pub(super) fn stopped(scene: &mut Scene<'_>) -> Result<()> {
             "the client ends with {status} when it is stopped after {age} ms"
         );
         scene
-            .require(&landscape)
+            .require(&state)
             .with_context(|| format!("stopped after {age} ms"))?;
     }
     scene
         .network
         .start_client_by(scene.network.client_command())?;
-    scene.stop(&landscape).context("stopped when it was ready")
+    scene.stop(&state).context("stopped when it was ready")
 }
 
 /// Whatever SIGKILL leaves behind, the next client copes with it and takes it away.
 pub(super) fn killed(scene: &mut Scene<'_>) -> Result<()> {
-    let landscape = scene.internet.client().landscape()?;
+    let state = scene.testbed.client().network_state()?;
     for age in AGES {
         let command = scene.network.client_command();
         let mut client = scene.network.start_beside("client", command)?;
         client.let_age(Duration::from_millis(age));
         client.kill();
-        start_and_stop(scene, &landscape)
+        start_and_stop(scene, &state)
             .with_context(|| format!("after a client that was killed after {age} ms"))?;
     }
     scene
@@ -48,15 +48,15 @@ pub(super) fn killed(scene: &mut Scene<'_>) -> Result<()> {
         .start_client_by(scene.network.client_command())?;
     scene.network.kill_client();
     ensure!(
-        scene.require(&landscape).is_err(),
+        scene.require(&state).is_err(),
         "the killed client left nothing to take away"
     );
-    start_and_stop(scene, &landscape).context("after a client that was killed when it was ready")
+    start_and_stop(scene, &state).context("after a client that was killed when it was ready")
 }
 
-fn start_and_stop(scene: &mut Scene<'_>, landscape: &[String]) -> Result<()> {
+fn start_and_stop(scene: &mut Scene<'_>, state: &[String]) -> Result<()> {
     scene
         .network
         .start_client_by(scene.network.client_command())?;
-    scene.stop(landscape)
+    scene.stop(state)
 }

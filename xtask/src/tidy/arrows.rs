@@ -7,7 +7,7 @@ use serde_json::Value;
 const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("ip-packet", &["model"]),
-    ("connectivity", &["ip-packet", "model"]),
+    ("connectivity", &["model"]),
     ("tunnel-core", &["connectivity", "ip-packet", "model"]),
     ("socket-factory", &[]),
     ("portal-client", &["model"]),
@@ -26,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tunnel-core",
         ],
     ),
+    ("testbed", &[]),
     (
         "devnet",
         &[
@@ -54,7 +55,6 @@ const ARROWS: &[(&str, &[&str])] = &[
             "client",
             "logging",
             "model",
-            "platform",
             "portal-client",
             "program",
             "service-ipc",
@@ -77,23 +77,12 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "devnet",
             "model",
-            "platform",
             "platform-linux",
             "portal-client",
+            "testbed",
         ],
     ),
-    (
-        "xtask",
-        &[
-            "connectivity",
-            "devnet",
-            "ip-packet",
-            "model",
-            "netsim",
-            "platform",
-            "tunnel-core",
-        ],
-    ),
+    ("xtask", &["testbed"]),
 ];
 
 /// What tests may use in addition.
@@ -113,8 +102,30 @@ const IMPURE: &[&str] = &[
     "tun-rs",
 ];
 
-/// Checks all dependencies between members of the workspace.
+/// Checks all dependencies between members of the workspace, and that each permit is used.
 pub(crate) fn check(metadata: &Value) -> Vec<Finding> {
+    let mut findings = forbidden(metadata);
+    findings.extend(unused(metadata));
+    findings
+}
+
+/// Permits that nobody draws: they would let an arrow in that nobody decided on.
+fn unused(metadata: &Value) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for member in metadata::members(metadata) {
+        let arrows = ARROWS.iter().find(|(name, _)| *name == member.name);
+        for permit in arrows.map_or(&[][..], |(_, allowed)| *allowed) {
+            let mut dependencies = member.dependencies.iter();
+            if !dependencies.any(|found| found.name == *permit && found.kind != "dev") {
+                let what = format!("{} may depend on {permit}, and does not", member.name);
+                findings.push(Finding::new(&member.manifest, 1, what));
+            }
+        }
+    }
+    findings
+}
+
+fn forbidden(metadata: &Value) -> Vec<Finding> {
     let members = metadata::members(metadata);
     let names: Vec<&str> = members.iter().map(|member| member.name).collect();
     let mut findings = Vec::new();
@@ -153,7 +164,10 @@ mod tests {
     use crate::tidy::metadata::fixture;
 
     fn whats(members: &[(&str, &[(&str, &str)])]) -> Vec<String> {
-        let findings = check(&fixture::workspace(members));
+        texts(forbidden(&fixture::workspace(members)))
+    }
+
+    fn texts(findings: Vec<Finding>) -> Vec<String> {
         findings.into_iter().map(|finding| finding.what).collect()
     }
 
@@ -201,6 +215,15 @@ mod tests {
             whats(members),
             ["tunnel-core does no I/O, so it must not depend on tokio"]
         );
+    }
+
+    #[test]
+    fn permits_that_nobody_uses_are_found() {
+        let of = |dependencies| texts(unused(&fixture::workspace(&[("ip-packet", dependencies)])));
+        assert_eq!(of(&[("model", "")]), [""; 0]);
+        let unused = ["ip-packet may depend on model, and does not"];
+        assert_eq!(of(&[]), unused);
+        assert_eq!(of(&[("model", "dev")]), unused);
     }
 
     #[test]

@@ -15,10 +15,10 @@ const PURE: &[&str] = &[
 
 /// Folders in which conditions on the operating system have their place.
 const KNOW_SYSTEMS: &[&str] = &[
-    "crates/devnet",
     "crates/platform-linux",
     "crates/service-ipc",
     "crates/socket-factory",
+    "crates/testbed",
     "xtask",
 ];
 

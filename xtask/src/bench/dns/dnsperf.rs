@@ -2,7 +2,6 @@
 
 use crate::requirements;
 use anyhow::{Context as _, Result, ensure};
-use devnet::internet::Host;
 use std::{
     fs,
     net::IpAddr,
@@ -10,6 +9,7 @@ use std::{
     process::{Command, Stdio},
     time::Duration,
 };
+use testbed::Host;
 
 /// What is asked, and how hard.
 #[derive(Debug, Clone)]

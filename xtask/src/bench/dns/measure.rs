@@ -5,9 +5,9 @@ use super::{
     dnsperf::{Load, Outcome},
 };
 use anyhow::{Context as _, Result, ensure};
-use devnet::internet::{Deployment, Internet, Programs, RunDirectory, Spec};
 use serde_json::json;
 use std::{fs, net::IpAddr, thread, time::Duration};
+use testbed::{Deployment, Programs, RunDirectory, Spec, Testbed};
 
 const NAMES: [Name; 12] = [
     ("resource names, ten", "1/s"),
@@ -33,16 +33,16 @@ pub(super) fn measure(
     directory: &RunDirectory,
     time: Duration,
 ) -> Result<Figures> {
-    let internet = Internet::build(Spec::default())?;
-    let mut network = Deployment::start(&internet, directory, programs.clone())?;
+    let testbed = Testbed::build(Spec::default())?;
+    let mut network = Deployment::start(&testbed, directory, programs.clone())?;
     network.start_client()?;
     let resource = json!({
         "name": "bench", "type": "dns", "address": "*.bench.test", "sites": ["devnet"],
     });
     network.tell_portal(&json!({ "cmd": "resource_add", "resource": resource }))?;
     let bench = Bench {
-        server: stub(&internet)?,
-        internet: &internet,
+        server: stub(&testbed)?,
+        testbed: &testbed,
         network: &network,
         directory,
         time,
@@ -52,7 +52,7 @@ pub(super) fn measure(
 }
 
 struct Bench<'a> {
-    internet: &'a Internet,
+    testbed: &'a Testbed,
     network: &'a Deployment<'a>,
     directory: &'a RunDirectory,
     server: IpAddr,
@@ -108,14 +108,14 @@ impl Bench<'_> {
         let client = self.network.client().context("there is no client")?;
         let before = client.usage()?.cpu;
         let directory = self.directory.path();
-        let outcome = load.run(self.internet.client(), self.server, directory, self.time)?;
+        let outcome = load.run(self.testbed.client(), self.server, directory, self.time)?;
         ensure!(outcome.answers > 0.0, "nothing was answered");
         Ok((outcome, (client.usage()?.cpu - before) / outcome.answers))
     }
 
     /// Waits until the client knows the resource, whose names nobody else knows.
     fn await_resource(&self) -> Result<()> {
-        let host = self.internet.client();
+        let host = self.testbed.client();
         for _ in 0..100 {
             let found = host.run(|| {
                 use std::net::ToSocketAddrs as _;
@@ -139,8 +139,8 @@ fn pause() {
 }
 
 /// The stub resolver as the host's programs know it.
-fn stub(internet: &Internet) -> Result<IpAddr> {
-    let text = internet
+fn stub(testbed: &Testbed) -> Result<IpAddr> {
+    let text = testbed
         .client()
         .run(|| fs::read_to_string("/etc/resolv.conf"))??;
     let mut servers = text.lines().filter_map(|l| l.strip_prefix("nameserver "));

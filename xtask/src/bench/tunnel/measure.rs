@@ -5,13 +5,13 @@ use super::{
     cipher,
 };
 use anyhow::{Context as _, Result, ensure};
-use devnet::internet::{
-    Deployment, Internet, Nat, Path, Program, Programs, RunDirectory, Spec,
-    user::{self, Family, Target, Transfer},
-};
 use std::{
     io, thread,
     time::{Duration, Instant},
+};
+use testbed::{
+    Deployment, Nat, Path, Program, Programs, RunDirectory, Spec, Testbed,
+    user::{self, Family, Target, Transfer},
 };
 
 /// How long a new connection is given until nothing is tried any more.
@@ -91,20 +91,20 @@ struct Direct {
 }
 
 fn direct(programs: &Programs, directory: &RunDirectory, time: Duration) -> Result<Direct> {
-    let internet = Internet::build(Spec::default())?;
-    let mut network = Deployment::start(&internet, directory, programs.clone())?;
+    let testbed = Testbed::build(Spec::default())?;
+    let mut network = Deployment::start(&testbed, directory, programs.clone())?;
     let ready = network.start_client()?;
     let target = Target::resource(Family::V4);
-    let first_byte = page(&internet, &target)?;
-    let further_byte = page(&internet, &Target::resource(Family::V6))?;
+    let first_byte = page(&testbed, &target)?;
+    let further_byte = page(&testbed, &Target::resource(Family::V6))?;
     let client = network.client().context("there is no client")?;
     let (idle_memory, wakeups) = idle(client)?;
     client.reset_peak()?;
-    let before = internet.counters()?;
+    let before = testbed.counters()?;
     let (to, from) = (target.clone(), target);
-    let (down, down_cost) = load(&internet, client, move || user::stream_down(&from, time))?;
-    let (up, up_cost) = load(&internet, client, move || user::stream_up(&to, time))?;
-    let path = (internet.counters()? - before).path();
+    let (down, down_cost) = load(&testbed, client, move || user::stream_down(&from, time))?;
+    let (up, up_cost) = load(&testbed, client, move || user::stream_up(&to, time))?;
+    let path = (testbed.counters()? - before).path();
     ensure!(
         path == Some(Path::Direct),
         "the packets went {path:?} instead of directly"
@@ -129,10 +129,10 @@ fn relayed(programs: &Programs, directory: &RunDirectory) -> Result<Duration> {
         gateway_nat: Nat::Symmetric,
         ..Spec::default()
     };
-    let internet = Internet::build(spec)?;
-    let mut network = Deployment::start(&internet, directory, programs.clone())?;
+    let testbed = Testbed::build(spec)?;
+    let mut network = Deployment::start(&testbed, directory, programs.clone())?;
     network.start_client()?;
-    page(&internet, &Target::resource(Family::V4))
+    page(&testbed, &Target::resource(Family::V4))
 }
 
 fn ready_with_many(programs: &Programs, directory: &RunDirectory) -> Result<Duration> {
@@ -140,15 +140,15 @@ fn ready_with_many(programs: &Programs, directory: &RunDirectory) -> Result<Dura
         extra_resources: MANY,
         ..programs.clone()
     };
-    let internet = Internet::build(Spec::default())?;
-    let mut network = Deployment::start(&internet, directory, programs)?;
+    let testbed = Testbed::build(Spec::default())?;
+    let mut network = Deployment::start(&testbed, directory, programs)?;
     Ok(network.start_client()?)
 }
 
 /// Gets the first page; returns the time to its first byte.
-fn page(internet: &Internet, target: &Target) -> Result<Duration> {
+fn page(testbed: &Testbed, target: &Target) -> Result<Duration> {
     let target = target.clone();
-    let transfer = internet.client().run(move || user::exchange(&target))?;
+    let transfer = testbed.client().run(move || user::exchange(&target))?;
     Ok(transfer.context("the first page does not come")?.first_byte)
 }
 
@@ -176,12 +176,12 @@ fn wait(time: Duration) {
 
 /// Transfers something; returns how it went, and the client's processor seconds per gigabyte.
 fn load(
-    internet: &Internet,
+    testbed: &Testbed,
     client: &Program,
     job: impl FnOnce() -> io::Result<Transfer> + Send + 'static,
 ) -> Result<(Transfer, f64)> {
     let before = client.usage()?.cpu;
-    let transfer = internet
+    let transfer = testbed
         .client()
         .run(job)?
         .context("a transfer breaks off")?;

@@ -2,13 +2,13 @@
 
 use super::super::{Scene, start_on};
 use anyhow::{Context as _, Result, bail};
-use devnet::internet::layout;
 use std::{
     fs,
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, Command},
 };
+use testbed::layout;
 
 /// A name with an address of each family.
 pub(super) const NAME: &str = "www.public.test";
@@ -37,7 +37,7 @@ impl Unbound {
         fs::write(&file, config(scene.directory)).context("write the resolver's configuration")?;
         let mut command = Command::new("unbound");
         command.arg("-d").arg("-c").arg(&file);
-        let child = start_on(scene.internet.resolver(), command)?;
+        let child = start_on(scene.testbed.resolver(), command)?;
         let mut unbound = Self { child };
         let log = unbound.child.stderr.take();
         let mut lines = BufReader::new(log.context("unbound has no log")?).lines();

@@ -18,7 +18,7 @@ use std::{
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A host of the internet: a thread that lives in its own network, mount and host-name namespaces.
+/// A host of the testbed: a thread that lives in its own network, mount and host-name namespaces.
 ///
 /// Sockets made in [`Host::run`] and programs started with [`Host::spawn`] are in the host. It has
 /// private `/etc`, `/run`, `/var/lib` and `/var/log`, so nothing on it changes the machine. It
@@ -173,8 +173,8 @@ impl Host {
     /// # Errors
     ///
     /// When the kernel does not answer.
-    pub fn landscape(&self) -> Result<Vec<String>, Fault> {
-        let mut lines = self.block_on("look at the network", link::landscape)?;
+    pub fn network_state(&self) -> Result<Vec<String>, Fault> {
+        let mut lines = self.block_on("look at the network", link::network_state)?;
         let resolv_conf = self.run(|| std::fs::read_to_string("/etc/resolv.conf"))?;
         lines.push(format!("resolv.conf {:?}", resolv_conf.ok()));
         Ok(lines)

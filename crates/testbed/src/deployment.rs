@@ -1,7 +1,7 @@
 //! The programs of a network, started as their operators would.
 
 use super::{
-    Internet,
+    Testbed,
     fault::{Context as _, Fault},
     layout,
     program::{INTERVAL, Program, pause},
@@ -83,7 +83,7 @@ pub struct Programs {
 /// Portal, relays, gateways and client, running.
 #[derive(Debug)]
 pub struct Deployment<'a> {
-    internet: &'a Internet,
+    testbed: &'a Testbed,
     directory: &'a RunDirectory,
     programs: Programs,
     client: Option<Program>,
@@ -99,12 +99,12 @@ impl<'a> Deployment<'a> {
     ///
     /// When one of them does not come up.
     pub fn start(
-        internet: &'a Internet,
+        testbed: &'a Testbed,
         directory: &'a RunDirectory,
         programs: Programs,
     ) -> Result<Self, Fault> {
         let mut network = Self {
-            internet,
+            testbed,
             directory,
             programs,
             client: None,
@@ -135,9 +135,9 @@ impl<'a> Deployment<'a> {
     ///
     /// When it does not get ready.
     pub fn start_client(&mut self) -> Result<Duration, Fault> {
-        let relayed = self.internet.counters()?.relayed;
+        let relayed = self.testbed.counters()?.relayed;
         let took = self.start_client_by(self.client_command())?;
-        self.settle(self.internet.client_router(), relayed)?;
+        self.settle(self.testbed.client_router(), relayed)?;
         Ok(took)
     }
 
@@ -160,7 +160,7 @@ impl<'a> Deployment<'a> {
             })
             .context(|| format!("listen on {}", path.display()))?;
         command.env("NOTIFY_SOCKET", &path);
-        let host = self.internet.client();
+        let host = self.testbed.client();
         let resolv_conf = || host.run(|| fs::read_to_string("/etc/resolv.conf").ok());
         let before = resolv_conf()?;
         let mut client = Program::start(host, "client", command, &self.directory.logs())?;
@@ -218,7 +218,7 @@ impl<'a> Deployment<'a> {
             .env("RUNTIME_DIRECTORY", self.runtime_directory())
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
-        let child = self.internet.client().spawn(command)?;
+        let child = self.testbed.client().spawn(command)?;
         let output = child.wait_with_output();
         let output = output.context(|| "wait for the client's answer".to_owned())?;
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -236,7 +236,7 @@ impl<'a> Deployment<'a> {
     ///
     /// When it cannot be started.
     pub fn start_beside(&self, name: &str, command: Command) -> Result<Program, Fault> {
-        let host = self.internet.client();
+        let host = self.testbed.client();
         Program::start(host, name, command, &self.directory.logs())
     }
 
@@ -289,7 +289,7 @@ impl<'a> Deployment<'a> {
                 .arg("--listen")
                 .arg(format!("{address}:{}", layout::PORTAL_PORT));
         }
-        let host = self.internet.portal();
+        let host = self.testbed.portal();
         let mut portal = Program::start(host, "portal", command, &self.directory.logs())?;
         portal.await_some("ready", PATIENCE, || {
             Ok(self.tell_portal(&json!({"cmd": "status"})).ok())
@@ -299,7 +299,7 @@ impl<'a> Deployment<'a> {
     }
 
     fn start_relays(&mut self) -> Result<(), Fault> {
-        for (n, host) in self.internet.relays().iter().enumerate() {
+        for (n, host) in self.testbed.relays().iter().enumerate() {
             let mut command = self.programs.relay.command();
             self.log_in(&mut command, RELAY_TOKEN, host.name());
             command.env("PUBLIC_IP4_ADDR", layout::RELAY_ADDRESSES[n]);
@@ -311,7 +311,7 @@ impl<'a> Deployment<'a> {
     }
 
     fn start_gateways(&mut self) -> Result<(), Fault> {
-        for host in self.internet.gateways() {
+        for host in self.testbed.gateways() {
             let mut command = self.programs.gateway.command();
             self.log_in(&mut command, GATEWAY_TOKEN, host.name());
             command.env("FIREZONE_ID", identity(host.name()));
@@ -320,13 +320,13 @@ impl<'a> Deployment<'a> {
             self.gateways.push(gateway);
         }
         await_online(&self.control_socket(), "gateways", &mut self.gateways)?;
-        for (gateway, host) in self.gateways.iter_mut().zip(self.internet.gateways()) {
+        for (gateway, host) in self.gateways.iter_mut().zip(self.testbed.gateways()) {
             gateway.await_some("ready", PATIENCE, || {
                 let links = host.links()?;
                 Ok(links.iter().any(|link| link.name == TUNNEL).then_some(()))
             })?;
         }
-        for router in self.internet.gateway_routers() {
+        for router in self.testbed.gateway_routers() {
             self.settle(router, 0)?;
         }
         Ok(())
@@ -360,7 +360,7 @@ impl<'a> Deployment<'a> {
     /// Waits until whoever is behind a router has allocations at the relays: connections that are
     /// made before that may lack candidates, and figures would be a matter of luck.
     fn settle(&self, router: &super::Host, since: u64) -> Result<(), Fault> {
-        let enough = since + SETTLED * self.internet.relays().len() as u64;
+        let enough = since + SETTLED * self.testbed.relays().len() as u64;
         let deadline = Instant::now() + SETTLING;
         while router::counters(router)?.relayed < enough && Instant::now() < deadline {
             pause(Duration::from_millis(20));

@@ -1,8 +1,8 @@
-//! What can go wrong with an internet.
+//! What can go wrong with a testbed.
 
 use std::{io, path::PathBuf};
 
-/// Why an internet, a program in it or a check did not work.
+/// Why a testbed, a program in it or a check did not work.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
@@ -17,7 +17,7 @@ pub enum Fault {
         /// What the system says.
         source: io::Error,
     },
-    /// Something that an internet needs is not there.
+    /// Something that a testbed needs is not there.
     #[error("{what} is missing: {remedy}")]
     Missing {
         /// What is missing.
@@ -25,7 +25,7 @@ pub enum Fault {
         /// What to do about it.
         remedy: String,
     },
-    /// A program of the internet did not do what it should.
+    /// A program of the testbed did not do what it should.
     #[error("{name} {what}; its log is {}", log.display())]
     Program {
         /// Which.

@@ -211,7 +211,7 @@ fn link_of(message: &LinkMessage) -> Link {
 }
 
 /// Links, addresses, routes and rules of this thread's network, a sorted line each.
-pub(crate) async fn landscape() -> io::Result<Vec<String>> {
+pub(crate) async fn network_state() -> io::Result<Vec<String>> {
     let netlink = Netlink::open()?;
     let handle = &netlink.handle;
     let links: Vec<LinkMessage> = handle

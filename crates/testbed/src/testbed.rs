@@ -1,73 +1,12 @@
-//! A little internet in network namespaces, for demonstrations, benchmarks and scenario tests.
-//!
-//! ```text
-//!               the public network: 203.0.113.0/24, 2001:db8:113::/64
-//!    +--------+--------+---------+-----------------+------------------+
-//!    |        |        |         |                 |                  |
-//!  portal   relay1   relay2   resolver       client's router    gateway's router
-//!                                                  |                  |
-//!                                               client             gateway
-//!                                                                     |
-//!                                    resource: HTTP, UDP echo, DNS ---+
-//! ```
-//!
-//! What it is not: connected to anything. Links are made in namespaces and end with them, and
-//! namespaces end with the process, however it ends.
-//!
-//! # Contract
-//!
-//! [`Internet::build`] lays the network and starts the services of the resource network and the
-//! public resolver in this process. [`Deployment`] starts portal, relays, gateways and client as
-//! programs in it. [`user`] has what a person would try on the client. It needs root, or a kernel
-//! that lets anybody make user namespaces: then call [`become_root`] before any thread starts.
-//!
-//! ```no_run
-//! use devnet::internet::{Deployment, Internet, Nat, Programs, RunDirectory, Spec};
-//! # fn run(programs: Programs) -> Result<(), devnet::internet::Fault> {
-//! let directory = RunDirectory::new()?;
-//! let internet = Internet::build(Spec { client_nat: Nat::Symmetric, ..Spec::default() })?;
-//! let mut network = Deployment::start(&internet, &directory, programs)?;
-//! network.start_client()?;
-//! let before = internet.counters()?;
-//! // … use it with `internet.client().run(…)` …
-//! println!("{:?}", (internet.counters()? - before).path());
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! # Decisions
-//!
-//! * Everything is done by system calls but address translation, for which `nft` is called.
-//! * A host is a thread; a program that it starts is tied to the thread by the kernel. There is
-//!   nothing to clean up but the run directory, which the next start does if need be.
+//! The whole: builds hosts, plugs them together, starts the services.
 
-mod deployment;
-mod fault;
-mod files;
-mod host;
-pub mod layout;
-mod link;
-mod namespace;
-mod program;
-mod router;
-mod run_directory;
-mod services;
-pub mod user;
-
-pub use self::{
-    deployment::{CLIENT_TOKEN, Deployment, Launch, Programs},
-    fault::Fault,
+use super::{
+    fault::{Context as _, Fault},
     host::Host,
-    link::Link,
-    program::{Program, Usage, pause},
-    router::{Counters, Nat, Path},
-    run_directory::RunDirectory,
-};
-
-use self::{
-    fault::Context as _,
-    layout::{Access, CLIENT, GATEWAYS},
+    layout::{self, Access, CLIENT, GATEWAYS},
     link::Netlink,
+    namespace,
+    router::{self, Counters, Nat},
     services::Service,
 };
 use std::{io, net::IpAddr};
@@ -112,7 +51,7 @@ pub fn become_root() -> Result<(), Fault> {
 
 /// A running network without the programs.
 #[derive(Debug)]
-pub struct Internet {
+pub struct Testbed {
     // Services end before the hosts on which they run.
     _services: Vec<Service>,
     portal: Host,
@@ -126,7 +65,7 @@ pub struct Internet {
     _switch: Host,
 }
 
-impl Internet {
+impl Testbed {
     /// Lays the network.
     ///
     /// # Errors
@@ -170,7 +109,7 @@ impl Internet {
             gateway_routers.push(router);
         }
         let services = vec![Service::resource(&resource)?, Service::resolver(&resolver)?];
-        let internet = Self {
+        let testbed = Self {
             _services: services,
             portal,
             relays,
@@ -182,8 +121,8 @@ impl Internet {
             resolver,
             _switch: switch,
         };
-        internet.route_untranslated(&spec)?;
-        Ok(internet)
+        testbed.route_untranslated(&spec)?;
+        Ok(testbed)
     }
 
     /// The host with the client.

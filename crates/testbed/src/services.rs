@@ -1,4 +1,4 @@
-//! What the internet serves: HTTP, echoes and names. The services run in this process, on threads
+//! What the testbed serves: HTTP, echoes and names. The services run in this process, on threads
 //! of their hosts.
 
 mod dns;
