@@ -27,19 +27,19 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Measure speed and memory.
+    #[command(about = xtask_launcher::BENCH.1)]
     Bench(bench::Args),
-    /// Build a network in namespaces, run everything in it, and use it as a user would.
+    #[command(about = xtask_launcher::DEMO.1)]
     Demo(demo::Args),
-    /// Build what people install: static programs, Debian packages, a container's folder, checksums.
+    #[command(about = xtask_launcher::DIST.1)]
     Dist(dist::Args),
-    /// Install the packages in a small Debian under systemd, use them in the devnet, remove them.
+    #[command(about = xtask_launcher::INSTALL_TEST.1)]
     InstallTest(install_test::Args),
-    /// Run the real programs through scenarios in network namespaces.
+    #[command(about = xtask_launcher::SCENARIOS.1)]
     Scenarios(scenarios::Args),
-    /// Run every check and every test.
+    #[command(about = xtask_launcher::TEST.1)]
     Test(test::Args),
-    /// Check what the house holds to and cargo does not know.
+    #[command(about = xtask_launcher::TIDY.1)]
     Tidy(tidy::Args),
 }
 
@@ -77,6 +77,10 @@ mod tests {
     fn the_definition_is_consistent() {
         // With all subcommands below it.
         Cli::command().debug_assert();
+        for task in Cli::command().get_subcommands() {
+            let about = task.get_about().map(ToString::to_string);
+            assert_eq!(about.as_deref(), xtask_launcher::purpose(task.get_name()));
+        }
         let bench = Cli::try_parse_from(["xtask", "bench", "tunnel", "--seconds", "1"]);
         assert!(matches!(bench.unwrap().task, Task::Bench(_)));
     }

@@ -46,7 +46,7 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
     }
     match findings.len() {
         0 => Ok(()),
-        count => bail!("tidy found {count} places that break a rule"),
+        count => bail!("tidy found places that break a rule: {count}"),
     }
 }
 

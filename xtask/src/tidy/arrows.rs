@@ -82,7 +82,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "testbed",
         ],
     ),
-    ("xtask", &["testbed"]),
+    ("xtask-launcher", &[]),
+    ("xtask", &["testbed", "xtask-launcher"]),
 ];
 
 /// What tests may use in addition.

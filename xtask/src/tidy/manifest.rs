@@ -1,200 +1,162 @@
 //! Manifests say nothing twice: members inherit from the workspace, and the workspace says why.
 
 use super::finding::Finding;
+use std::ops::Range;
+use toml_edit::{Document, Item, TableLike};
 
 /// Keys of `[package]` that have to come from the workspace.
 const INHERITED: &[&str] = &["edition", "license", "publish", "rust-version", "version"];
 
-/// One assignment; those over several lines are joined.
-#[derive(Debug, PartialEq, Eq)]
-struct Entry {
-    section: String,
-    key: String,
-    value: String,
-    comment: String,
-    line: usize,
+/// Tables of dependencies, at the top and below a target.
+const DEPENDENCIES: &[&str] = &["dependencies", "dev-dependencies", "build-dependencies"];
+
+/// A manifest, and what is wrong with it.
+struct Manifest<'a> {
+    path: &'a str,
+    text: &'a str,
+    findings: Vec<Finding>,
 }
 
 /// Checks a member's manifest.
 pub(crate) fn check_member(path: &str, text: &str) -> Vec<Finding> {
-    let entries = entries(text);
-    let mut findings = forbidden_sections(path, text);
-    for key in INHERITED {
-        if !entries
-            .iter()
-            .any(|entry| entry.section == "package" && inherits(entry, key))
-        {
-            let what = format!("`{key}` is not inherited from the workspace");
-            findings.push(Finding::new(path, 1, what));
-        }
-    }
-    let lints = |entry: &Entry| {
-        entry.section == "lints" && entry.key == "workspace" && entry.value == "true"
-    };
-    if !entries.iter().any(lints) {
-        findings.push(Finding::new(
-            path,
-            1,
-            "lints are not inherited from the workspace",
-        ));
-    }
-    for entry in &entries {
-        if is_dependencies(&entry.section) {
-            let name = entry.key.trim_end_matches(".workspace");
-            if !inherits(entry, name) {
-                let what = format!("`{name}` is not inherited from the workspace");
-                findings.push(Finding::new(path, entry.line, what));
+    check(path, text, |manifest, root| {
+        for key in INHERITED {
+            let value = root.get("package").and_then(|package| package.get(key));
+            if !value.is_some_and(inherits) {
+                manifest.found(None, format!("`{key}` is not inherited from the workspace"));
             }
-            for key in ["git", "path", "registry"] {
-                if has_key(&entry.value, key) {
-                    let what = format!("`{name}` has a `{key}` of its own");
-                    findings.push(Finding::new(path, entry.line, what));
-                }
-            }
-        } else if let Some((section, name)) = entry.section.rsplit_once('.')
-            && is_dependencies(section)
-        {
-            let what = format!("write `{name}` as one line, without a table of its own");
-            findings.push(Finding::new(path, entry.line, what));
         }
-    }
-    findings
+        if !root.get("lints").is_some_and(inherits) {
+            manifest.found(None, "lints are not inherited from the workspace");
+        }
+        manifest.check_dependencies(root);
+        let targets = root.get("target").and_then(Item::as_table_like);
+        for (_, target) in targets.into_iter().flat_map(TableLike::iter) {
+            if let Some(target) = target.as_table_like() {
+                manifest.check_dependencies(target);
+            }
+        }
+    })
 }
 
 /// Checks the manifest of the workspace.
 pub(crate) fn check_root(path: &str, text: &str) -> Vec<Finding> {
-    let mut findings = forbidden_sections(path, text);
-    for entry in entries(text) {
-        if entry.section.starts_with("workspace.dependencies.") {
-            let what = "write dependencies as one line each";
-            findings.push(Finding::new(path, entry.line, what));
+    check(path, text, |manifest, root| {
+        let workspace = root.get("workspace");
+        let dependencies = workspace.and_then(|workspace| workspace.get("dependencies"));
+        if let Some(dependencies) = dependencies.and_then(Item::as_table_like) {
+            for (name, item) in dependencies.iter() {
+                manifest.check_shared(name, item, span_of(dependencies, name));
+            }
         }
-        if entry.section != "workspace.dependencies" {
-            continue;
+    })
+}
+
+fn check(
+    path: &str,
+    text: &str,
+    checks: impl FnOnce(&mut Manifest<'_>, &dyn TableLike),
+) -> Vec<Finding> {
+    let mut manifest = Manifest {
+        path,
+        text,
+        findings: Vec::new(),
+    };
+    match Document::parse(text) {
+        Ok(document) => {
+            let root: &dyn TableLike = document.as_table();
+            for key in ["patch", "replace"] {
+                if root.contains_key(key) {
+                    manifest.found(span_of(root, key), "dependencies are not patched");
+                }
+            }
+            checks(&mut manifest, root);
         }
-        let Entry {
-            key,
-            value,
-            comment,
-            line,
-            ..
-        } = &entry;
-        let mut found = |what: String| findings.push(Finding::new(path, *line, what));
-        for forbidden in ["git", "registry"] {
-            if has_key(value, forbidden) {
+        Err(error) => {
+            let what = error.message().lines().next().unwrap_or("not TOML");
+            manifest.found(error.span(), what);
+        }
+    }
+    manifest.findings
+}
+
+impl Manifest<'_> {
+    /// Notes what is wrong, in the line where `at` begins, or in the first one.
+    fn found(&mut self, at: Option<Range<usize>>, what: impl Into<String>) {
+        let before = at.and_then(|at| self.text.get(..at.start));
+        let line = 1 + before.map_or(0, |before| before.matches('\n').count());
+        self.findings.push(Finding::new(self.path, line, what));
+    }
+
+    /// What a member says about its dependencies.
+    fn check_dependencies(&mut self, owner: &dyn TableLike) {
+        for table in DEPENDENCIES {
+            let Some(dependencies) = owner.get(table).and_then(Item::as_table_like) else {
+                continue;
+            };
+            for (name, item) in dependencies.iter() {
+                let at = span_of(dependencies, name);
+                if item.as_table().is_some_and(|table| !table.is_dotted()) {
+                    let what = format!("write `{name}` as one line, without a table of its own");
+                    self.found(at.clone(), what);
+                }
+                if !inherits(item) {
+                    let what = format!("`{name}` is not inherited from the workspace");
+                    self.found(at.clone(), what);
+                }
+                for key in ["git", "path", "registry"] {
+                    if item.get(key).is_some() {
+                        self.found(at.clone(), format!("`{name}` has a `{key}` of its own"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the workspace says about a dependency of its members.
+    fn check_shared(&mut self, name: &str, item: &Item, at: Option<Range<usize>>) {
+        let comment = at.clone().and_then(|at| self.comment_behind(item, &at));
+        let mut found = |what: String| self.found(at.clone(), what);
+        if item.is_table() {
+            found("write dependencies as one line each".to_owned());
+        }
+        for key in ["git", "registry"] {
+            if item.get(key).is_some() {
                 found(format!(
-                    "`{key}` has a `{forbidden}`: only crates.io is a source"
+                    "`{name}` has a `{key}`: only crates.io is a source"
                 ));
             }
         }
-        if has_key(value, "path") {
-            if !value.contains(&format!("\"crates/{key}\"")) {
-                found(format!("the path of `{key}` is not `crates/{key}`"));
+        if let Some(path) = item.get("path") {
+            let path = path.as_str().unwrap_or_default();
+            if ![format!("crates/{name}"), name.replace('-', "/")].contains(&path.to_owned()) {
+                found(format!("the path of `{name}` is not `crates/{name}`"));
             }
-            continue;
+            return;
         }
-        if !value.replace(' ', "").contains("default-features=false") {
-            found(format!("`{key}` lacks `default-features = false`"));
+        if item.get("default-features").and_then(Item::as_bool) != Some(false) {
+            found(format!("`{name}` lacks `default-features = false`"));
         }
-        if comment.trim().len() < 3 {
-            found(format!("no comment says why `{key}` is needed"));
+        if comment.is_none_or(|comment| comment.len() < 3) {
+            found(format!("no comment says why `{name}` is needed"));
         }
     }
-    findings
-}
 
-fn forbidden_sections(path: &str, text: &str) -> Vec<Finding> {
-    let lines = text.lines().enumerate();
-    lines
-        .filter(|(_, line)| line.starts_with("[patch") || line.starts_with("[replace"))
-        .map(|(index, _)| Finding::new(path, index + 1, "dependencies are not patched"))
-        .collect()
-}
-
-fn is_dependencies(section: &str) -> bool {
-    let last = section.rsplit('.').next().unwrap_or_default();
-    ["dependencies", "dev-dependencies", "build-dependencies"].contains(&last)
-        && !section.starts_with("workspace")
-}
-
-fn inherits(entry: &Entry, key: &str) -> bool {
-    let value = entry.value.replace(' ', "");
-    entry.key == format!("{key}.workspace") && value == "true"
-        || entry.key == key
-            && has_key(&entry.value, "workspace")
-            && value.contains("workspace=true")
-}
-
-/// Whether an inline table has the key.
-fn has_key(value: &str, key: &str) -> bool {
-    let Some(table) = value.trim().strip_prefix('{') else {
-        return false;
-    };
-    let spaceless = table.replace(' ', "");
-    spaceless.starts_with(&format!("{key}=")) || spaceless.contains(&format!(",{key}="))
-}
-
-fn entries(text: &str) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = Vec::new();
-    let mut section = String::new();
-    let mut depth = 0_usize;
-    for (index, raw) in text.lines().enumerate() {
-        let (code, comment) = split_comment(raw);
-        let code = code.trim();
-        if depth > 0 {
-            if let Some(last) = entries.last_mut() {
-                last.value.push_str(code);
-                depth = open_brackets(&last.value);
-            }
-        } else if let Some(name) = code.strip_prefix('[') {
-            name.trim_matches(['[', ']', ' ']).clone_into(&mut section);
-        } else if let Some((key, value)) = split_assignment(code) {
-            depth = open_brackets(value);
-            entries.push(Entry {
-                section: section.clone(),
-                key: key.trim().to_owned(),
-                value: value.trim().to_owned(),
-                comment: comment.to_owned(),
-                line: index + 1,
-            });
-        }
+    /// The comment in the rest of the item's line.
+    fn comment_behind(&self, item: &Item, key: &Range<usize>) -> Option<String> {
+        let end = item.span().map_or(key.end, |span| span.end);
+        let rest = self.text.get(end..)?.lines().next()?;
+        let (_, comment) = rest.split_once('#')?;
+        Some(comment.trim().to_owned())
     }
-    entries
 }
 
-fn split_assignment(code: &str) -> Option<(&str, &str)> {
-    let at = outside_quotes(code).find(|&(_, c)| c == '=')?.0;
-    Some((&code[..at], &code[at + 1..]))
+fn span_of(table: &dyn TableLike, key: &str) -> Option<Range<usize>> {
+    table.key(key)?.span()
 }
 
-fn split_comment(line: &str) -> (&str, &str) {
-    let hash = outside_quotes(line).find(|&(_, c)| c == '#');
-    hash.map_or((line, ""), |(at, _)| (&line[..at], &line[at + 1..]))
-}
-
-fn open_brackets(value: &str) -> usize {
-    outside_quotes(value).fold(0, |depth: usize, (_, c)| match c {
-        '[' | '{' => depth + 1,
-        ']' | '}' => depth.saturating_sub(1),
-        _ => depth,
-    })
-}
-
-fn outside_quotes(line: &str) -> impl Iterator<Item = (usize, char)> + '_ {
-    let mut quote = None;
-    line.char_indices().filter(move |&(_, c)| match quote {
-        None if c == '"' || c == '\'' => {
-            quote = Some(c);
-            false
-        }
-        None => true,
-        Some(open) => {
-            if c == open {
-                quote = None;
-            }
-            false
-        }
-    })
+fn inherits(item: &Item) -> bool {
+    item.get("workspace").and_then(Item::as_bool) == Some(true)
 }
 
 #[cfg(test)]
@@ -247,6 +209,7 @@ mod tests {
             "ring = { workspace = false }",
             "ring = { workspace = true, path = \"../ring\" }",
             "ring = { workspace = true, git = \"https://example.test\" }",
+            "ring.version = \"0.17\"",
         ] {
             let text = MEMBER.replace("ring.workspace = true", own);
             assert_eq!(check_member("x", &text).len(), 1, "{own}");
@@ -258,6 +221,14 @@ mod tests {
             found(check_member("x", &text)),
             [(20, "`libc` is not inherited from the workspace".to_owned())]
         );
+    }
+
+    #[test]
+    fn what_is_no_toml_is_found_in_its_line() {
+        let text = format!("{MEMBER}libc = [\n");
+        let findings = found(check_member("x", &text));
+        assert_eq!(findings.len(), 1);
+        assert!(findings[0].0 > 20, "{findings:?}");
     }
 
     #[test]

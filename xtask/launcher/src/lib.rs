@@ -1,0 +1,63 @@
+//! What the tasks of this workspace are, in a crate without dependencies: it is there within a second
+//! in a fresh clone, long before the tasks themselves are built.
+
+/// The name of a task and what it does.
+pub type Task = (&'static str, &'static str);
+
+/// `cargo xtask bench`.
+pub const BENCH: Task = ("bench", "Measure speed and memory");
+
+/// `cargo xtask demo`.
+pub const DEMO: Task = (
+    "demo",
+    "Build a network in namespaces, run everything in it, and use it as a user would",
+);
+
+/// `cargo xtask dist`.
+pub const DIST: Task = (
+    "dist",
+    "Build what people install: static programs, Debian packages, a container's folder, checksums",
+);
+
+/// `cargo xtask install-test`.
+pub const INSTALL_TEST: Task = (
+    "install-test",
+    "Install the packages in a small Debian under systemd, use them in the devnet, remove them",
+);
+
+/// `cargo xtask scenarios`.
+pub const SCENARIOS: Task = (
+    "scenarios",
+    "Run the real programs through scenarios in network namespaces",
+);
+
+/// `cargo xtask test`.
+pub const TEST: Task = ("test", "Run every check and every test");
+
+/// `cargo xtask tidy`.
+pub const TIDY: Task = (
+    "tidy",
+    "Check what the house holds to and cargo does not know",
+);
+
+/// All tasks.
+pub const TASKS: &[Task] = &[BENCH, DEMO, DIST, INSTALL_TEST, SCENARIOS, TEST, TIDY];
+
+/// What the task with this name does.
+pub fn purpose(name: &str) -> Option<&'static str> {
+    let task = TASKS.iter().find(|(task, _)| *task == name)?;
+    Some(task.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_is_found_by_its_name() {
+        for (name, what) in TASKS {
+            assert_eq!(purpose(name), Some(*what));
+        }
+        assert_eq!(purpose("sleep"), None);
+    }
+}

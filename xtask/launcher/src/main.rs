@@ -1,0 +1,56 @@
+//! `cargo xtask`: says what is about to happen, then has cargo build and run the tasks.
+
+use std::{
+    env,
+    ffi::OsString,
+    io::{self, Write as _},
+    process::{Command, ExitCode},
+};
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    announce(&arguments);
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // A cargo that hears of this package would build what looks at such variables once more.
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    command
+        .args(["run", "--package", "xtask", "--"])
+        .args(arguments);
+    let Err(error) = replace(&mut command);
+    say(&format!("Error: cannot run cargo: {error}"));
+    ExitCode::FAILURE
+}
+
+/// Tells on standard error what the task is, because the first build takes a while.
+fn announce(arguments: &[OsString]) {
+    let name = arguments.first().and_then(|name| name.to_str());
+    if let Some(purpose) = name.and_then(xtask_launcher::purpose) {
+        say(&format!(
+            "{purpose}. First cargo builds the task, as far as it is not there yet:"
+        ));
+    }
+}
+
+fn say(line: &str) {
+    // Without standard error there is nobody to tell.
+    writeln!(io::stderr(), "{line}").ok();
+}
+
+/// Lets the command take the place of this process, so that signals reach it.
+#[cfg(unix)]
+fn replace(command: &mut Command) -> Result<std::convert::Infallible, io::Error> {
+    use std::os::unix::process::CommandExt as _;
+    Err(command.exec())
+}
+
+/// Runs the command and ends as it does.
+#[cfg(not(unix))]
+fn replace(command: &mut Command) -> Result<std::convert::Infallible, io::Error> {
+    let status = command.status()?;
+    std::process::exit(status.code().unwrap_or(1))
+}
