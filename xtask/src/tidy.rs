@@ -5,6 +5,7 @@
 
 mod arrows;
 mod budget;
+mod citations;
 mod dependencies;
 mod files;
 mod finding;
@@ -18,6 +19,7 @@ mod text;
 
 use crate::workspace;
 use anyhow::{Context as _, Result, bail};
+use citations::Citable;
 use dependencies::Rules;
 use files::Files;
 use finding::Finding;
@@ -59,8 +61,10 @@ fn check(files: &Files, deny: &str) -> Vec<Finding> {
     let mut sources: Vec<Source> = sources.collect();
     source::mark_test_modules(&mut sources);
 
+    let citable = Citable::new(&files.documents);
     let mut findings = budget::check(&sources);
     for source in &sources {
+        findings.extend(citable.check_source(source));
         findings.extend(purity::check(source));
         findings.extend(text::check_source(source));
     }
@@ -68,6 +72,7 @@ fn check(files: &Files, deny: &str) -> Vec<Finding> {
         findings.extend(manifest::check_member(path, manifest));
     }
     for (path, document) in files.manifests.iter().chain(&files.documents) {
+        findings.extend(citable.check_document(path, document));
         findings.extend(text::check_document(path, document));
         if path == "Cargo.toml" {
             findings.extend(manifest::check_root(path, document));

@@ -105,7 +105,7 @@ fn read_all(
 }
 
 /// Reads a secret that the service manager hands to this service; none if there is no such file.
-/// spec: systemd's CREDENTIALS_DIRECTORY
+/// See `CREDENTIALS_DIRECTORY` in systemd.exec(5).
 ///
 /// # Errors
 ///
