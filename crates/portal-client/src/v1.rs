@@ -6,7 +6,10 @@
 
 pub mod client;
 pub mod gateway;
+mod presence;
 pub mod relay;
+
+pub use presence::RelaysPresence;
 
 use crate::Messages;
 

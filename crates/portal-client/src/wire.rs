@@ -7,7 +7,7 @@ mod interface;
 mod relay;
 mod resource;
 
-pub(crate) use candidate::{candidates, emit_candidates};
+pub(crate) use candidate::{candidates_for, candidates_of, emit_candidates};
 pub(crate) use ice::{emit_ice, ice};
 pub(crate) use interface::{WireInterface, emit_interface};
 pub(crate) use relay::{emit_relays, relays};

@@ -8,7 +8,7 @@ use super::{
     identity::{Digest, digest, digest_text},
 };
 use model::{PublicKey, Relay, RelayId};
-use portal_client::v1::{client, gateway};
+use portal_client::v1::{RelaysPresence, client, gateway};
 use rand_chacha::rand_core::Rng as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{
@@ -217,7 +217,7 @@ impl Core {
     }
 
     fn tell_relays(&mut self, connection: ConnectionId, disconnected_ids: Vec<RelayId>) {
-        let presence = client::RelaysPresence {
+        let presence = RelaysPresence {
             disconnected_ids,
             connected: self.hand_out(connection),
         };

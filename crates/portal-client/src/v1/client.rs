@@ -1,12 +1,13 @@
 //! What clients and the portal say to each other. spec: portal 6
 
+use super::RelaysPresence;
 use crate::{
     DecodeFault, Delivery, Message,
     wire::{self, MAX_IDS, MAX_SMALL_LIST, WireInterface, typed},
 };
 use model::{
-    Candidate, GatewayId, IceCredentials, Interface, PresharedKey, PublicKey, Relay, RelayId,
-    Resource, ResourceId, SiteId,
+    Candidate, GatewayId, IceCredentials, Interface, PresharedKey, PublicKey, Relay, Resource,
+    ResourceId, SiteId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -47,15 +48,6 @@ pub struct Init {
     pub resources: Vec<Resource>,
     /// Relays with our credentials.
     pub relays: Vec<Relay>,
-}
-
-/// A change of the relays we may use; also sent to gateways.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RelaysPresence {
-    /// Relays that went away.
-    pub disconnected_ids: Vec<RelayId>,
-    /// Relays to use, some perhaps already known.
-    pub connected: Vec<Relay>,
 }
 
 /// What is needed to connect to the gateway of a resource. spec: portal 5.7
@@ -134,22 +126,10 @@ struct WireConfig {
 }
 
 #[derive(Deserialize)]
-struct WireRelaysPresence {
-    disconnected_ids: Vec<Value>,
-    connected: Vec<Value>,
-}
-
-#[derive(Deserialize)]
 struct WireFailure {
     resource_id: ResourceId,
     reason: FailureReason,
     violated_properties: Option<Vec<Value>>,
-}
-
-#[derive(Deserialize)]
-struct WireCandidates {
-    gateway_id: GatewayId,
-    candidates: Vec<Value>,
 }
 
 impl Message for FromPortal {
@@ -224,29 +204,11 @@ fn decode_failure(payload: Value) -> Result<FlowCreationFailed, DecodeFault> {
 }
 
 fn decode_candidates(payload: Value) -> Result<GatewayCandidates, DecodeFault> {
-    let wire: WireCandidates = typed(payload)?;
+    let (gateway_id, candidates) = wire::candidates_of(payload, "gateway_id")?;
     Ok(GatewayCandidates {
-        gateway_id: wire.gateway_id,
-        candidates: wire::candidates(wire.candidates)?,
+        gateway_id,
+        candidates,
     })
-}
-
-impl RelaysPresence {
-    pub(crate) fn decode(payload: Value) -> Result<Self, DecodeFault> {
-        let wire: WireRelaysPresence = typed(payload)?;
-        let gone = Some(wire.disconnected_ids);
-        Ok(Self {
-            disconnected_ids: wire::lenient_typed("disconnected_ids", gone, MAX_IDS),
-            connected: wire::relays(Some(wire.connected)),
-        })
-    }
-
-    pub(crate) fn encode(&self) -> Value {
-        json!({
-            "disconnected_ids": self.disconnected_ids,
-            "connected": wire::emit_relays(&self.connected),
-        })
-    }
 }
 
 impl FlowCreated {
@@ -315,12 +277,6 @@ struct WireCreateFlow {
     connected_gateway_ids: Vec<Value>,
 }
 
-#[derive(Deserialize)]
-struct WireBroadcast {
-    gateway_ids: Vec<Value>,
-    candidates: Vec<Value>,
-}
-
 impl Message for ToPortal {
     fn decode(event: &str, payload: Value) -> Result<Self, DecodeFault> {
         Ok(match event {
@@ -373,10 +329,10 @@ impl Message for ToPortal {
 }
 
 fn decode_broadcast(payload: Value) -> Result<CandidatesForGateways, DecodeFault> {
-    let wire: WireBroadcast = typed(payload)?;
+    let (gateway_ids, candidates) = wire::candidates_for(payload, "gateway_ids")?;
     Ok(CandidatesForGateways {
-        gateway_ids: wire::lenient_typed("gateway ids", Some(wire.gateway_ids), MAX_IDS),
-        candidates: wire::candidates(wire.candidates)?,
+        gateway_ids,
+        candidates,
     })
 }
 

@@ -1,9 +1,9 @@
 //! What gateways and the portal say to each other. spec: portal 8
 
-use super::client::RelaysPresence;
+use super::RelaysPresence;
 use crate::{
     DecodeFault, Delivery, Message,
-    wire::{self, MAX_AUTHORIZATIONS, MAX_IDS, typed},
+    wire::{self, MAX_AUTHORIZATIONS, typed},
 };
 use model::{
     Candidate, ClientId, IceCredentials, PresharedKey, PublicKey, Relay, Resource, ResourceId,
@@ -154,12 +154,6 @@ struct WirePair {
     resource_id: ResourceId,
 }
 
-#[derive(Deserialize)]
-struct WireCandidates {
-    client_id: ClientId,
-    candidates: Vec<Value>,
-}
-
 impl Message for FromPortal {
     fn decode(event: &str, payload: Value) -> Result<Self, DecodeFault> {
         Ok(match event {
@@ -211,10 +205,10 @@ impl Message for FromPortal {
 }
 
 fn decode_candidates(payload: Value) -> Result<ClientCandidates, DecodeFault> {
-    let wire: WireCandidates = typed(payload)?;
+    let (client_id, candidates) = wire::candidates_of(payload, "client_id")?;
     Ok(ClientCandidates {
-        client_id: wire.client_id,
-        candidates: wire::candidates(wire.candidates)?,
+        client_id,
+        candidates,
     })
 }
 
@@ -331,12 +325,6 @@ struct WireFlowAuthorized {
     r#ref: String,
 }
 
-#[derive(Deserialize)]
-struct WireBroadcast {
-    client_ids: Vec<Value>,
-    candidates: Vec<Value>,
-}
-
 impl Message for ToPortal {
     fn decode(event: &str, payload: Value) -> Result<Self, DecodeFault> {
         Ok(match event {
@@ -373,10 +361,10 @@ impl Message for ToPortal {
 }
 
 fn decode_broadcast(payload: Value) -> Result<CandidatesForClients, DecodeFault> {
-    let wire: WireBroadcast = typed(payload)?;
+    let (client_ids, candidates) = wire::candidates_for(payload, "client_ids")?;
     Ok(CandidatesForClients {
-        client_ids: wire::lenient_typed("client ids", Some(wire.client_ids), MAX_IDS),
-        candidates: wire::candidates(wire.candidates)?,
+        client_ids,
+        candidates,
     })
 }
 

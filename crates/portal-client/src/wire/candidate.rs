@@ -1,16 +1,49 @@
 //! ICE candidates in messages. spec: portal 5.8, data-plane 2.7
 
-use super::{MAX_CANDIDATES, lenient, typed};
+use super::{MAX_CANDIDATES, MAX_IDS, lenient, lenient_typed, typed};
 use crate::DecodeFault;
 use model::Candidate;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+/// Reads the candidates of one peer, which the member with this name identifies.
+///
+/// # Errors
+///
+/// When a member is missing, or no candidate is left.
+pub(crate) fn candidates_of<Id: DeserializeOwned>(
+    mut payload: Value,
+    peer: &'static str,
+) -> Result<(Id, Vec<Candidate>), DecodeFault> {
+    let id = typed(take(&mut payload, peer)?)?;
+    let list = typed(take(&mut payload, "candidates")?)?;
+    Ok((id, candidates(list)?))
+}
+
+/// Reads the candidates for several peers, which the member with this name lists.
+///
+/// # Errors
+///
+/// When a member is missing, or no candidate is left.
+pub(crate) fn candidates_for<Id: DeserializeOwned>(
+    payload: Value,
+    peers: &'static str,
+) -> Result<(Vec<Id>, Vec<Candidate>), DecodeFault> {
+    let (ids, candidates) = candidates_of(payload, peers)?;
+    Ok((lenient_typed(peers, Some(ids), MAX_IDS), candidates))
+}
+
+fn take(payload: &mut Value, member: &'static str) -> Result<Value, DecodeFault> {
+    let value = payload.get_mut(member).map(Value::take);
+    value.ok_or(DecodeFault::Malformed(member))
+}
 
 /// Reads candidates, leaving out those of a kind we cannot use.
 ///
 /// # Errors
 ///
 /// When not one is left: the message says nothing then.
-pub(crate) fn candidates(list: Vec<Value>) -> Result<Vec<Candidate>, DecodeFault> {
+fn candidates(list: Vec<Value>) -> Result<Vec<Candidate>, DecodeFault> {
     let candidates = lenient("candidates", Some(list), MAX_CANDIDATES, |entry| {
         typed::<String>(entry)?
             .parse()

@@ -4,7 +4,7 @@ use super::*;
 use ip_packet::emit_udp;
 use model::{CidrResource, DnsResource, IceCredentials, IpStack, PresharedKey};
 use portal_client::v1::{
-    client::RelaysPresence,
+    RelaysPresence,
     gateway::{Authorization as Listed, ClientPeer, GatewayInterface, Init, Masquerade},
 };
 use std::net::SocketAddr;
