@@ -57,7 +57,7 @@ impl<P: Platform> Control<P> {
     pub(crate) async fn run(mut self) {
         let result = self.work().await;
         if let Err(fault) = self.platform.revert() {
-            tracing::warn!(%fault, "The host is not as it was before");
+            tracing::warn!(error = %fault, "The host is not as it was before");
         }
         *self.state.lock() = PortalState::Disconnected;
         if let Err(reason) = result {
@@ -93,17 +93,17 @@ impl<P: Platform> Control<P> {
     ) -> Result<(), Disconnected> {
         match event {
             ChannelEvent::Joined => {
-                tracing::info!("Connected to the portal");
+                tracing::info!("Joined the portal");
                 *self.state.lock() = PortalState::Connected;
                 Ok(())
             }
             ChannelEvent::Message(message) => {
                 self.tell(Input::Portal(portal::update(message))).await
             }
-            ChannelEvent::Hiccup { error, retry_in } => {
+            ChannelEvent::Reconnecting { error, retry_in } => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    ?retry_in,
+                    retry_in_ms = retry_in.as_millis(),
                     "No connection to the portal"
                 );
                 *self.state.lock() = PortalState::Connecting;
@@ -130,7 +130,7 @@ impl<P: Platform> Control<P> {
             Report::Request(request) => {
                 if let Some(message) = portal::message(request) {
                     let sent = self.portal.send(message);
-                    tracing::debug!(?sent, "Told the portal");
+                    tracing::debug!(%sent, "Told the portal");
                 }
             }
             Report::Reset(key) => {
@@ -160,7 +160,7 @@ impl<P: Platform> Control<P> {
         if !self.session.ready {
             self.session.ready = true;
             let after = self.session.started_at.elapsed();
-            tracing::info!(?after, "Tunnel ready");
+            tracing::info!(after_ms = after.as_millis(), "Tunnel ready");
             self.events.send(Event::Ready(after));
         }
         Ok(())
@@ -214,7 +214,7 @@ impl<P: Platform> Control<P> {
         match self.platform.system_resolvers() {
             Ok(resolvers) => self.use_resolvers(resolvers).await,
             Err(fault) => {
-                tracing::warn!(%fault, "The system's resolvers are unknown");
+                tracing::warn!(error = %fault, "The system's resolvers are unknown");
                 Ok(())
             }
         }

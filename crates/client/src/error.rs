@@ -1,7 +1,7 @@
 //! Why a session cannot start, and why it ends; sorted by who can mend it.
 
 use platform::{PlatformFault, TunFault};
-use portal_client::{ChannelError, LoginFault};
+use portal_client::{ChannelError, LoginError};
 use std::io;
 
 /// Why a session cannot start.
@@ -10,7 +10,7 @@ use std::io;
 pub enum ConnectFault {
     /// The settings cannot work.
     #[error("the settings cannot work")]
-    Settings(#[from] LoginFault),
+    Settings(#[from] LoginError),
     /// What an earlier run left behind cannot be removed.
     #[error("cannot undo what an earlier run left behind")]
     Revert(#[from] PlatformFault),

@@ -68,14 +68,16 @@ impl Health {
             Some(DnsFailure::TimedOut) => {
                 server.timeouts = server.timeouts.saturating_add(1);
                 if server.timeouts == SILENT {
-                    tracing::warn!(server = %address, "A DNS server does not answer");
+                    tracing::debug!(server = %address, "This DNS server does not answer");
+                    tracing::warn!("A DNS server does not answer, `status` lists them");
                 }
             }
             // Neither silent nor healthy.
             Some(DnsFailure::Failed) => {}
             None => {
                 if server.timeouts >= SILENT {
-                    tracing::info!(server = %address, "A DNS server answers again");
+                    tracing::debug!(server = %address, "This DNS server answers again");
+                    tracing::info!("A DNS server answers again");
                 }
                 server.timeouts = 0;
                 server.asked_at_answer = server.asked;
@@ -114,7 +116,8 @@ mod tests {
         assert_eq!(logged(|| outcomes(&mut health, &quiet)), "");
         let log = logged(|| outcomes(&mut health, &[TIMED_OUT; 100]));
         assert_eq!(log.matches("does not answer").count(), 1, "{log}");
-        assert!(log.contains("WARN") && log.contains("192.0.2.1:1"), "{log}");
+        assert!(log.contains("WARN") && log.contains("status"), "{log}");
+        assert!(!log.contains("192.0.2.1"), "addresses are for DEBUG: {log}");
         let failed = Some(DnsFailure::Failed);
         assert_eq!(logged(|| outcomes(&mut health, &[failed, failed])), "");
         let log = logged(|| outcomes(&mut health, &[None, None]));

@@ -22,7 +22,7 @@ pub(crate) fn update(message: FromPortal) -> PortalUpdate {
             let conditions = failure.violated_properties.join(", ");
             tracing::debug!(
                 resource = %failure.resource_id,
-                reason = ?failure.reason,
+                reason = %failure.reason,
                 conditions,
                 "The portal refuses"
             );

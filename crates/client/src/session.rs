@@ -217,7 +217,7 @@ fn portal(
 
 fn system_resolvers<P: Platform>(platform: &P) -> Vec<SystemResolver> {
     let resolvers = platform.system_resolvers().unwrap_or_else(|fault| {
-        tracing::warn!(%fault, "The system's resolvers are unknown");
+        tracing::warn!(error = %fault, "The system's resolvers are unknown");
         vec![]
     });
     outside(resolvers)

@@ -7,7 +7,7 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use model::{Candidate, PublicKey, ResourceId, Seed};
 use portal_client::{
     Channel, ChannelError, ChannelEvent, Dialer, Login, Messages, Party, RetryPolicy, Sent, Stream,
-    TokenFault, v1,
+    TokenError, v1,
 };
 use serde_json::{Value, json};
 use std::{
@@ -135,7 +135,7 @@ async fn message<M: Messages>(channel: &mut Channel<M>) -> M::Incoming {
         match timeout(LIMIT, channel.next()).await.unwrap().unwrap() {
             ChannelEvent::Message(message) => return message,
             ChannelEvent::Joined => {}
-            ChannelEvent::Hiccup { error, .. } => panic!("{error:?}"),
+            ChannelEvent::Reconnecting { error, .. } => panic!("{error:?}"),
         }
     }
 }
@@ -279,11 +279,11 @@ async fn operators_change_a_running_portal() {
     let end = timeout(LIMIT, client.next()).await.unwrap();
     assert!(matches!(
         end,
-        Err(ChannelError::TokenInvalid(TokenFault::Expired))
+        Err(ChannelError::TokenInvalid(TokenError::Expired))
     ));
     let mut client = self::client(&running);
     let end = timeout(LIMIT, client.next()).await.unwrap();
-    let Err(ChannelError::TokenInvalid(TokenFault::Rejected(Some(detail)))) = end else {
+    let Err(ChannelError::TokenInvalid(TokenError::Rejected(Some(detail)))) = end else {
         panic!("{:?}", end.err())
     };
     assert_eq!(detail, "Invalid token");

@@ -5,7 +5,8 @@ use crate::{
     RetryPolicy,
     backoff::Backoff,
     connection::{Connection, Step},
-    dial::{Attempt, Break, Socket},
+    dial::{Attempt, DialError, Socket},
+    error::shown,
     outbox::Outbox,
 };
 use futures_util::future::{BoxFuture, FutureExt as _, poll_fn};
@@ -29,7 +30,7 @@ pub enum ChannelEvent<I> {
     /// The portal says something. May come before [`ChannelEvent::Joined`].
     Message(I),
     /// The channel is down and will be tried again.
-    Hiccup {
+    Reconnecting {
         /// Why.
         error: ConnectError,
         /// After how long.
@@ -46,6 +47,16 @@ pub enum Sent {
     Held,
     /// On its way.
     Queued,
+}
+
+impl fmt::Display for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dropped => "dropped",
+            Self::Held => "held",
+            Self::Queued => "queued",
+        })
+    }
 }
 
 /// A party's channel to its portal.
@@ -67,7 +78,7 @@ enum State {
     /// Nobody asked for a connection yet.
     Idle,
     Waiting(Pin<Box<Sleep>>),
-    Connecting(BoxFuture<'static, Result<Socket, Break>>),
+    Connecting(BoxFuture<'static, Result<Socket, DialError>>),
     Open(Box<Connection>),
     /// Over, for a reason that has been told or is still to be told.
     Over(Option<ChannelError>),
@@ -167,7 +178,7 @@ impl<M: Messages> Channel<M> {
                         self.state = State::Open(Box::new(connection));
                         continue;
                     }
-                    Err(fault) => Err(fault),
+                    Err(error) => Err(error),
                 },
                 State::Open(connection) => {
                     flush(&mut self.outbox, connection);
@@ -177,7 +188,7 @@ impl<M: Messages> Channel<M> {
             match outcome {
                 Ok(Step::Joined) => {
                     self.backoff.joined();
-                    tracing::info!(host = self.login.host(), "joined the portal");
+                    tracing::debug!(host = self.login.host(), "Joined the portal");
                     return Poll::Ready(Ok(ChannelEvent::Joined));
                 }
                 Ok(Step::Push { event, payload }) => {
@@ -185,26 +196,33 @@ impl<M: Messages> Channel<M> {
                         return Poll::Ready(Ok(ChannelEvent::Message(message)));
                     }
                 }
-                Err(Break::Transient(error)) => return Poll::Ready(self.hiccup(error)),
-                Err(Break::Fatal(error)) => self.state = State::Over(Some(error)),
+                Err(DialError::Transient(error)) => return Poll::Ready(self.reconnect(error)),
+                Err(DialError::Fatal(error)) => self.state = State::Over(Some(error)),
             }
         }
     }
 
     fn decode(&mut self, event: &str, payload: Value) -> Option<M::Incoming> {
-        use crate::DecodeFault;
+        use crate::DecodeError;
 
         match M::Incoming::decode(event, payload) {
             Ok(message) => return Some(message),
-            Err(DecodeFault::Unknown) => self.drops.unknown_events += 1,
-            Err(DecodeFault::Malformed(_)) => self.drops.malformed_messages += 1,
+            Err(DecodeError::Unknown) => self.drops.unknown_events += 1,
+            Err(DecodeError::Malformed(_)) => self.drops.malformed_messages += 1,
         }
-        let event: String = event.chars().take(64).collect();
-        tracing::warn!(?event, drops = ?self.drops, "dropped a message of the portal");
+        let event = shown(event);
+        tracing::warn!(
+            event,
+            dropped = self.drops.total(),
+            "Dropped a message of the portal"
+        );
         None
     }
 
-    fn hiccup(&mut self, error: ConnectError) -> Result<ChannelEvent<M::Incoming>, ChannelError> {
+    fn reconnect(
+        &mut self,
+        error: ConnectError,
+    ) -> Result<ChannelEvent<M::Incoming>, ChannelError> {
         let wanted = match &error {
             ConnectError::Status { retry_after, .. } => *retry_after,
             _ => None,
@@ -212,7 +230,7 @@ impl<M: Messages> Channel<M> {
         match self.backoff.delay(wanted) {
             Some(retry_in) => {
                 self.state = State::Waiting(Box::pin(sleep(retry_in)));
-                Ok(ChannelEvent::Hiccup { error, retry_in })
+                Ok(ChannelEvent::Reconnecting { error, retry_in })
             }
             None => {
                 self.state = State::Over(None);

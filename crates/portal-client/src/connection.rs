@@ -1,8 +1,8 @@
 //! One websocket that carries one channel: joining, heartbeats, replies. spec: portal 3
 
 use crate::{
-    ChannelError, ConnectError, Login, TokenFault,
-    dial::{Break, Socket, broken},
+    ChannelError, ConnectError, Login, TokenError,
+    dial::{DialError, Socket, broken},
     error::shown,
     frame::{Frame, FrameFault, PHOENIX, Reply},
 };
@@ -39,6 +39,13 @@ pub struct Drops {
     pub malformed_messages: u64,
     /// Events that are not known.
     pub unknown_events: u64,
+}
+
+impl Drops {
+    /// All of them.
+    pub const fn total(&self) -> u64 {
+        self.binary + self.malformed_frames + self.malformed_messages + self.unknown_events
+    }
 }
 
 /// What came of a connection.
@@ -119,7 +126,7 @@ impl Connection {
         &mut self,
         cx: &mut Context<'_>,
         drops: &mut Drops,
-    ) -> Poll<Result<Step, Break>> {
+    ) -> Poll<Result<Step, DialError>> {
         loop {
             self.check_time(cx)?;
             self.poll_write(cx)?;
@@ -137,7 +144,7 @@ impl Connection {
                 }
                 WsMessage::Binary(_) => {
                     drops.binary += 1;
-                    tracing::warn!("dropped a binary frame of the portal");
+                    tracing::warn!("Dropped a binary frame of the portal");
                 }
                 // The websocket layer has queued the pong already.
                 WsMessage::Ping(_) | WsMessage::Pong(_) | WsMessage::Frame(_) => {}
@@ -146,7 +153,7 @@ impl Connection {
         }
     }
 
-    fn check_time(&mut self, cx: &mut Context<'_>) -> Result<(), Break> {
+    fn check_time(&mut self, cx: &mut Context<'_>) -> Result<(), DialError> {
         if let Membership::Joining { deadline, .. } = &mut self.membership
             && deadline.as_mut().poll(cx).is_ready()
         {
@@ -162,7 +169,7 @@ impl Connection {
         Ok(())
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), Break> {
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), DialError> {
         while !self.outbound.is_empty() {
             match Pin::new(&mut self.socket).poll_ready(cx) {
                 Poll::Pending => return Ok(()),
@@ -184,7 +191,7 @@ impl Connection {
         Ok(())
     }
 
-    fn handle_text(&mut self, text: &str, drops: &mut Drops) -> Result<Option<Step>, Break> {
+    fn handle_text(&mut self, text: &str, drops: &mut Drops) -> Result<Option<Step>, DialError> {
         let frame = match Frame::parse(text) {
             Ok(frame) => frame,
             Err(FrameFault::Empty) => return Err(ConnectError::EmptyFrame.into()),
@@ -192,7 +199,7 @@ impl Connection {
                 drops.malformed_frames += 1;
                 tracing::warn!(
                     bytes = text.len(),
-                    "dropped a malformed frame of the portal"
+                    "Dropped a malformed frame of the portal"
                 );
                 return Ok(None);
             }
@@ -202,7 +209,7 @@ impl Connection {
             "phx_reply" => self.handle_reply(&frame, drops),
             "phx_close" if nothing => self.handle_channel_close(),
             "phx_error" if nothing => {
-                tracing::debug!("the portal's end of the channel crashed");
+                tracing::debug!("The portal's end of the channel crashed");
                 Ok(None)
             }
             "disconnect" => handle_disconnect(&frame.payload, drops),
@@ -213,10 +220,14 @@ impl Connection {
         }
     }
 
-    fn handle_reply(&mut self, frame: &Frame, drops: &mut Drops) -> Result<Option<Step>, Break> {
+    fn handle_reply(
+        &mut self,
+        frame: &Frame,
+        drops: &mut Drops,
+    ) -> Result<Option<Step>, DialError> {
         let (Some(reference), Some(reply)) = (frame.reference, Reply::parse(&frame.payload)) else {
             drops.malformed_frames += 1;
-            tracing::warn!("dropped a malformed reply of the portal");
+            tracing::warn!("Dropped a malformed reply of the portal");
             return Ok(None);
         };
         if let Some(position) = self.unanswered.iter().position(|&r| r == reference) {
@@ -237,10 +248,10 @@ impl Connection {
             Reply::Error(reason) if joining == Some(reference) => Err(refused(&reason)),
             Reply::Error(reason) => {
                 if reason == "unmatched topic" && joining.is_none() {
-                    tracing::debug!("the portal has lost the channel, joining again");
+                    tracing::debug!("The portal has lost the channel, joining again");
                     self.join(true);
                 } else {
-                    tracing::debug!(reason = shown(&reason), "the portal refused a message");
+                    tracing::debug!(reason = shown(&reason), "The portal refused a message");
                 }
                 Ok(None)
             }
@@ -248,7 +259,7 @@ impl Connection {
     }
 
     /// Joining anew makes the portal close the channel it had; that is no news.
-    fn handle_channel_close(&self) -> Result<Option<Step>, Break> {
+    fn handle_channel_close(&self) -> Result<Option<Step>, DialError> {
         match self.membership {
             Membership::Joining { again: true, .. } => Ok(None),
             _ => Err(ConnectError::ChannelClosed.into()),
@@ -278,7 +289,7 @@ impl Connection {
         &mut self,
         cx: &mut Context<'_>,
         frame: Option<tokio_tungstenite::tungstenite::protocol::CloseFrame>,
-    ) -> Break {
+    ) -> DialError {
         drop(Pin::new(&mut self.socket).poll_flush(cx));
         let (code, reason) = frame.map_or((1005, String::new()), |frame| {
             (u16::from(frame.code), shown(frame.reason.as_str()))
@@ -286,12 +297,12 @@ impl Connection {
         ConnectError::Closed { code, reason }.into()
     }
 
-    fn broken(&self, error: tokio_tungstenite::tungstenite::Error) -> Break {
+    fn broken(&self, error: tokio_tungstenite::tungstenite::Error) -> DialError {
         broken(&self.login, error).into()
     }
 
-    fn ended(&self) -> Break {
-        Break::Transient(ConnectError::Websocket {
+    fn ended(&self) -> DialError {
+        DialError::Transient(ConnectError::Websocket {
             host: self.login.host(),
             source: io::Error::from(io::ErrorKind::UnexpectedEof),
         })
@@ -299,19 +310,19 @@ impl Connection {
 }
 
 /// Only the end of the token is an end; what other reasons mean, the close that follows says.
-fn handle_disconnect(payload: &Value, drops: &mut Drops) -> Result<Option<Step>, Break> {
+fn handle_disconnect(payload: &Value, drops: &mut Drops) -> Result<Option<Step>, DialError> {
     if payload.get("reason").and_then(Value::as_str) == Some("token_expired") {
-        let fault = ChannelError::TokenInvalid(TokenFault::Expired);
-        return Err(Break::Fatal(fault));
+        let error = ChannelError::TokenInvalid(TokenError::Expired);
+        return Err(DialError::Fatal(error));
     }
     drops.unknown_events += 1;
-    tracing::warn!("ignored a disconnect of the portal for an unknown reason");
+    tracing::warn!("Ignored a disconnect of the portal for an unknown reason");
     Ok(None)
 }
 
-fn refused(reason: &str) -> Break {
-    Break::Fatal(match reason {
-        "token_expired" => ChannelError::TokenInvalid(TokenFault::Expired),
+fn refused(reason: &str) -> DialError {
+    DialError::Fatal(match reason {
+        "token_expired" => ChannelError::TokenInvalid(TokenError::Expired),
         _ => ChannelError::JoinRefused(shown(reason)),
     })
 }

@@ -1,6 +1,6 @@
 //! From a login to an open websocket: resolve, connect, TLS, upgrade. spec: portal 2.4, 2.9, 2.10
 
-use crate::{ChannelError, ConnectError, Login, Stage, TokenFault, error::shown, retry_after};
+use crate::{ChannelError, ConnectError, Login, Stage, TokenError, error::shown, retry_after};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use model::PublicKey;
@@ -59,14 +59,14 @@ pub(crate) type Socket = WebSocketStream<Box<dyn Stream>>;
 
 /// Why there is no connection (any more).
 #[derive(Debug)]
-pub(crate) enum Break {
+pub(crate) enum DialError {
     /// Worth another try.
     Transient(ConnectError),
     /// The session is over.
     Fatal(ChannelError),
 }
 
-impl From<ConnectError> for Break {
+impl From<ConnectError> for DialError {
     fn from(error: ConnectError) -> Self {
         Self::Transient(error)
     }
@@ -83,7 +83,7 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     /// Opens a websocket, after closing the one that it replaces.
-    pub(crate) async fn run(self, replaced: Option<Socket>) -> Result<Socket, Break> {
+    pub(crate) async fn run(self, replaced: Option<Socket>) -> Result<Socket, DialError> {
         if let Some(socket) = replaced {
             say_goodbye(socket).await;
         }
@@ -150,18 +150,18 @@ impl Attempt {
             Some(ip) => Ok(ServerName::IpAddress(ip.into())),
             None => ServerName::try_from(host.clone()),
         };
-        let fault = |source| ConnectError::Tls {
+        let failed = |source| ConnectError::Tls {
             host: host.clone(),
             source,
         };
         let name =
-            name.map_err(|error| fault(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+            name.map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
         let connector = TlsConnector::from(Arc::clone(self.login.tls()));
-        let stream = connector.connect(name, stream).await.map_err(fault)?;
+        let stream = connector.connect(name, stream).await.map_err(failed)?;
         Ok(Box::new(stream))
     }
 
-    async fn upgrade(&self, stream: Box<dyn Stream>) -> Result<Socket, Break> {
+    async fn upgrade(&self, stream: Box<dyn Stream>) -> Result<Socket, DialError> {
         let config = WebSocketConfig::default()
             .read_buffer_size(16 * 1024)
             .max_message_size(Some(MAX_MESSAGE))
@@ -192,12 +192,12 @@ impl Attempt {
     }
 
     /// Sorts HTTP statuses: only 401 and 403 end the session. spec: portal 4.3, 11
-    fn refused(&self, response: &Response<Option<Vec<u8>>>) -> Break {
+    fn refused(&self, response: &Response<Option<Vec<u8>>>) -> DialError {
         let detail = || detail(response);
         match response.status().as_u16() {
-            401 => Break::Fatal(ChannelError::TokenInvalid(TokenFault::Rejected(detail()))),
-            403 => Break::Fatal(ChannelError::TokenInvalid(TokenFault::Forbidden(detail()))),
-            status => Break::Transient(ConnectError::Status {
+            401 => DialError::Fatal(ChannelError::TokenInvalid(TokenError::Rejected(detail()))),
+            403 => DialError::Fatal(ChannelError::TokenInvalid(TokenError::Forbidden(detail()))),
+            status => DialError::Transient(ConnectError::Status {
                 host: self.login.host(),
                 status,
                 retry_after: wanted_wait(response.headers()),

@@ -8,7 +8,7 @@ use std::{fmt, io, time::Duration};
 pub enum ChannelError {
     /// The portal does not accept the token (any more): the user has to sign in again.
     #[error("the portal does not accept the token: {0}")]
-    TokenInvalid(TokenFault),
+    TokenInvalid(TokenError),
     /// The portal refuses to open the channel, for a reason of its own.
     #[error("the portal refuses to open the channel: {0}")]
     JoinRefused(String),
@@ -26,7 +26,7 @@ pub enum ChannelError {
 /// Why a token is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum TokenFault {
+pub enum TokenError {
     /// It was deleted or ran out while the channel was up.
     Expired,
     /// It is known, but may not be used: HTTP status 403. What the portal says about it.
@@ -35,7 +35,7 @@ pub enum TokenFault {
     Rejected(Option<String>),
 }
 
-impl fmt::Display for TokenFault {
+impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, detail) = match self {
             Self::Expired => ("it expired or was revoked", &None),
@@ -85,7 +85,7 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// A step of connecting took too long.
-    #[error("{host} did not answer within {limit:?} ({stage})")]
+    #[error("{host} did not answer within {} seconds ({stage})", limit.as_secs())]
     Timeout {
         /// The portal's host.
         host: String,
@@ -113,7 +113,7 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// The portal closed the websocket.
-    #[error("the portal closed the connection ({code}: {reason:?})")]
+    #[error("the portal closed the connection ({code}: \"{reason}\")")]
     Closed {
         /// The code of the close frame, 1005 without one.
         code: u16,

@@ -33,7 +33,7 @@
 //!         ChannelEvent::Joined => {}
 //!         ChannelEvent::Message(v1::client::FromPortal::Init(init)) => println!("{init:?}"),
 //!         ChannelEvent::Message(_) => {}
-//!         ChannelEvent::Hiccup { error, retry_in } => println!("{error}, again in {retry_in:?}"),
+//!         ChannelEvent::Reconnecting { error, retry_in } => println!("{error}, again in {retry_in:?}"),
 //!     }
 //! }
 //! # }
@@ -73,7 +73,7 @@ pub use backoff::{InitialRetries, RetryPolicy};
 pub use channel::{Channel, ChannelEvent, Sent};
 pub use connection::Drops;
 pub use dial::{Dialer, MAX_MESSAGE, Stream};
-pub use error::{ChannelError, ConnectError, Stage, TokenFault};
+pub use error::{ChannelError, ConnectError, Stage, TokenError};
 pub use identity::{OsInfo, external_id, user_agent};
-pub use login::{DeviceInfo, Login, LoginFault, Party};
-pub use message::{DecodeFault, Delivery, Message, Messages};
+pub use login::{DeviceInfo, Login, LoginError, Party};
+pub use message::{DecodeError, Delivery, Message, Messages};

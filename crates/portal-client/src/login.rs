@@ -27,7 +27,7 @@ const PLACEHOLDER_SERIAL: &str = "123456789";
 /// Why a login cannot work.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum LoginFault {
+pub enum LoginError {
     /// A root certificate is neither DER nor PEM, or there is none in the file.
     #[error("an extra root certificate cannot be read")]
     Certificate,
@@ -123,15 +123,15 @@ impl Login {
         token: &SecretString,
         external_id: &str,
         user_agent: &str,
-    ) -> Result<Self, LoginFault> {
+    ) -> Result<Self, LoginError> {
         let secure = match api_url.scheme() {
             "https" | "wss" => true,
             "http" | "ws" => false,
-            _ => return Err(LoginFault::Scheme),
+            _ => return Err(LoginError::Scheme),
         };
-        let host = api_url.host().ok_or(LoginFault::Host)?.to_owned();
+        let host = api_url.host().ok_or(LoginError::Host)?.to_owned();
         if !user_agent.bytes().all(|b| (b' '..=b'~').contains(&b)) || user_agent.is_empty() {
-            return Err(LoginFault::UserAgent);
+            return Err(LoginError::UserAgent);
         }
         let mut parameters = Vec::new();
         match &party {
@@ -139,7 +139,7 @@ impl Login {
                 parameters.push(parameter("external_id", external_id)?);
             }
             Party::Relay { ipv4, ipv6, .. } if ipv4.is_none() && ipv6.is_none() => {
-                return Err(LoginFault::NoAddress);
+                return Err(LoginError::NoAddress);
             }
             Party::Relay { .. } => {}
         }
@@ -161,7 +161,7 @@ impl Login {
     /// # Errors
     ///
     /// When the name has more than 255 characters.
-    pub fn named(mut self, name: &str) -> Result<Self, LoginFault> {
+    pub fn named(mut self, name: &str) -> Result<Self, LoginError> {
         if !name.is_empty() {
             self.parameters.push(parameter("name", name)?);
         }
@@ -174,7 +174,7 @@ impl Login {
     /// # Errors
     ///
     /// When a value has more than 255 characters.
-    pub fn device(mut self, device: &DeviceInfo) -> Result<Self, LoginFault> {
+    pub fn device(mut self, device: &DeviceInfo) -> Result<Self, LoginError> {
         let serial = device.serial.as_deref();
         if let Some(serial) = serial.filter(|s| !s.is_empty() && *s != PLACEHOLDER_SERIAL) {
             self.parameters.push(parameter("device_serial", serial)?);
@@ -191,7 +191,7 @@ impl Login {
     /// # Errors
     ///
     /// When an item holds no certificate, or one that cannot be a root.
-    pub fn trusting(mut self, roots: &[Vec<u8>]) -> Result<Self, LoginFault> {
+    pub fn trusting(mut self, roots: &[Vec<u8>]) -> Result<Self, LoginError> {
         self.tls = tls_config(roots)?;
         Ok(self)
     }
@@ -294,44 +294,44 @@ fn path(api_url: &Url, party: &Party) -> String {
     format!("{base}/{}/websocket", party.topic())
 }
 
-fn parameter(name: &'static str, value: &str) -> Result<(&'static str, String), LoginFault> {
+fn parameter(name: &'static str, value: &str) -> Result<(&'static str, String), LoginError> {
     if value.chars().count() > MAX_PARAMETER {
-        return Err(LoginFault::TooLong(name));
+        return Err(LoginError::TooLong(name));
     }
     Ok((name, value.to_owned()))
 }
 
 /// The token without white space, which editors and shells like to add to files.
-fn printable_token(token: &SecretString) -> Result<SecretString, LoginFault> {
+fn printable_token(token: &SecretString) -> Result<SecretString, LoginError> {
     let mut text = Zeroizing::new(String::with_capacity(token.expose_secret().len()));
     let printable = token.expose_secret().chars().filter(|c| !c.is_whitespace());
     text.extend(printable);
     if text.is_empty() {
-        return Err(LoginFault::NoToken);
+        return Err(LoginError::NoToken);
     }
     Ok(SecretString::from(text.as_str()))
 }
 
 /// TLS 1.2 and 1.3 without ALPN, with the bundled roots and these. spec: portal 2.9
-fn tls_config(extra: &[Vec<u8>]) -> Result<Arc<ClientConfig>, LoginFault> {
+fn tls_config(extra: &[Vec<u8>]) -> Result<Arc<ClientConfig>, LoginError> {
     let mut roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
     for item in extra {
         let mut certificates: Vec<CertificateDer<'_>> = CertificateDer::pem_slice_iter(item)
             .collect::<Result<_, _>>()
-            .map_err(|_| LoginFault::Certificate)?;
+            .map_err(|_| LoginError::Certificate)?;
         if certificates.is_empty() {
             certificates.push(CertificateDer::from(item.as_slice()));
         }
         for certificate in certificates {
             roots
                 .add(certificate)
-                .map_err(|_| LoginFault::Certificate)?;
+                .map_err(|_| LoginError::Certificate)?;
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(LoginFault::Tls)?
+        .map_err(LoginError::Tls)?
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(Arc::new(config))

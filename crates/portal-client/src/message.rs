@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// Why a payload is not the message its event says it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum DecodeFault {
+pub enum DecodeError {
     /// A member is missing or has the wrong form; never quotes the payload.
     #[error("{0} is missing or malformed")]
     Malformed(&'static str),
@@ -13,8 +13,8 @@ pub enum DecodeFault {
     Unknown,
 }
 
-impl DecodeFault {
-    /// The fault behind a JSON error, whose text may quote secrets and is therefore not kept.
+impl DecodeError {
+    /// The error behind a JSON error, whose text may quote secrets and is therefore not kept.
     pub(crate) fn from_json(error: &serde_json::Error) -> Self {
         if error.is_data() {
             Self::Malformed("a member")
@@ -40,7 +40,7 @@ pub trait Message: Sized + PartialEq + Send {
     /// # Errors
     ///
     /// When the event is unknown or the payload does not belong to it.
-    fn decode(event: &str, payload: Value) -> Result<Self, DecodeFault>;
+    fn decode(event: &str, payload: Value) -> Result<Self, DecodeError>;
 
     /// The event and the payload of the message. Secrets in it are in clear.
     fn encode(&self) -> (&'static str, Value);

@@ -31,7 +31,7 @@ impl<T: PartialEq> Outbox<T> {
             self.queue.pop_front();
             tracing::debug!(
                 CAPACITY,
-                "dropped the oldest message that waits for the portal"
+                "Dropped the oldest message that waits for the portal"
             );
         }
         self.queue.push_back(message);

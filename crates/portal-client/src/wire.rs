@@ -14,7 +14,7 @@ pub(crate) use relay::{emit_relays, relays};
 pub(crate) use resource::gateway_resource;
 pub(crate) use resource::{client_resource, client_resources, emit_for_client, emit_for_gateway};
 
-use crate::DecodeFault;
+use crate::DecodeError;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -39,9 +39,9 @@ pub(crate) const MAX_SMALL_LIST: usize = 256;
 /// The longest display text that is kept, in bytes; the rest is cut off.
 pub(crate) const MAX_TEXT: usize = 1_024;
 
-/// Reads a payload as `T`; what does not fit is the sender's fault.
-pub(crate) fn typed<T: DeserializeOwned>(payload: Value) -> Result<T, DecodeFault> {
-    serde_json::from_value(payload).map_err(|error| DecodeFault::from_json(&error))
+/// Reads a payload as `T`; what does not fit is malformed.
+pub(crate) fn typed<T: DeserializeOwned>(payload: Value) -> Result<T, DecodeError> {
+    serde_json::from_value(payload).map_err(|error| DecodeError::from_json(&error))
 }
 
 /// Reads the entries that `read` understands, at most `limit`, and leaves out the others.
@@ -49,7 +49,7 @@ pub(crate) fn lenient<T>(
     what: &'static str,
     list: Option<Vec<Value>>,
     limit: usize,
-    mut read: impl FnMut(Value) -> Result<T, DecodeFault>,
+    mut read: impl FnMut(Value) -> Result<T, DecodeError>,
 ) -> Vec<T> {
     let list = list.unwrap_or_default();
     let given = list.len();
@@ -57,12 +57,12 @@ pub(crate) fn lenient<T>(
     for entry in list.into_iter().take(limit) {
         match read(entry) {
             Ok(entry) => entries.push(entry),
-            Err(DecodeFault::Unknown) => {}
-            Err(fault) => tracing::warn!(what, %fault, "left out an entry of a portal message"),
+            Err(DecodeError::Unknown) => {}
+            Err(error) => tracing::warn!(what, %error, "Left out an entry of a portal message"),
         }
     }
     if given > limit {
-        tracing::warn!(what, given, limit, "cut a list of a portal message");
+        tracing::warn!(what, given, limit, "Cut a list of a portal message");
     }
     entries
 }

@@ -2,7 +2,7 @@
 
 use model::{Filter, IpStack, PortRange, Resource};
 use portal_client::{
-    DecodeFault, Message,
+    DecodeError, Message,
     frame::Frame,
     v1::{client, gateway, relay},
 };
@@ -25,7 +25,7 @@ const TRACES: [(&str, &str); 2] = [
     ),
 ];
 
-fn decode<M: Message>(event: &str, payload: &Value) -> Result<M, DecodeFault> {
+fn decode<M: Message>(event: &str, payload: &Value) -> Result<M, DecodeError> {
     M::decode(event, payload.clone())
 }
 
@@ -34,8 +34,8 @@ fn rewritten(
     topic: &str,
     event: &str,
     payload: &Value,
-) -> Result<(&'static str, Value), DecodeFault> {
-    fn of<M: Message>(event: &str, payload: &Value) -> Result<(&'static str, Value), DecodeFault> {
+) -> Result<(&'static str, Value), DecodeError> {
+    fn of<M: Message>(event: &str, payload: &Value) -> Result<(&'static str, Value), DecodeError> {
         decode::<M>(event, payload).map(|message| message.encode())
     }
     match topic {

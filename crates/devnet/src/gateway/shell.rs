@@ -7,7 +7,7 @@ use connectivity::{Datagram, Ecn};
 use model::{InterfacePlan, Seed, ranges};
 use platform::{PacketBatch, Platform, PlatformFault, Tun, TunFault};
 use portal_client::{
-    Channel, ChannelError, ChannelEvent, Login, LoginFault, Party, RetryPolicy, v1,
+    Channel, ChannelError, ChannelEvent, Login, LoginError, Party, RetryPolicy, v1,
     v1::gateway::FromPortal,
 };
 use secrecy::SecretString;
@@ -62,7 +62,7 @@ pub struct Config {
 pub enum Fault {
     /// The settings cannot work.
     #[error("the settings cannot work")]
-    Settings(#[from] LoginFault),
+    Settings(#[from] LoginError),
     /// There is no TUN device.
     #[error("cannot create the tunnel interface")]
     Tun(#[from] TunFault),
@@ -175,7 +175,7 @@ impl<P: Platform> Shell<P> {
     async fn handle_portal(&mut self, event: ChannelEvent<FromPortal>) -> Result<(), Fault> {
         match event {
             ChannelEvent::Joined => tracing::info!("Joined"),
-            ChannelEvent::Hiccup { error, retry_in } => {
+            ChannelEvent::Reconnecting { error, retry_in } => {
                 tracing::warn!(%error, ?retry_in, "No connection to the portal");
             }
             ChannelEvent::Message(message) => {

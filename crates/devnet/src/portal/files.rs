@@ -12,7 +12,7 @@ use std::{
 pub(crate) fn read_state(path: &Path) -> SavedState {
     match fs::read_to_string(path) {
         Ok(text) => serde_json::from_str(&text).unwrap_or_else(|error| {
-            tracing::warn!(%error, "started without the state file, which is broken");
+            tracing::warn!(%error, "Started without the state file, which is broken");
             SavedState::default()
         }),
         Err(_) => SavedState::default(),
@@ -31,7 +31,7 @@ pub(crate) fn save(hub: &Hub, options: &Options) {
         if let (Some(text), Some(path)) = (text, path)
             && let Err(error) = write(path, &text)
         {
-            tracing::warn!(%error, ?path, "cannot write a file");
+            tracing::warn!(%error, ?path, "Cannot write a file");
         }
     }
 }

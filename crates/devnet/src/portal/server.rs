@@ -212,7 +212,7 @@ async fn accept(listener: TcpListener, hub: Arc<Hub>, slots: Arc<Semaphore>) {
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    tracing::warn!(%error, "Cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },
@@ -255,8 +255,8 @@ async fn serve(stream: TcpStream, remote: IpAddr, hub: &Hub) {
                 talk(socket, &registration, receiver).await;
             }
         }
-        Ok(Err(error)) => tracing::debug!(%error, "no websocket came of a connection"),
-        Err(_) => tracing::debug!("a handshake took too long"),
+        Ok(Err(error)) => tracing::debug!(%error, "No websocket came of a connection"),
+        Err(_) => tracing::debug!("A handshake took too long"),
     }
 }
 

@@ -6,7 +6,7 @@ use super::server::{Forward, Ports, Server, ServerConfig};
 use crate::dialer::SystemDialer;
 use model::{Seed, SeedTree};
 use portal_client::{
-    Channel, ChannelError, ChannelEvent, Login, LoginFault, Party, RetryPolicy, v1,
+    Channel, ChannelError, ChannelEvent, Login, LoginError, Party, RetryPolicy, v1,
 };
 use rand_chacha::rand_core::Rng as _;
 use secrecy::SecretString;
@@ -64,7 +64,7 @@ pub struct Config {
 pub enum Fault {
     /// The settings cannot work.
     #[error("the settings cannot work")]
-    Settings(#[from] LoginFault),
+    Settings(#[from] LoginError),
     /// The listening port is taken or not permitted.
     #[error("cannot listen on UDP port {port}")]
     Bind {
@@ -122,7 +122,7 @@ pub async fn run(config: Config, mut stop: mpsc::Receiver<()>) -> Result<(), Fau
             event = portal.next() => match event? {
                 ChannelEvent::Joined => tracing::info!("Joined"),
                 ChannelEvent::Message(message) => tracing::debug!(?message, "The portal says"),
-                ChannelEvent::Hiccup { error, retry_in } => {
+                ChannelEvent::Reconnecting { error, retry_in } => {
                     tracing::warn!(%error, ?retry_in, "No connection to the portal");
                 }
             },
@@ -161,7 +161,7 @@ fn new_secret(seeds: &SeedTree) -> SecretString {
     SecretString::from(hex)
 }
 
-fn login(config: &Config, secret: &SecretString) -> Result<Login, LoginFault> {
+fn login(config: &Config, secret: &SecretString) -> Result<Login, LoginError> {
     let party = Party::Relay {
         ipv4: config.ipv4,
         ipv6: config.ipv6,

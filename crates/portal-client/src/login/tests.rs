@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn client(url: &str) -> Result<Login, LoginFault> {
+fn client(url: &str) -> Result<Login, LoginError> {
     let token = SecretString::from("t+1");
     let url = Url::parse(url).unwrap();
     Login::new(&url, Party::Client, &token, "my-box", "relay/1.0.0")
@@ -67,25 +67,25 @@ fn literal_hosts_of_both_families_need_no_resolver() {
 fn impossible_logins_are_refused() {
     assert!(matches!(
         client("ftp://portal.test"),
-        Err(LoginFault::Scheme)
+        Err(LoginError::Scheme)
     ));
-    assert!(matches!(client("mailto:a@b"), Err(LoginFault::Scheme)));
+    assert!(matches!(client("mailto:a@b"), Err(LoginError::Scheme)));
     let url = Url::parse("wss://portal.test").unwrap();
     let login = |token: &str, id: &str, agent: &str| {
         Login::new(&url, Party::Client, &token.into(), id, agent)
     };
     assert!(matches!(
         login(" \n", "id", "a/1"),
-        Err(LoginFault::NoToken)
+        Err(LoginError::NoToken)
     ));
     assert!(matches!(
         login("t", "id", "a\r\n"),
-        Err(LoginFault::UserAgent)
+        Err(LoginError::UserAgent)
     ));
     let long = "x".repeat(256);
     assert!(matches!(
         login("t", &long, "a/1"),
-        Err(LoginFault::TooLong(_))
+        Err(LoginError::TooLong(_))
     ));
     assert!(login("t", "id", "a/1").unwrap().named(&long).is_err());
     let nowhere = Party::Relay {
@@ -95,7 +95,7 @@ fn impossible_logins_are_refused() {
         stamp_secret: "s".into(),
     };
     let relay = Login::new(&url, nowhere, &"t".into(), "", "relay/1.0.0");
-    assert!(matches!(relay, Err(LoginFault::NoAddress)));
+    assert!(matches!(relay, Err(LoginError::NoAddress)));
 }
 
 #[test]
@@ -126,6 +126,6 @@ fn extra_roots_that_are_no_certificates_are_refused() {
     let login = client("wss://portal.test").unwrap();
     for roots in ["", "not a certificate", "-----BEGIN CERTIFICATE-----\n????"] {
         let refused = login.clone().trusting(&[roots.as_bytes().to_vec()]);
-        assert!(matches!(refused, Err(LoginFault::Certificate)), "{roots}");
+        assert!(matches!(refused, Err(LoginError::Certificate)), "{roots}");
     }
 }

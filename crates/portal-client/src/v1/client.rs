@@ -2,7 +2,7 @@
 
 use super::RelaysPresence;
 use crate::{
-    DecodeFault, Delivery, Message,
+    DecodeError, Delivery, Message,
     wire::{self, MAX_IDS, MAX_SMALL_LIST, WireInterface, typed},
 };
 use model::{
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
+    fmt,
     net::{Ipv4Addr, Ipv6Addr},
 };
 
@@ -104,6 +105,19 @@ pub enum FailureReason {
     Unknown,
 }
 
+impl fmt::Display for FailureReason {
+    /// As the portal writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Offline => "offline",
+            Self::VersionMismatch => "version_mismatch",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
 /// Candidates of one gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayCandidates {
@@ -133,7 +147,7 @@ struct WireFailure {
 }
 
 impl Message for FromPortal {
-    fn decode(event: &str, payload: Value) -> Result<Self, DecodeFault> {
+    fn decode(event: &str, payload: Value) -> Result<Self, DecodeError> {
         Ok(match event {
             "config_changed" => {
                 Self::ConfigChanged(typed::<WireConfig>(payload)?.interface.try_into()?)
@@ -157,7 +171,7 @@ impl Message for FromPortal {
                 Self::ResourceCreatedOrUpdated(wire::client_resource(payload)?)
             }
             "resource_deleted" => Self::ResourceDeleted(typed(payload)?),
-            _ => return Err(DecodeFault::Unknown),
+            _ => return Err(DecodeError::Unknown),
         })
     }
 
@@ -189,7 +203,7 @@ impl Message for FromPortal {
     }
 }
 
-fn decode_failure(payload: Value) -> Result<FlowCreationFailed, DecodeFault> {
+fn decode_failure(payload: Value) -> Result<FlowCreationFailed, DecodeError> {
     let wire: WireFailure = typed(payload)?;
     let violated = wire::lenient_typed(
         "violated_properties",
@@ -203,7 +217,7 @@ fn decode_failure(payload: Value) -> Result<FlowCreationFailed, DecodeFault> {
     })
 }
 
-fn decode_candidates(payload: Value) -> Result<GatewayCandidates, DecodeFault> {
+fn decode_candidates(payload: Value) -> Result<GatewayCandidates, DecodeError> {
     let (gateway_id, candidates) = wire::candidates_of(payload, "gateway_id")?;
     Ok(GatewayCandidates {
         gateway_id,
@@ -278,7 +292,7 @@ struct WireCreateFlow {
 }
 
 impl Message for ToPortal {
-    fn decode(event: &str, payload: Value) -> Result<Self, DecodeFault> {
+    fn decode(event: &str, payload: Value) -> Result<Self, DecodeError> {
         Ok(match event {
             "broadcast_ice_candidates" => Self::BroadcastIceCandidates(decode_broadcast(payload)?),
             "broadcast_invalidated_ice_candidates" => {
@@ -294,7 +308,7 @@ impl Message for ToPortal {
                         .collect(),
                 }
             }
-            _ => return Err(DecodeFault::Unknown),
+            _ => return Err(DecodeError::Unknown),
         })
     }
 
@@ -328,7 +342,7 @@ impl Message for ToPortal {
     }
 }
 
-fn decode_broadcast(payload: Value) -> Result<CandidatesForGateways, DecodeFault> {
+fn decode_broadcast(payload: Value) -> Result<CandidatesForGateways, DecodeError> {
     let (gateway_ids, candidates) = wire::candidates_for(payload, "gateway_ids")?;
     Ok(CandidatesForGateways {
         gateway_ids,

@@ -2,7 +2,7 @@
 
 use super::RelaysPresence;
 use crate::{
-    DecodeFault, Delivery, Message,
+    DecodeError, Delivery, Message,
     wire::{self, MAX_AUTHORIZATIONS, typed},
 };
 use model::{
@@ -155,7 +155,7 @@ struct WirePair {
 }
 
 impl Message for FromPortal {
-    fn decode(event: &str, payload: Value) -> Result<Self, DecodeFault> {
+    fn decode(event: &str, payload: Value) -> Result<Self, DecodeError> {
         Ok(match event {
             "access_authorization_expiry_updated" => {
                 Self::AccessAuthorizationExpiryUpdated(typed(payload)?)
@@ -175,7 +175,7 @@ impl Message for FromPortal {
             }
             "relays_presence" => Self::RelaysPresence(RelaysPresence::decode(payload)?),
             "resource_updated" => Self::ResourceUpdated(wire::gateway_resource(payload)?),
-            _ => return Err(DecodeFault::Unknown),
+            _ => return Err(DecodeError::Unknown),
         })
     }
 
@@ -204,7 +204,7 @@ impl Message for FromPortal {
     }
 }
 
-fn decode_candidates(payload: Value) -> Result<ClientCandidates, DecodeFault> {
+fn decode_candidates(payload: Value) -> Result<ClientCandidates, DecodeError> {
     let (client_id, candidates) = wire::candidates_of(payload, "client_id")?;
     Ok(ClientCandidates {
         client_id,
@@ -213,7 +213,7 @@ fn decode_candidates(payload: Value) -> Result<ClientCandidates, DecodeFault> {
 }
 
 impl Init {
-    fn decode(payload: Value) -> Result<Self, DecodeFault> {
+    fn decode(payload: Value) -> Result<Self, DecodeError> {
         let wire: WireInit = typed(payload)?;
         Ok(Self {
             interface: wire.interface,
@@ -258,7 +258,7 @@ impl Authorization {
 }
 
 impl AuthorizeFlow {
-    fn decode(payload: Value) -> Result<Self, DecodeFault> {
+    fn decode(payload: Value) -> Result<Self, DecodeError> {
         let wire: WireAuthorizeFlow = typed(payload)?;
         Ok(Self {
             reference: wire.r#ref,
@@ -326,7 +326,7 @@ struct WireFlowAuthorized {
 }
 
 impl Message for ToPortal {
-    fn decode(event: &str, payload: Value) -> Result<Self, DecodeFault> {
+    fn decode(event: &str, payload: Value) -> Result<Self, DecodeError> {
         Ok(match event {
             "broadcast_ice_candidates" => Self::BroadcastIceCandidates(decode_broadcast(payload)?),
             "broadcast_invalidated_ice_candidates" => {
@@ -335,7 +335,7 @@ impl Message for ToPortal {
             "flow_authorized" => Self::FlowAuthorized {
                 reference: typed::<WireFlowAuthorized>(payload)?.r#ref,
             },
-            _ => return Err(DecodeFault::Unknown),
+            _ => return Err(DecodeError::Unknown),
         })
     }
 
@@ -360,7 +360,7 @@ impl Message for ToPortal {
     }
 }
 
-fn decode_broadcast(payload: Value) -> Result<CandidatesForClients, DecodeFault> {
+fn decode_broadcast(payload: Value) -> Result<CandidatesForClients, DecodeError> {
     let (client_ids, candidates) = wire::candidates_for(payload, "client_ids")?;
     Ok(CandidatesForClients {
         client_ids,

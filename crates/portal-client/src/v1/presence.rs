@@ -1,7 +1,7 @@
 //! Which relays are there, as clients and gateways are told. spec: portal 6.1
 
 use crate::{
-    DecodeFault,
+    DecodeError,
     wire::{self, MAX_IDS, typed},
 };
 use model::{Relay, RelayId};
@@ -24,7 +24,7 @@ struct WireRelaysPresence {
 }
 
 impl RelaysPresence {
-    pub(crate) fn decode(payload: Value) -> Result<Self, DecodeFault> {
+    pub(crate) fn decode(payload: Value) -> Result<Self, DecodeError> {
         let wire: WireRelaysPresence = typed(payload)?;
         let gone = Some(wire.disconnected_ids);
         Ok(Self {

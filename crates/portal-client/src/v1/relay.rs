@@ -1,6 +1,6 @@
 //! What relays and the portal say to each other: next to nothing. spec: portal 9
 
-use crate::{DecodeFault, Message};
+use crate::{DecodeError, Message};
 use serde_json::{Value, json};
 
 /// Messages from the portal to a relay.
@@ -11,10 +11,10 @@ pub enum FromPortal {
 }
 
 impl Message for FromPortal {
-    fn decode(event: &str, _: Value) -> Result<Self, DecodeFault> {
+    fn decode(event: &str, _: Value) -> Result<Self, DecodeError> {
         match event {
             "init" => Ok(Self::Init),
-            _ => Err(DecodeFault::Unknown),
+            _ => Err(DecodeError::Unknown),
         }
     }
 
@@ -30,8 +30,8 @@ impl Message for FromPortal {
 pub enum ToPortal {}
 
 impl Message for ToPortal {
-    fn decode(_: &str, _: Value) -> Result<Self, DecodeFault> {
-        Err(DecodeFault::Unknown)
+    fn decode(_: &str, _: Value) -> Result<Self, DecodeError> {
+        Err(DecodeError::Unknown)
     }
 
     fn encode(&self) -> (&'static str, Value) {

@@ -1,7 +1,7 @@
 //! The interface configuration in messages. spec: portal 5.2
 
 use super::{MAX_SMALL_LIST, lenient, typed};
-use crate::DecodeFault;
+use crate::DecodeError;
 use model::Interface;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -23,9 +23,9 @@ struct WireUpstream {
 }
 
 impl TryFrom<WireInterface> for Interface {
-    type Error = DecodeFault;
+    type Error = DecodeError;
 
-    fn try_from(wire: WireInterface) -> Result<Self, DecodeFault> {
+    fn try_from(wire: WireInterface) -> Result<Self, DecodeError> {
         // Without its resolvers the account's names would go to whoever the system asks, so a
         // list of which nothing is understood must not pass for an empty one.
         let wanted = wire.upstream_dns.as_ref().is_some_and(|l| !l.is_empty());
@@ -36,18 +36,18 @@ impl TryFrom<WireInterface> for Interface {
                 MAX_SMALL_LIST,
                 |entry| match typed::<WireUpstream>(entry)? {
                     upstream if upstream.protocol == "ip_port" => Ok(upstream.address),
-                    _ => Err(DecodeFault::Malformed("the protocol of a resolver")),
+                    _ => Err(DecodeError::Malformed("the protocol of a resolver")),
                 },
             );
         if wanted && upstream_dns.is_empty() {
-            return Err(DecodeFault::Malformed("every resolver"));
+            return Err(DecodeError::Malformed("every resolver"));
         }
         let search_domain = wire
             .search_domain
             .filter(|text| !text.is_empty())
             .and_then(|text| {
                 text.parse()
-                    .inspect_err(|error| tracing::warn!(%error, "left out the search domain"))
+                    .inspect_err(|error| tracing::warn!(%error, "Left out the search domain"))
                     .ok()
             });
         Ok(Self {

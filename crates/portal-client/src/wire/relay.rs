@@ -1,7 +1,7 @@
 //! Relay lists in messages. spec: portal 5.3
 
 use super::{MAX_RELAYS, lenient, typed};
-use crate::DecodeFault;
+use crate::DecodeError;
 use model::{Relay, RelayId};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -33,7 +33,7 @@ pub(crate) fn relays(list: Option<Vec<Value>>) -> Vec<Relay> {
                 username,
                 password,
             } => Ok(single(id, addr, username, password)),
-            WireRelay::Other => Err(DecodeFault::Unknown),
+            WireRelay::Other => Err(DecodeError::Unknown),
         }
     });
     let mut relays: Vec<Relay> = Vec::new();

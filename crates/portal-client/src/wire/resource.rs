@@ -1,7 +1,7 @@
 //! Resources in messages: the client's view and the gateway's. spec: portal 5.4, 8.1
 
 use super::{MAX_RESOURCES, MAX_SMALL_LIST, display_text, lenient, lenient_typed, typed};
-use crate::DecodeFault;
+use crate::DecodeError;
 use ipnet::IpNet;
 use model::{CidrResource, DnsResource, Filter, InternetResource, IpStack, Resource, ResourceId};
 use serde::Deserialize;
@@ -31,38 +31,38 @@ pub(crate) fn client_resources(list: Option<Vec<Value>>) -> Vec<Resource> {
 }
 
 /// Reads a resource as clients see it.
-pub(crate) fn client_resource(value: Value) -> Result<Resource, DecodeFault> {
+pub(crate) fn client_resource(value: Value) -> Result<Resource, DecodeError> {
     known_type(&value)?;
     let wire: WireResource = typed(value)?;
     if wire.sites.is_none() && wire.gateway_groups.is_none() {
-        return Err(DecodeFault::Malformed("the sites of a resource"));
+        return Err(DecodeError::Malformed("the sites of a resource"));
     }
     resource(wire)
 }
 
 /// Reads a resource as gateways see it: without sites.
-pub(crate) fn gateway_resource(value: Value) -> Result<Resource, DecodeFault> {
+pub(crate) fn gateway_resource(value: Value) -> Result<Resource, DecodeError> {
     known_type(&value)?;
     let wire: WireResource = typed(value)?;
     // A missing list must not grant everything.
     if wire.filters.is_none() && wire.r#type != "internet" {
-        return Err(DecodeFault::Malformed("the filters of a resource"));
+        return Err(DecodeError::Malformed("the filters of a resource"));
     }
     resource(wire)
 }
 
 /// Tells a type that a later portal may bring from a defect, before anything else is looked at.
-fn known_type(value: &Value) -> Result<(), DecodeFault> {
+fn known_type(value: &Value) -> Result<(), DecodeError> {
     match value.get("type").and_then(Value::as_str) {
         Some("cidr" | "dns" | "internet") => Ok(()),
-        Some(_) => Err(DecodeFault::Unknown),
-        None => Err(DecodeFault::Malformed("the type of a resource")),
+        Some(_) => Err(DecodeError::Unknown),
+        None => Err(DecodeError::Malformed("the type of a resource")),
     }
 }
 
-fn resource(wire: WireResource) -> Result<Resource, DecodeFault> {
-    const NAME: DecodeFault = DecodeFault::Malformed("the name of a resource");
-    const ADDRESS: DecodeFault = DecodeFault::Malformed("the address of a resource");
+fn resource(wire: WireResource) -> Result<Resource, DecodeError> {
+    const NAME: DecodeError = DecodeError::Malformed("the name of a resource");
+    const ADDRESS: DecodeError = DecodeError::Malformed("the address of a resource");
 
     let sites = lenient_typed("sites", wire.sites.or(wire.gateway_groups), MAX_SMALL_LIST);
     let mut filters = wire.filters.unwrap_or_default();
@@ -96,7 +96,7 @@ fn resource(wire: WireResource) -> Result<Resource, DecodeFault> {
             name: name.unwrap_or_else(|| INTERNET_NAME.to_owned()),
             sites,
         }),
-        _ => return Err(DecodeFault::Unknown),
+        _ => return Err(DecodeError::Unknown),
     })
 }
 

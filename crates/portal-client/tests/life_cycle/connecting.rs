@@ -5,7 +5,7 @@ use crate::fake_portal::{
     timed,
 };
 use portal_client::{
-    Channel, ChannelError, ConnectError, InitialRetries, Party, RetryPolicy, Stage, TokenFault, v1,
+    Channel, ChannelError, ConnectError, InitialRetries, Party, RetryPolicy, Stage, TokenError, v1,
 };
 use std::{io, net::IpAddr, time::Duration};
 use tokio_tungstenite::tungstenite::Message;
@@ -158,20 +158,20 @@ async fn only_401_and_403_end_the_session() {
             401,
             &[][..],
             "Missing token",
-            TokenFault::Rejected(Some("Missing token".into())),
+            TokenError::Rejected(Some("Missing token".into())),
         ),
-        (401, &[], "", TokenFault::Rejected(None)),
+        (401, &[], "", TokenError::Rejected(None)),
         (
             401,
             &json,
             problem,
-            TokenFault::Rejected(Some("Invalid token".into())),
+            TokenError::Rejected(Some("Invalid token".into())),
         ),
         (
             403,
             &[],
             "disabled\r\n",
-            TokenFault::Forbidden(Some("disabled".into())),
+            TokenError::Forbidden(Some("disabled".into())),
         ),
     ] {
         let (mut channel, mut portal) = client();
@@ -217,7 +217,7 @@ async fn waits_after_a_lost_connection_grow_and_end_with_the_budget() {
     let mut waits = Vec::new();
     let end = loop {
         match channel.next().await {
-            Ok(portal_client::ChannelEvent::Hiccup { retry_in, .. }) => waits.push(retry_in),
+            Ok(portal_client::ChannelEvent::Reconnecting { retry_in, .. }) => waits.push(retry_in),
             Ok(_) => panic!(),
             Err(end) => break end,
         }

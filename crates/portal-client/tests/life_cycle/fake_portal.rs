@@ -154,7 +154,7 @@ pub(crate) async fn hiccup<M: Messages>(
     channel: &mut Channel<M>,
 ) -> (portal_client::ConnectError, Duration) {
     match channel.next().await {
-        Ok(ChannelEvent::Hiccup { error, retry_in }) => (error, retry_in),
+        Ok(ChannelEvent::Reconnecting { error, retry_in }) => (error, retry_in),
         event => panic!("unexpected: {}", told(&event)),
     }
 }
@@ -163,7 +163,7 @@ fn told<I>(event: &Result<ChannelEvent<I>, ChannelError>) -> String {
     match event {
         Ok(ChannelEvent::Joined) => "joined".into(),
         Ok(ChannelEvent::Message(_)) => "a message".into(),
-        Ok(ChannelEvent::Hiccup { error, .. }) => format!("{error:?}"),
+        Ok(ChannelEvent::Reconnecting { error, .. }) => format!("{error:?}"),
         Err(error) => format!("{error:?}"),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::fake_portal::{channel_of, client, hiccup, joined, login, quietly, secs, timed};
 use portal_client::{
-    ChannelError, ChannelEvent, ConnectError, Party, RetryPolicy, Sent, TokenFault, v1,
+    ChannelError, ChannelEvent, ConnectError, Party, RetryPolicy, Sent, TokenError, v1,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -110,7 +110,7 @@ async fn refused_joins_are_final() {
             Err(ChannelError::JoinRefused(told)) => {
                 assert_eq!((told.as_str(), token), (reason, false));
             }
-            Err(ChannelError::TokenInvalid(TokenFault::Expired)) => assert!(token, "{reason}"),
+            Err(ChannelError::TokenInvalid(TokenError::Expired)) => assert!(token, "{reason}"),
             other => panic!("{reason}: {:?}", other.err()),
         }
         channel.connect(None);
@@ -192,7 +192,7 @@ async fn only_an_expired_token_makes_a_disconnect_final() {
     let end = channel.next().await;
     assert!(matches!(
         end,
-        Err(ChannelError::TokenInvalid(TokenFault::Expired))
+        Err(ChannelError::TokenInvalid(TokenError::Expired))
     ));
 }
 

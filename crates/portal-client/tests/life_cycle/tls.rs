@@ -45,7 +45,7 @@ async fn outcome(login: Login) -> Result<(), ConnectError> {
     let told = async {
         match channel.next().await {
             Ok(ChannelEvent::Joined) => Ok(()),
-            Ok(ChannelEvent::Hiccup { error, .. }) => Err(error),
+            Ok(ChannelEvent::Reconnecting { error, .. }) => Err(error),
             _ => panic!(),
         }
     };
