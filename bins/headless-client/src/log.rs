@@ -1,14 +1,14 @@
 //! Logs on standard output and, if wanted, in a file. spec: client-app 8
 
 use crate::{cli, environment, host};
-use logging::{LogFault, LogFiles, Logging, Options, StdoutTime};
+use logging::{LogError, LogFiles, Logging, Options, StdoutTime};
 use std::{io, path::Path};
 
 /// First part of the names of log files.
 const BASE: &str = "firezone-headless-client";
 
 /// Starts logging, until the value is dropped.
-pub(crate) fn start(options: &cli::Options) -> Result<Logging, LogFault> {
+pub(crate) fn start(options: &cli::Options) -> Result<Logging, LogError> {
     let create = |directory: &Path, base: &str, stamp: &str| {
         host::create_log_file(directory, base, stamp).map_err(io::Error::other)
     };

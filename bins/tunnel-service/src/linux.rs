@@ -109,9 +109,9 @@ impl Host for Linux {
         match &self.log_directory {
             Some(directory) if directory != Path::new(LOG_DIRECTORY) => {
                 // Somebody chose it, so it may hold the logs of others.
-                logging::clear(directory, Which::Of(LOG_BASE))
+                logging::delete_logs(directory, Which::Of(LOG_BASE))
             }
-            _ => logging::clear(Path::new(LOG_DIRECTORY), Which::All),
+            _ => logging::delete_logs(Path::new(LOG_DIRECTORY), Which::All),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Removes logs because somebody wants them gone. spec: client-app 8.5
 
-use crate::clean::is_log_of;
+use crate::retention::is_log_of;
 use std::{fs, io, path::Path};
 
 /// Which files of a directory are meant.
@@ -27,7 +27,7 @@ impl Which<'_> {
 /// # Errors
 ///
 /// The last one.
-pub fn clear(directory: &Path, which: Which<'_>) -> io::Result<()> {
+pub fn delete_logs(directory: &Path, which: Which<'_>) -> io::Result<()> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
@@ -80,13 +80,13 @@ mod tests {
             names
         };
         fill();
-        clear(directory, Which::Of("p")).unwrap();
+        delete_logs(directory, Which::Of("p")).unwrap();
         let others = ["directory.log", "latest", "notes.txt", "old-log", "q.1.log"];
         assert_eq!(left(), others);
         fill();
-        clear(directory, Which::All).unwrap();
+        delete_logs(directory, Which::All).unwrap();
         assert_eq!(left(), ["directory.log", "notes.txt"]);
         fs::remove_dir_all(directory).unwrap();
-        clear(directory, Which::All).unwrap();
+        delete_logs(directory, Which::All).unwrap();
     }
 }

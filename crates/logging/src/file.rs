@@ -1,10 +1,11 @@
 //! The file that is written to, and the ones that follow it. spec: client-app 8.3
 
-use crate::{start::LogFiles, time::Utc};
+use crate::{options::LogFiles, time::file_stamp};
 use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::PathBuf,
+    time::SystemTime,
 };
 
 /// Size at which a file is followed by another one.
@@ -45,14 +46,14 @@ impl LogFile {
 
     /// The file in use, which is made if need be.
     pub(crate) fn path(&mut self) -> io::Result<PathBuf> {
-        self.current(&Utc::now().file_stamp())
+        self.current(&file_stamp(SystemTime::now()))
             .map(|open| open.path.clone())
     }
 
     /// Appends whole lines; whether that began another file.
     pub(crate) fn write(&mut self, lines: &[u8]) -> io::Result<bool> {
         let before = self.open.as_ref().map(|open| open.stamp.clone());
-        let open = self.current(&Utc::now().file_stamp())?;
+        let open = self.current(&file_stamp(SystemTime::now()))?;
         let is_new = before.is_some_and(|stamp| stamp != open.stamp);
         let written = open.file.write_all(lines);
         open.size += u64::try_from(lines.len()).unwrap_or(u64::MAX);

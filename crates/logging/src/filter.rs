@@ -1,6 +1,6 @@
-//! What is shown. spec: client-app 8.1
+//! The filter: which lines are shown. spec: client-app 8.1
 
-use crate::start::LogFault;
+use crate::error::LogError;
 use tracing_subscriber::EnvFilter;
 
 /// What is quiet unless the user says otherwise. WireGuard reports sessions that expire as they
@@ -9,9 +9,9 @@ const QUIET: &str = "boringtun=off,netlink_proto=warn,netlink_packet_route=warn,
                      hickory_proto=info,is=warn";
 
 /// What the user wants to see; it overrides what is quiet.
-pub(crate) fn filter(directives: &str) -> Result<EnvFilter, LogFault> {
+pub(crate) fn filter(directives: &str) -> Result<EnvFilter, LogError> {
     let all = format!("{QUIET},{directives}");
-    EnvFilter::try_new(all).map_err(|source| LogFault::Filter {
+    EnvFilter::try_new(all).map_err(|source| LogError::Filter {
         directives: directives.to_owned(),
         source,
     })
@@ -22,8 +22,8 @@ pub(crate) fn filter(directives: &str) -> Result<EnvFilter, LogFault> {
 ///
 /// # Errors
 ///
-/// [`LogFault::Filter`]
-pub fn check_filter(directives: &str) -> Result<(), LogFault> {
+/// [`LogError::Filter`]
+pub fn check_filter(directives: &str) -> Result<(), LogError> {
     filter(directives).map(drop)
 }
 

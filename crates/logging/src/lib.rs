@@ -19,7 +19,7 @@
 //! })?;
 //! tracing::info!(version = "1.2.3", "Starting");
 //! logging.set_filter("debug")?;
-//! # Ok::<(), logging::LogFault>(())
+//! # Ok::<(), logging::LogError>(())
 //! ```
 //!
 //! # Decisions
@@ -30,16 +30,20 @@
 //!   hold the logs of others.
 //! * **Control characters are escaped.** Much of what is logged was said by others.
 
-mod clean;
-mod clear;
+mod delete;
+mod error;
 mod file;
 mod filter;
 mod line;
+mod options;
 mod queue;
+mod retention;
 mod start;
 mod time;
 
-pub use clean::{CAP, clean};
-pub use clear::{Which, clear};
+pub use delete::{Which, delete_logs};
+pub use error::LogError;
 pub use filter::check_filter;
-pub use start::{CreateFile, Format, LogFault, LogFiles, Logging, Options, StdoutTime, start};
+pub use options::{CreateFile, Format, LogFiles, Options, StdoutTime};
+pub use retention::{CAP, enforce_cap};
+pub use start::{Logging, start};

@@ -1,10 +1,11 @@
 //! What a line looks like: time, level, target, message, fields of the event, fields of its spans
 //! from the outermost inwards. spec: client-app 8.2
 
-use crate::time::Utc;
+use crate::time::line_stamp;
 use std::{
     error::Error,
     fmt::{self, Debug, Write as _},
+    time::SystemTime,
 };
 use tracing::{
     Event, Level, Subscriber,
@@ -38,8 +39,7 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         if self.time {
-            Utc::now().write_line_stamp(&mut writer)?;
-            writer.write_char(' ')?;
+            write!(writer, "{} ", line_stamp(SystemTime::now()))?;
         }
         let metadata = event.metadata();
         write_level(&mut writer, *metadata.level())?;

@@ -1,10 +1,10 @@
 //! Lines on their way to the file: a bounded queue and the thread behind it. spec: client-app 8.3
 
 use crate::{
-    clean::{CAP, clean},
     file::LogFile,
-    start::Format,
-    time::Utc,
+    options::Format,
+    retention::{CAP, enforce_cap},
+    time::line_stamp,
 };
 use std::{
     io::{self, Write},
@@ -101,7 +101,7 @@ fn work(inbox: &Receiver<Item>, mut file: LogFile, format: Format, lost: &Atomic
     while !is_over {
         if clean_at <= Instant::now() {
             clean_at = Instant::now() + CLEAN;
-            tidy(&file);
+            keep_below_cap(&file);
         }
         let mut batch = vec![];
         let timeout = clean_at.saturating_duration_since(Instant::now());
@@ -112,11 +112,11 @@ fn work(inbox: &Receiver<Item>, mut file: LogFile, format: Format, lost: &Atomic
         }
         let count = lost.swap(0, Ordering::Relaxed);
         if count > 0 {
-            batch.extend_from_slice(confession(count, format).as_bytes());
+            batch.extend_from_slice(lost_lines(count, format).as_bytes());
         }
         // There is nowhere to complain to: the next batch tries again.
         if !batch.is_empty() && file.write(&batch).unwrap_or(false) {
-            tidy(&file);
+            keep_below_cap(&file);
         }
     }
 }
@@ -135,15 +135,13 @@ fn gather(inbox: &Receiver<Item>, first: Vec<u8>, batch: &mut Vec<u8>) -> bool {
 }
 
 /// Files that stay in spite of the cap harm less than a log that ends.
-fn tidy(file: &LogFile) {
-    clean(file.directory(), file.base(), CAP, SystemTime::now()).ok();
+fn keep_below_cap(file: &LogFile) {
+    enforce_cap(file.directory(), file.base(), CAP, SystemTime::now()).ok();
 }
 
 /// A line that says how many are missing.
-fn confession(count: u64, format: Format) -> String {
-    let mut stamp = String::new();
-    // Writing to a string does not fail.
-    Utc::now().write_line_stamp(&mut stamp).ok();
+fn lost_lines(count: u64, format: Format) -> String {
+    let stamp = line_stamp(SystemTime::now());
     match format {
         Format::Text => format!("{stamp}  WARN logging: Lines were lost count={count}\n"),
         Format::Json => format!(
@@ -176,9 +174,9 @@ mod tests {
 
     #[test]
     fn the_count_of_lost_lines_is_a_line_of_its_format() {
-        let text = confession(7, Format::Text);
+        let text = lost_lines(7, Format::Text);
         assert!(text.ends_with("  WARN logging: Lines were lost count=7\n"));
-        let json: serde_json::Value = serde_json::from_str(&confession(7, Format::Json)).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&lost_lines(7, Format::Json)).unwrap();
         assert_eq!(json["count"], 7);
     }
 }

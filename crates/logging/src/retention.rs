@@ -25,7 +25,7 @@ struct Found {
 ///
 /// If the directory cannot be listed, or the last file that could not be removed; a cap of 0 is
 /// refused.
-pub fn clean(directory: &Path, base: &str, cap: u64, now: SystemTime) -> io::Result<u64> {
+pub fn enforce_cap(directory: &Path, base: &str, cap: u64, now: SystemTime) -> io::Result<u64> {
     if cap == 0 {
         let what = "a cap of 0 would remove every log file";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
@@ -124,10 +124,10 @@ mod tests {
             ("p.2.log", 10, HOUR * 3),
         ];
         let directory = Directory::new(now, &files);
-        assert_eq!(clean(directory.0.path(), "p", 40, now).unwrap(), 0);
-        assert_eq!(clean(directory.0.path(), "p", 25, now).unwrap(), 20);
+        assert_eq!(enforce_cap(directory.0.path(), "p", 40, now).unwrap(), 0);
+        assert_eq!(enforce_cap(directory.0.path(), "p", 25, now).unwrap(), 20);
         assert_eq!(directory.names(), ["p.3.log", "p.4.log"]);
-        assert_eq!(clean(directory.0.path(), "p", 1, now).unwrap(), 10);
+        assert_eq!(enforce_cap(directory.0.path(), "p", 1, now).unwrap(), 10);
         assert_eq!(directory.names(), ["p.4.log"], "the last one stays");
     }
 
@@ -143,11 +143,17 @@ mod tests {
             ("other.1.log", 1000, HOUR),
         ];
         let directory = Directory::new(now, &files);
-        assert_eq!(clean(directory.0.path(), "p", 1, now).unwrap(), 0);
+        assert_eq!(enforce_cap(directory.0.path(), "p", 1, now).unwrap(), 0);
         // A clock that was set back makes files of the future.
-        assert_eq!(clean(directory.0.path(), "p", 1, now - HOUR).unwrap(), 0);
+        assert_eq!(
+            enforce_cap(directory.0.path(), "p", 1, now - HOUR).unwrap(),
+            0
+        );
         assert_eq!(directory.names().len(), files.len());
-        assert_eq!(clean(directory.0.path(), "p", 1, now + HOUR).unwrap(), 10);
+        assert_eq!(
+            enforce_cap(directory.0.path(), "p", 1, now + HOUR).unwrap(),
+            10
+        );
     }
 
     #[test]
@@ -155,14 +161,14 @@ mod tests {
         let now = SystemTime::now();
         let directory = Directory::new(now, &[("p.2.log", 10, HOUR)]);
         fs::create_dir(directory.0.path().join("p.1.log")).unwrap();
-        assert_eq!(clean(directory.0.path(), "p", 1, now).unwrap(), 0);
+        assert_eq!(enforce_cap(directory.0.path(), "p", 1, now).unwrap(), 0);
         assert_eq!(directory.names(), ["p.1.log", "p.2.log"]);
     }
 
     #[test]
     fn no_cap_and_no_directory_are_errors() {
         let now = SystemTime::now();
-        assert!(clean(&std::env::temp_dir(), "p", 0, now).is_err());
-        assert!(clean(Path::new("/nonexistent/logs"), "p", 1, now).is_err());
+        assert!(enforce_cap(&std::env::temp_dir(), "p", 0, now).is_err());
+        assert!(enforce_cap(Path::new("/nonexistent/logs"), "p", 1, now).is_err());
     }
 }

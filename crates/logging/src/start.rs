@@ -1,14 +1,15 @@
 //! Puts filter, lines and files together.
 
 use crate::{
+    error::LogError,
     file::LogFile,
     filter::filter,
     line::{Fields, Line},
+    options::{Format, Options, StdoutTime},
     queue::{self, Queue, Writer},
     time::Milliseconds,
 };
 use std::{
-    fs::File,
     io::{self, IsTerminal as _},
     path::{Path, PathBuf},
 };
@@ -21,109 +22,6 @@ use tracing_subscriber::{
     reload,
     util::SubscriberInitExt as _,
 };
-
-/// What a line is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object per line, for programs.
-    Json,
-}
-
-impl Format {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Text, Self::Json];
-
-    /// The name that options use.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        }
-    }
-}
-
-impl std::fmt::Display for Format {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl std::str::FromStr for Format {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|format| format.name() == text);
-        found.ok_or_else(|| format!("possible values: {}", Self::ALL.map(Self::name).join(", ")))
-    }
-}
-
-/// Whether lines on standard output begin with the time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StdoutTime {
-    /// Whoever reads them adds it, as journals of services do.
-    Omitted,
-    /// They do.
-    Shown,
-}
-
-/// Where files go.
-pub struct LogFiles {
-    /// The directory; it is made when the first file is.
-    pub directory: PathBuf,
-    /// Makes them.
-    pub create: Box<dyn CreateFile>,
-}
-
-/// Opens `<base>.<stamp>.log` in a directory for appending; gets directory, base and stamp.
-pub trait CreateFile: FnMut(&Path, &str, &str) -> io::Result<File> + Send {}
-
-impl<F: FnMut(&Path, &str, &str) -> io::Result<File> + Send> CreateFile for F {}
-
-/// What a log is like.
-pub struct Options {
-    /// First part of the names of files.
-    pub base: &'static str,
-    /// What to log: a level, or `target=level` pairs separated by commas.
-    pub directives: String,
-    /// What a line is.
-    pub format: Format,
-    /// Whether lines on standard output begin with the time.
-    pub stdout_time: StdoutTime,
-    /// Files, if they are wanted.
-    pub file: Option<LogFiles>,
-}
-
-/// Why there is no log as wanted.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LogFault {
-    /// The directives cannot be read.
-    #[error(
-        "{directives:?} is no log filter: use a level such as `debug`, or `target=level` pairs"
-    )]
-    Filter {
-        /// What was given.
-        directives: String,
-        /// Where it went wrong.
-        #[source]
-        source: tracing_subscriber::filter::ParseError,
-    },
-    /// No file can be written.
-    #[error("cannot write logs to {}", directory.display())]
-    File {
-        /// Where.
-        directory: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// This process logs already.
-    #[error("the log was started already, or is over")]
-    State,
-}
 
 /// The log. Dropping it writes what still waits; keep it until the end.
 #[derive(Debug)]
@@ -138,10 +36,10 @@ impl Logging {
     ///
     /// # Errors
     ///
-    /// [`LogFault::Filter`]; the old filter stays.
-    pub fn set_filter(&self, directives: &str) -> Result<(), LogFault> {
+    /// [`LogError::Filter`]; the old filter stays.
+    pub fn set_filter(&self, directives: &str) -> Result<(), LogError> {
         let filter = filter(directives)?;
-        self.filter.reload(filter).map_err(|_| LogFault::State)
+        self.filter.reload(filter).map_err(|_| LogError::State)
     }
 
     /// The first file.
@@ -155,13 +53,13 @@ impl Logging {
 /// # Errors
 ///
 /// Directives or a directory that cannot be used; a second call.
-pub fn start(options: Options) -> Result<Logging, LogFault> {
+pub fn start(options: Options) -> Result<Logging, LogError> {
     let (subscriber, logging) = build(options)?;
-    subscriber.try_init().map_err(|_| LogFault::State)?;
+    subscriber.try_init().map_err(|_| LogError::State)?;
     Ok(logging)
 }
 
-fn build(options: Options) -> Result<(impl Subscriber + Send + Sync, Logging), LogFault> {
+fn build(options: Options) -> Result<(impl Subscriber + Send + Sync, Logging), LogError> {
     let (filter, handle) = reload::Layer::new(filter(&options.directives)?);
     let format = options.format;
     let mut logging = Logging {
@@ -172,7 +70,7 @@ fn build(options: Options) -> Result<(impl Subscriber + Send + Sync, Logging), L
     let mut file = None;
     if let Some(files) = options.file {
         let directory = files.directory.clone();
-        let fault = |source| LogFault::File { directory, source };
+        let fault = |source| LogError::File { directory, source };
         let mut log_file = LogFile::new(options.base, files);
         let opened = log_file.path().and_then(|path| {
             logging.path = Some(path);

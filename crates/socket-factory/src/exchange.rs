@@ -73,7 +73,7 @@ fn receive(socket: &UdpSocket, is_answer: impl Fn(&[u8]) -> bool) -> io::Result<
             if is_answer(&buffer[..length]) {
                 return Ok(buffer[..length].to_vec());
             }
-            tracing::debug!("a datagram that is no answer");
+            tracing::debug!("A datagram that is no answer");
         }
     })
 }

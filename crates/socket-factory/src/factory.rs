@@ -133,7 +133,7 @@ pub fn bind_preferred(
     let any = family.unspecified();
     match factory.bind(SocketAddr::new(any, preferred_port)) {
         Err(error) if !LoopPrevention::is_cause_of(&error) => {
-            tracing::debug!(port = preferred_port, %error, "preferred port not available");
+            tracing::debug!(port = preferred_port, %error, "Preferred port not available");
             factory.bind(SocketAddr::new(any, 0))
         }
         result => result,
@@ -227,7 +227,7 @@ impl UdpSocketFactory for SystemSockets {
         if local.is_ipv6()
             && let Err(error) = sys::prefer_public_source(&socket)
         {
-            tracing::debug!(%error, "temporary source addresses stay in use");
+            tracing::debug!(%error, "Temporary source addresses stay in use");
         }
         size_buffers(&socket, &self.options);
         UdpSocket::new(socket.into(), self.routes.clone())
@@ -296,7 +296,7 @@ fn request(mut size: usize, set: impl Fn(usize) -> io::Result<()>) -> Option<usi
             Ok(()) => return Some(size),
             Err(_) if size / 2 >= BUFFER_FLOOR => size /= 2,
             Err(error) => {
-                tracing::debug!(size, %error, "socket buffer keeps its size");
+                tracing::debug!(size, %error, "Socket buffer keeps its size");
                 return None;
             }
         }

@@ -101,7 +101,7 @@ impl<'a> Iterator for Datagrams<'a> {
             let Some(local) = meta.dst_ip.filter(|_| self.offset < length) else {
                 if meta.dst_ip.is_none() && length > 0 {
                     // Without it the path of the datagram is unknown. spec: platform 7.1
-                    tracing::debug!("datagram without a destination address");
+                    tracing::debug!("Datagram without a destination address");
                 }
                 self.message += 1;
                 self.offset = 0;

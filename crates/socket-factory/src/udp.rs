@@ -119,7 +119,7 @@ impl UdpSocket {
         match self.try_send_from(outgoing, &mut sent) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && sent > 0 => {
                 let lost = outgoing.payload.len() - sent;
-                tracing::debug!(lost, "send buffer full in the middle of a batch");
+                tracing::debug!(lost, "Send buffer full in the middle of a batch");
                 Ok(())
             }
             result => result,
@@ -140,7 +140,7 @@ impl UdpSocket {
         let source = routes.source(destination)?;
         match self.send_rest(outgoing, source, sent) {
             Err(error) if blames_source(&error) => {
-                tracing::debug!(%error, "source address is outdated");
+                tracing::debug!(%error, "Source address is outdated");
                 let source = routes.correct(destination, source)?;
                 self.send_rest(outgoing, source, sent)
             }
@@ -191,7 +191,7 @@ impl UdpSocket {
                     if error.kind() != io::ErrorKind::WouldBlock
                         && length > self.chunk(outgoing.destination, segment) =>
                 {
-                    tracing::debug!(%error, "segmentation offload refused");
+                    tracing::debug!(%error, "Segmentation offload refused");
                 }
                 Err(error) => return Err(error),
             }

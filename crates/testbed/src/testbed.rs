@@ -192,7 +192,7 @@ impl Testbed {
                 let (to, via) = (net.network, bare(net.public));
                 // A router needs no route to its own network, and the kernel says so.
                 if let Err(fault) = add_route(host, to, via) {
-                    tracing::debug!(%fault, host = host.name(), "left a route out");
+                    tracing::debug!(error = %fault, host = host.name(), "Left a route out");
                 }
             }
         }

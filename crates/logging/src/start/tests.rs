@@ -1,7 +1,8 @@
 //! Whole logs, as files have them.
 
 use super::*;
-use std::{fs, fs::OpenOptions};
+use crate::options::LogFiles;
+use std::fs::{self, File, OpenOptions};
 use tempfile::TempDir;
 use tracing::{error, info, info_span, subscriber::with_default, warn};
 
@@ -57,7 +58,7 @@ fn a_line_has_message_fields_and_fields_of_spans() {
         let inner = info_span!("inner", second = "x y");
         let _inner = inner.enter();
         info!(target: "some::target", key = %"value", other = "x y", "Message {}", "text");
-        tracing::debug!("not shown");
+        tracing::debug!("Not shown");
         error!(target: "t", number = 7);
     });
     assert_eq!(
