@@ -6,21 +6,19 @@
 mod arrows;
 mod budget;
 mod citations;
-mod dependencies;
 mod files;
 mod finding;
 mod lexer;
-mod license;
 mod manifest;
 mod metadata;
 mod purity;
 mod source;
 mod text;
+mod tolerated;
 
 use crate::workspace;
 use anyhow::{Context as _, Result, bail};
 use citations::Citable;
-use dependencies::Rules;
 use files::Files;
 use finding::Finding;
 use serde_json::Value;
@@ -38,7 +36,7 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
     let deny = fs::read_to_string(root.join("deny.toml")).context("deny.toml")?;
     let mut findings = check(&files::read(&root)?, &deny);
     match cargo_metadata() {
-        Ok(metadata) => findings.extend(check_metadata(&metadata, &deny)),
+        Ok(metadata) => findings.extend(arrows::check(&metadata)),
         Err(error) => findings.push(Finding::new("Cargo.lock", 1, format!("{error:#}"))),
     }
     findings.sort();
@@ -78,15 +76,7 @@ fn check(files: &Files, deny: &str) -> Vec<Finding> {
             findings.extend(manifest::check_root(path, document));
         }
     }
-    findings.extend(Rules::parse(deny).1);
-    findings
-}
-
-/// All checks of what cargo makes of the manifests.
-fn check_metadata(metadata: &Value, deny: &str) -> Vec<Finding> {
-    let (rules, _) = Rules::parse(deny);
-    let mut findings = arrows::check(metadata);
-    findings.extend(dependencies::check(metadata, &rules));
+    findings.extend(tolerated::check(deny));
     findings
 }
 
@@ -135,9 +125,9 @@ mod tests {
             ],
         };
         let metadata = metadata::fixture::workspace(&[("model", &[]), ("utils", &[])]);
-        let deny = "allow = [\n    \"MIT\",\n]\nskip = [\n    \"nonsense\",\n]\n";
+        let deny = "[bans]\nskip = [\n    \"nonsense\",\n]\n";
         let mut findings = check(&files, deny);
-        findings.extend(check_metadata(&metadata, deny));
+        findings.extend(arrows::check(&metadata));
         let found: BTreeSet<_> = findings.iter().map(|f| (f.file.as_str(), f.line)).collect();
         let places = [
             ("Cargo.toml", 2),
@@ -145,8 +135,7 @@ mod tests {
             ("crates/model/src/a.rs", 1),
             ("crates/model/src/b.rs", 1),
             ("crates/utils/Cargo.toml", 1),
-            ("deny.toml", 2),
-            ("deny.toml", 5),
+            ("deny.toml", 3),
             ("docs/x.md", 1),
         ];
         assert_eq!(found, places.into());

@@ -68,6 +68,11 @@ const NEEDS: &[Need] = &[
         remedy: Remedy::Cargo("install --locked cargo-nextest"),
     },
     Need {
+        name: "cargo-deny",
+        is_there: || succeeds(cargo_version_of("deny")),
+        remedy: Remedy::Cargo("install --locked cargo-deny"),
+    },
+    Need {
         name: "rustfmt",
         is_there: || succeeds(cargo_version_of("fmt")),
         remedy: Remedy::Tell("rustup component add rustfmt"),

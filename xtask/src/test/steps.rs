@@ -76,6 +76,12 @@ pub(crate) fn all() -> Vec<Step> {
             "clippy --workspace --all-targets --locked -- -D warnings",
         ),
         Step::task("tidy", || tidy::run(&tidy::Args {})),
+        // Advisories change without us: a job of their own asks for them every day.
+        Step::cargo(
+            "dependencies",
+            "deny --offline --locked check -D unmatched-skip -D unnecessary-skip \
+             -D license-not-encountered bans licenses sources",
+        ),
         Step::cargo("tests", "nextest run --workspace --locked"),
         // In a call of its own, because features are united: the clock of tests must not get
         // into anything else.

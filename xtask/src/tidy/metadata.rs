@@ -89,19 +89,6 @@ pub(crate) mod fixture {
             "workspace_root": "/x",
         })
     }
-
-    /// Packages of a registry: name, version, licence.
-    pub(crate) fn registry(packages: &[(&str, &str, &str)]) -> Value {
-        let packages = packages.iter().map(|(name, version, license)| {
-            json!({
-                "name": name,
-                "version": version,
-                "license": license,
-                "source": super::super::dependencies::CRATES_IO,
-            })
-        });
-        json!({ "packages": packages.collect::<Vec<_>>() })
-    }
 }
 
 #[cfg(test)]
