@@ -119,7 +119,7 @@ impl<P: Platform> Control<P> {
                 self.events.send(Event::ResourcesChanged);
             }
             Report::Event(event) => {
-                tracing::info!(?event, "News of a gateway");
+                log(&event);
                 self.events.send(Event::Gateway(event));
             }
             Report::Plan(plan) => self.apply(plan).await?,
@@ -222,7 +222,9 @@ impl<P: Platform> Control<P> {
 
     async fn use_resolvers(&mut self, resolvers: Vec<SystemResolver>) -> Result<(), Disconnected> {
         let resolvers = outside(resolvers);
-        tracing::debug!(?resolvers, "The system's resolvers");
+        for resolver in &resolvers {
+            tracing::debug!(server = %resolver.address, "The system has a resolver");
+        }
         self.session.forwarder.use_resolvers(&resolvers);
         let servers = resolvers.iter().map(|resolver| resolver.address).collect();
         *self.resolvers.lock() = resolvers;
@@ -232,5 +234,22 @@ impl<P: Platform> Control<P> {
     async fn tell(&mut self, input: Input) -> Result<(), Disconnected> {
         let gone = |_| Disconnected::DataPlane("it stopped".into());
         self.to_data.send(input).await.map_err(gone)
+    }
+}
+
+/// Tells the administrator what became of a gateway.
+fn log(event: &tunnel_core::Event) {
+    use tunnel_core::Event as E;
+
+    match event {
+        E::GatewayConnected(gateway) => tracing::info!(%gateway, "Connected to a gateway"),
+        E::GatewayClosed { gateway, reason } => {
+            tracing::info!(%gateway, %reason, "The connection to a gateway ended");
+        }
+        E::NoCompatibleGateway(resource) => tracing::warn!(
+            %resource,
+            "No gateway of this resource understands this version: update the gateways or this client"
+        ),
+        E::ResourcesChanged => {}
     }
 }

@@ -3,6 +3,7 @@
 use crate::{DropReason, Ecn, Transmit};
 use model::{Candidate, IceCredentials, PeerId, PresharedKey, PublicKey, RelayId};
 use std::{
+    fmt,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -147,6 +148,17 @@ pub enum CloseReason {
     HandshakeTimeout,
     /// No new session for 540 s.
     Expired,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoCandidates => "the peer signalled no candidates",
+            Self::NoPath => "no path works",
+            Self::HandshakeTimeout => "handshakes are not answered",
+            Self::Expired => "the session expired",
+        })
+    }
 }
 
 /// What kind of path the packets to a peer take. spec: data-plane 2.11

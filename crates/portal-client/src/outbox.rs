@@ -30,7 +30,7 @@ impl<T: PartialEq> Outbox<T> {
         if self.queue.len() == CAPACITY {
             self.queue.pop_front();
             tracing::debug!(
-                CAPACITY,
+                limit = CAPACITY,
                 "Dropped the oldest message that waits for the portal"
             );
         }

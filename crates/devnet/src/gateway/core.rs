@@ -432,7 +432,7 @@ impl Core {
             }
             Event::Established { peer } => tracing::info!(client = %peer, "Connected"),
             Event::Closed { peer, reason } => {
-                tracing::info!(client = %peer, ?reason, "Disconnected");
+                tracing::info!(client = %peer, %reason, "Disconnected");
                 self.forget(peer.into());
             }
             Event::NoRelays => tracing::info!("No relay is left"),

@@ -176,7 +176,7 @@ impl<P: Platform> Shell<P> {
         match event {
             ChannelEvent::Joined => tracing::info!("Joined"),
             ChannelEvent::Reconnecting { error, retry_in } => {
-                tracing::warn!(%error, ?retry_in, "No connection to the portal");
+                tracing::warn!(%error, retry_in_ms = retry_in.as_millis(), "No connection to the portal");
             }
             ChannelEvent::Message(message) => {
                 if let FromPortal::Init(init) = &message {
@@ -275,7 +275,7 @@ impl<P: Platform> Shell<P> {
                 }
                 Output::Tell(message) => {
                     let sent = self.portal.send(message);
-                    tracing::debug!(?sent, "Told the portal");
+                    tracing::debug!(%sent, "Told the portal");
                 }
                 Output::Resolve(lookup) => {
                     self.lookups.spawn(resolve(lookup));

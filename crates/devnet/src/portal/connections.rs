@@ -7,6 +7,7 @@ use super::{
 use model::{ClientId, GatewayId, PublicKey, RelayId};
 use std::{
     collections::BTreeMap,
+    fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::{Duration, Instant},
 };
@@ -22,12 +23,28 @@ const RATE: u32 = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConnectionId(u64);
 
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Who is at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Party {
     Client(ClientId),
     Gateway(GatewayId),
     Relay(RelayId),
+}
+
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(id) => write!(f, "client {id}"),
+            Self::Gateway(id) => write!(f, "gateway {id}"),
+            Self::Relay(id) => write!(f, "relay {id}"),
+        }
+    }
 }
 
 /// What the upgrade said.

@@ -160,13 +160,13 @@ impl Core {
             return;
         };
         if !connection.heard(now.at) {
-            tracing::warn!(party = ?connection.party, "Closed a connection that says too much");
+            tracing::warn!(party = %connection.party, "Closed a connection that says too much");
             self.close(id, 1008);
             return;
         }
         let (party, joined, topic) = (connection.party, connection.joined, connection.topic());
         let Ok(frame) = Frame::parse(text) else {
-            tracing::warn!(?party, bytes = text.len(), "Dropped a malformed frame");
+            tracing::warn!(%party, bytes = text.len(), "Dropped a malformed frame");
             return;
         };
         match (frame.topic.as_str(), frame.event.as_str()) {
@@ -289,7 +289,7 @@ impl Core {
                 }
             }
         }
-        tracing::info!(?party, connection = ?id, "A party joined");
+        tracing::info!(%party, connection = %id, "A party joined");
     }
 
     fn init_client(&mut self, id: ConnectionId, client: ClientId) {
@@ -395,7 +395,7 @@ impl Core {
             return;
         };
         if std::mem::take(&mut connection.joined) {
-            tracing::info!(party = ?connection.party, connection = ?id, "A party left");
+            tracing::info!(party = %connection.party, connection = %id, "A party left");
             if let Party::Relay(relay) = connection.party {
                 self.relay_lost(relay, id);
             }

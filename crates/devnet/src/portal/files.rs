@@ -31,7 +31,7 @@ pub(crate) fn save(hub: &Hub, options: &Options) {
         if let (Some(text), Some(path)) = (text, path)
             && let Err(error) = write(path, &text)
         {
-            tracing::warn!(%error, ?path, "Cannot write a file");
+            tracing::warn!(%error, path = %path.display(), "Cannot write a file");
         }
     }
 }

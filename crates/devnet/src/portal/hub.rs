@@ -160,7 +160,7 @@ impl Inner {
         if let Some(sender) = self.senders.get(&connection)
             && sender.try_send(outgoing).is_err()
         {
-            tracing::warn!(?connection, "Gave up a connection that does not read");
+            tracing::warn!(%connection, "Gave up a connection that does not read");
             self.senders.remove(&connection);
         }
     }

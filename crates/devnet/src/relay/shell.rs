@@ -121,9 +121,9 @@ pub async fn run(config: Config, mut stop: mpsc::Receiver<()>) -> Result<(), Fau
         tokio::select! {
             event = portal.next() => match event? {
                 ChannelEvent::Joined => tracing::info!("Joined"),
-                ChannelEvent::Message(message) => tracing::debug!(?message, "The portal says"),
+                ChannelEvent::Message(_) => tracing::debug!("The portal knows this relay"),
                 ChannelEvent::Reconnecting { error, retry_in } => {
-                    tracing::warn!(%error, ?retry_in, "No connection to the portal");
+                    tracing::warn!(%error, retry_in_ms = retry_in.as_millis(), "No connection to the portal");
                 }
             },
             () = tokio::time::sleep(SWEEP) => sweep(&state),
