@@ -9,6 +9,7 @@ mod citations;
 mod files;
 mod finding;
 mod lexer;
+mod logs;
 mod manifest;
 mod metadata;
 mod purity;
@@ -63,6 +64,7 @@ fn check(files: &Files, deny: &str) -> Vec<Finding> {
     let mut findings = budget::check(&sources);
     for source in &sources {
         findings.extend(citable.check_source(source));
+        findings.extend(logs::check(source));
         findings.extend(purity::check(source));
         findings.extend(text::check_source(source));
     }
