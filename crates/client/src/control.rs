@@ -81,7 +81,7 @@ impl<P: Platform> Control<P> {
                     Some(command) => self.handle_command(command).await?,
                 },
                 Some((id, answer)) = self.session.forwarder.next() => {
-                    self.tell(Input::DnsAnswer(id, answer)).await?;
+                    self.send(Input::DnsAnswer(id, answer)).await?;
                 }
             }
         }
@@ -93,12 +93,12 @@ impl<P: Platform> Control<P> {
     ) -> Result<(), Disconnected> {
         match event {
             ChannelEvent::Joined => {
-                tracing::info!("Joined the portal");
+                tracing::info!("Connected to the portal");
                 *self.state.lock() = PortalState::Connected;
                 Ok(())
             }
             ChannelEvent::Message(message) => {
-                self.tell(Input::Portal(portal::update(message))).await
+                self.send(Input::Portal(portal::update(message))).await
             }
             ChannelEvent::Reconnecting { error, retry_in } => {
                 tracing::warn!(
@@ -173,7 +173,7 @@ impl<P: Platform> Control<P> {
             message: query.message,
         };
         match self.session.forwarder.begin(query.id, question) {
-            Some((id, outcome)) => self.tell(Input::DnsAnswer(id, outcome)).await,
+            Some((id, outcome)) => self.send(Input::DnsAnswer(id, outcome)).await,
             None => Ok(()),
         }
     }
@@ -183,7 +183,7 @@ impl<P: Platform> Control<P> {
             NetworkEvent::NetworkChanged => {
                 tracing::info!("The network changed");
                 self.refresh_resolvers().await?;
-                self.tell(Input::Reset).await?;
+                self.send(Input::Reset).await?;
             }
             NetworkEvent::ResolversChanged => self.refresh_resolvers().await?,
         }
@@ -197,13 +197,13 @@ impl<P: Platform> Control<P> {
         match command {
             Command::Reset(reason) => {
                 tracing::info!(reason, "Reset");
-                self.tell(Input::Reset).await
+                self.send(Input::Reset).await
             }
             Command::SetDisabledResources(disabled) => {
-                self.tell(Input::SetDisabledResources(disabled)).await
+                self.send(Input::SetDisabledResources(disabled)).await
             }
             Command::SetInternetResource(enabled) => {
-                self.tell(Input::SetInternetResource(enabled)).await
+                self.send(Input::SetInternetResource(enabled)).await
             }
             Command::SetResolvers(resolvers) => self.use_resolvers(resolvers).await,
             Command::Stop => Ok(()),
@@ -228,10 +228,10 @@ impl<P: Platform> Control<P> {
         self.session.forwarder.use_resolvers(&resolvers);
         let servers = resolvers.iter().map(|resolver| resolver.address).collect();
         *self.resolvers.lock() = resolvers;
-        self.tell(Input::SetResolvers(servers)).await
+        self.send(Input::SetResolvers(servers)).await
     }
 
-    async fn tell(&mut self, input: Input) -> Result<(), Disconnected> {
+    async fn send(&mut self, input: Input) -> Result<(), Disconnected> {
         let gone = |_| Disconnected::DataPlane("it stopped".into());
         self.to_data.send(input).await.map_err(gone)
     }

@@ -37,10 +37,11 @@ pub(crate) enum Input {
     DnsAnswer(QueryId, Result<Vec<u8>, DnsFailure>),
     /// The portal said something.
     Portal(PortalUpdate),
-    /// The network changed.
+    /// The network changed: roam to it.
     Reset,
-    /// Internet Resources are switched.
+    /// These resources, and no others, are switched off.
     SetDisabledResources(BTreeSet<ResourceId>),
+    /// Internet Resources are switched on or off.
     SetInternetResource(bool),
     /// The system's resolvers changed.
     SetResolvers(Vec<SocketAddr>),
@@ -284,6 +285,7 @@ impl<T: Tun> DataPlane<T> {
         Ok(())
     }
 
+    /// Roams: fresh key, no connections, fresh sockets; the portal hears of the key.
     /// spec: client-app 11.2
     fn reset(&mut self, seed: Seed, now: Instant) -> Result<(), DataPlaneFault> {
         self.tunnel.reset(seed, now);

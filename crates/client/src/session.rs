@@ -112,7 +112,7 @@ impl Session {
         ))
     }
 
-    /// Drops all connections and makes new ones, as after a change of network.
+    /// Drops all connections and makes new ones, as when the device roams to another network.
     pub async fn reset(&self, reason: &'static str) {
         self.command(Command::Reset(reason)).await;
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     fault::{LoopPrevention, blames_source},
-    route_cache::RouteCache,
+    route_cache::{RouteCache, SourceResolver},
     sys,
     udp::UdpSocket,
 };
@@ -20,12 +20,6 @@ const BUFFER_FLOOR: usize = 64 * 1024;
 
 /// A future on the heap, as trait objects need it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// Finds the source address that reaches a destination outside of the tunnel.
-///
-/// `None` means that the system's own choice is right. The call may be slow; its answer is kept
-/// until the factory is reset, its failure is not.
-pub type SourceResolver = Arc<dyn Fn(IpAddr) -> io::Result<Option<IpAddr>> + Send + Sync>;
 
 /// Makes UDP sockets outside of the tunnel.
 pub trait UdpSocketFactory: Send + Sync {

@@ -70,9 +70,9 @@ mod tests;
 
 pub use exchange::exchange;
 pub use factory::{
-    BoxFuture, Family, Options, SourceResolver, SystemSockets, TcpSocketFactory, UdpSocketFactory,
-    bind_preferred,
+    BoxFuture, Family, Options, SystemSockets, TcpSocketFactory, UdpSocketFactory, bind_preferred,
 };
 pub use fault::{LoopPrevention, SendFault};
 pub use receive::{Datagrams, Incoming, RecvBatch};
+pub use route_cache::SourceResolver;
 pub use udp::{Outgoing, UdpSocket};

@@ -3,10 +3,15 @@
 //! Shared by all sockets of a factory. No lock is held while the resolver works, so a slow resolver
 //! delays only the socket that asks. spec: client-app 11.3, platform 11.2
 
-use crate::factory::SourceResolver;
 use lru::LruCache;
 use parking_lot::Mutex;
-use std::{io, net::IpAddr, num::NonZeroUsize};
+use std::{io, net::IpAddr, num::NonZeroUsize, sync::Arc};
+
+/// Finds the source address that reaches a destination outside of the tunnel.
+///
+/// `None` means that the system's own choice is right. The call may be slow; its answer is kept
+/// until the factory is reset, its failure is not.
+pub type SourceResolver = Arc<dyn Fn(IpAddr) -> io::Result<Option<IpAddr>> + Send + Sync>;
 
 /// Destinations remembered: gateways, relays and resolvers many times over.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(1024).expect("1024 is not zero");
@@ -50,7 +55,7 @@ impl RouteCache {
             table.epoch
         };
         let computed = (self.resolver)(destination)?;
-        Ok(self.table.lock().settle(destination, computed, epoch))
+        Ok(self.table.lock().insert(destination, computed, epoch))
     }
 
     /// Forgets a source that turned out to be outdated, and asks again.
@@ -88,7 +93,7 @@ impl RouteCache {
 
 impl Table {
     /// Stores an answer and returns the one that counts: of concurrent answers the first.
-    fn settle(
+    fn insert(
         &mut self,
         destination: IpAddr,
         computed: Option<IpAddr>,
