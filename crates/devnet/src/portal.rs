@@ -18,8 +18,6 @@
 //! * Candidates are passed on as they came, whatever they say.
 //! * Versions are not compared; the newest gateway of a site is preferred.
 
-mod authorize;
-mod changes;
 mod command;
 mod config;
 mod connections;
@@ -29,7 +27,7 @@ mod files;
 mod hub;
 mod identity;
 mod local;
-mod relays;
+mod options;
 mod server;
 mod status;
 mod upgrade;
@@ -45,7 +43,8 @@ pub use self::{
     core::{Core, Moment, Output},
     identity::{SavedDevice, SavedFlow, SavedState},
     local::LocalPortal,
-    server::{Options, Portal, PortalFault, run},
+    options::Options,
+    server::{Portal, PortalFault, run},
     upgrade::{Refusal, Upgrade},
 };
 

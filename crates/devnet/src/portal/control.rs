@@ -1,6 +1,6 @@
 //! The control socket: one JSON command a line in, one JSON answer a line out.
 
-use super::{command::Command, files::save, hub::Hub, server::Options};
+use super::{command::Command, files::save, hub::Hub, options::Options};
 use serde_json::{Value, json};
 use std::{
     fs, io,

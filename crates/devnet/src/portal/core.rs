@@ -1,12 +1,14 @@
 //! The portal as a state machine: connections and frames in, frames out. spec: portal 10
 
+mod authorize;
+mod changes;
+mod relays;
+
+use self::{authorize::Flows, changes::dns_of, relays::Relays};
 use super::{
-    authorize::Flows,
-    changes::dns_of,
     config::{Directory, Owner, Settings, SettingsFault},
     connections::{Connection, ConnectionId, Connections, Party},
     identity::{Devices, SavedFlow, SavedState, derived_id, is_semver},
-    relays::Relays,
     upgrade::{Refusal, Upgrade},
 };
 use model::{ClientId, GatewayId, Interface, RelayId, Seed, SeedTree};

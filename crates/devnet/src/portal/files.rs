@@ -1,6 +1,6 @@
 //! The files of a portal: read at the start, replaced in one go when something changes.
 
-use super::{hub::Hub, identity::SavedState, server::Options};
+use super::{hub::Hub, identity::SavedState, options::Options};
 use std::{
     fs,
     io::{self, Write as _},

@@ -7,6 +7,7 @@ use super::{
     core::{Core, Moment},
     files::{read_state, save},
     hub::{Hub, OUTGOING, Outgoing},
+    options::Options,
     upgrade::{Refusal, Upgrade},
 };
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -75,17 +76,6 @@ pub enum PortalFault {
         /// What is wrong.
         source: SettingsFault,
     },
-}
-
-/// Where a portal finds its files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// The configuration, see [`Settings`]; written anew when a command changes it.
-    pub settings: PathBuf,
-    /// What is remembered over restarts; nothing means nothing is.
-    pub state: Option<PathBuf>,
-    /// The control socket; nothing means there is none.
-    pub control: Option<PathBuf>,
 }
 
 /// A portal that is ready to run.

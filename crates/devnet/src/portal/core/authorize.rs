@@ -1,9 +1,9 @@
 //! Introducing clients to gateways: requests, acknowledgements, candidates. spec: portal 10.5
 
-use super::{
+use super::Core;
+use crate::portal::{
     config::TokenKind,
     connections::{Connection, ConnectionId, Party},
-    core::Core,
     identity::ice_credentials,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};

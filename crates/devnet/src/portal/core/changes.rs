@@ -1,10 +1,9 @@
 //! What changes in the settings mean for those who are connected. spec: portal 10.8
 
-use super::{
-    authorize::Grant,
+use super::{Core, authorize::Grant};
+use crate::portal::{
     config::{Account, Directory, Policy, Settings, SettingsFault},
     connections::{ConnectionId, Party},
-    core::Core,
 };
 use model::{ClientId, DomainName, Filter, Resource, ResourceId};
 use portal_client::v1::{client, gateway};

@@ -1,10 +1,10 @@
 //! Relays: who is there, who was given which, and with what credentials.
 //! spec: portal 10.4, data-plane 5.1
 
-use super::{
+use super::Core;
+use crate::portal::{
     config::{Owner, TokenKind},
     connections::{Connection, ConnectionId, Reach},
-    core::Core,
     identity::{Digest, digest, digest_text},
 };
 use model::{PublicKey, Relay, RelayId};
