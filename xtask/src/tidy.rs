@@ -5,6 +5,7 @@
 
 mod arrows;
 mod budget;
+mod circles;
 mod citations;
 mod files;
 mod finding;
@@ -62,6 +63,7 @@ fn check(files: &Files, deny: &str) -> Vec<Finding> {
 
     let citable = Citable::new(&files.documents);
     let mut findings = budget::check(&sources);
+    findings.extend(circles::check(&sources));
     for source in &sources {
         findings.extend(citable.check_source(source));
         findings.extend(logs::check(source));
