@@ -36,8 +36,25 @@ const QUEUE: usize = 4096;
 /// Commands that wait.
 const COMMANDS: usize = 16;
 
-/// A running session. Dropping it ends it without waiting; [`Session::disconnect`] waits until
-/// the host is as it was before.
+/// A running session: one login, one tunnel interface.
+///
+/// Its methods are of three kinds:
+///
+/// * **Beginning and end.** [`connect`](Self::connect) removes what a crashed run left behind,
+///   creates the interface and returns before the portal has answered;
+///   [`disconnect`](Self::disconnect) waits until the host is as it was before. Dropping the
+///   session ends it, too, without waiting.
+/// * **Commands** ([`reset`](Self::reset), [`set_dns`](Self::set_dns),
+///   [`set_internet_resource`](Self::set_internet_resource),
+///   [`set_disabled_resources`](Self::set_disabled_resources)) are carried out in the order of
+///   their calls. They may be called at any time, wait only while sixteen others wait, and do
+///   nothing once the session is over.
+/// * **Questions.** [`status`](Self::status) is a snapshot of one moment.
+///
+/// What happens meanwhile comes by the [`EventStream`]: [`Event::Ready`](crate::Event::Ready) once,
+/// when names and addresses of resources work, and [`Event::Disconnected`](crate::Event::Disconnected)
+/// last, unless [`disconnect`](Self::disconnect) was called. A session that ended does not begin
+/// again: connect a new one. All methods may be called from any task.
 #[derive(Debug)]
 pub struct Session {
     commands: mpsc::Sender<Command>,

@@ -61,8 +61,20 @@ impl fmt::Display for Sent {
 
 /// A party's channel to its portal.
 ///
-/// Nothing happens on its own: [`Channel::next`] drives everything, also what was handed to
-/// [`Channel::send`].
+/// Its methods are of three kinds:
+///
+/// * **[`connect`](Self::connect)** says with which key, and begins at once; call it first, and again
+///   whenever the key or the network changes.
+/// * **[`next`](Self::next)** drives everything, also what was handed to [`send`](Self::send):
+///   nothing happens on its own. Call it in a loop. Its future may be dropped at any time.
+/// * **[`send`](Self::send)** hands a message over without waiting, and says what becomes of it.
+///   [`is_joined`](Self::is_joined) and [`drops`](Self::drops) look without changing anything.
+///
+/// After each [`ChannelEvent::Joined`] the portal tells the complete state. Once
+/// [`next`](Self::next) has returned an error the session is over: further calls of
+/// [`connect`](Self::connect) and [`send`](Self::send) do nothing, and
+/// [`next`](Self::next) returns [`ChannelError::Ended`]. Time is that of the tokio runtime, so
+/// that tests may pause it.
 pub struct Channel<M: Messages> {
     login: Arc<Login>,
     dialer: Arc<dyn Dialer>,

@@ -4,7 +4,7 @@ use crate::{
     ChannelError, ConnectError, Login, TokenError,
     dial::{DialError, Socket, broken},
     error::shown,
-    frame::{Frame, FrameFault, PHOENIX, Reply},
+    frame::{Frame, FrameError, PHOENIX, Reply},
 };
 use futures_util::{Sink as _, Stream as _};
 use serde_json::{Value, json};
@@ -194,8 +194,8 @@ impl Connection {
     fn handle_text(&mut self, text: &str, drops: &mut Drops) -> Result<Option<Step>, DialError> {
         let frame = match Frame::parse(text) {
             Ok(frame) => frame,
-            Err(FrameFault::Empty) => return Err(ConnectError::EmptyFrame.into()),
-            Err(FrameFault::Malformed) => {
+            Err(FrameError::Empty) => return Err(ConnectError::EmptyFrame.into()),
+            Err(FrameError::Malformed) => {
                 drops.malformed_frames += 1;
                 tracing::warn!(
                     bytes = text.len(),

@@ -25,7 +25,7 @@ pub struct Frame {
 
 /// Why a text is not a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum FrameFault {
+pub enum FrameError {
     /// There is no text at all.
     #[error("an empty frame")]
     Empty,
@@ -70,15 +70,15 @@ impl Frame {
     /// # Errors
     ///
     /// When the text is empty or no frame; a reference that is no unsigned integer makes it none.
-    pub fn parse(text: &str) -> Result<Self, FrameFault> {
+    pub fn parse(text: &str) -> Result<Self, FrameError> {
         if text.trim().is_empty() {
-            return Err(FrameFault::Empty);
+            return Err(FrameError::Empty);
         }
         // Serde would read an array as the members in their order; that is another serializer.
         if !text.trim_start().starts_with('{') {
-            return Err(FrameFault::Malformed);
+            return Err(FrameError::Malformed);
         }
-        serde_json::from_str(text).map_err(|_| FrameFault::Malformed)
+        serde_json::from_str(text).map_err(|_| FrameError::Malformed)
     }
 
     /// The frame as text, members in the order of the original.
@@ -167,10 +167,10 @@ mod tests {
             "nonsense",
         ];
         for text in malformed {
-            assert_eq!(Frame::parse(text), Err(FrameFault::Malformed), "{text}");
+            assert_eq!(Frame::parse(text), Err(FrameError::Malformed), "{text}");
         }
-        assert_eq!(Frame::parse(""), Err(FrameFault::Empty));
-        assert_eq!(Frame::parse(" \n"), Err(FrameFault::Empty));
+        assert_eq!(Frame::parse(""), Err(FrameError::Empty));
+        assert_eq!(Frame::parse(" \n"), Err(FrameError::Empty));
         let tolerated = r#"{"join_ref":"1","event":"e","topic":"t","x":[1],"payload":"p"}"#;
         assert_eq!(
             Frame::parse(tolerated),
@@ -213,7 +213,7 @@ mod tests {
         #[test]
         fn deep_nesting_does_not_overflow(depth in 0_usize..100_000) {
             let text = format!(r#"{{"topic":"t","event":"e","payload":{}"#, "[".repeat(depth));
-            prop_assert_eq!(Frame::parse(&text), Err(FrameFault::Malformed));
+            prop_assert_eq!(Frame::parse(&text), Err(FrameError::Malformed));
         }
     }
 }
