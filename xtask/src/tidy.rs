@@ -76,6 +76,9 @@ fn check(files: &Files, deny: &str) -> Vec<Finding> {
     for (path, document) in files.manifests.iter().chain(&files.documents) {
         findings.extend(citable.check_document(path, document));
         findings.extend(text::check_document(path, document));
+        if path == arrows::DRAWING {
+            findings.extend(arrows::check_drawing(path, document));
+        }
         if path == "Cargo.toml" {
             findings.extend(manifest::check_root(path, document));
         }

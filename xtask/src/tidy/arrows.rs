@@ -3,6 +3,9 @@
 use super::{finding::Finding, metadata};
 use serde_json::Value;
 
+/// The document that draws the table.
+pub(crate) const DRAWING: &str = "docs/architecture.md";
+
 /// Each crate with all the workspace crates it may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
@@ -126,6 +129,39 @@ fn unused(metadata: &Value) -> Vec<Finding> {
     findings
 }
 
+/// Whether the table in the document is the one above.
+pub(crate) fn check_drawing(path: &str, document: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut missing: Vec<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    let rows = document.lines().enumerate();
+    let rows = rows.skip_while(|(_, line)| *line != "## Arrows").skip(1);
+    let rows = rows.take_while(|(_, line)| !line.starts_with("## "));
+    for (index, line) in rows.filter(|(_, line)| line.starts_with('|')) {
+        let mut cells = line.trim_matches('|').split('|').map(quoted);
+        let (names, drawn) = (cells.next(), cells.next().unwrap_or_default());
+        for name in names.unwrap_or_default() {
+            missing.retain(|missing| *missing != name);
+            let arrows = ARROWS.iter().find(|(known, _)| *known == name);
+            let mut allowed = arrows.map_or(Vec::new(), |(_, allowed)| allowed.to_vec());
+            let mut drawn = drawn.clone();
+            allowed.sort_unstable();
+            drawn.sort_unstable();
+            if arrows.is_none() || allowed != drawn {
+                let what = format!("{name} may use: {}", allowed.join(", "));
+                findings.push(Finding::new(path, index + 1, what));
+            }
+        }
+    }
+    let untold = |name| Finding::new(path, 1, format!("the arrows of {name} are not drawn"));
+    findings.extend(missing.into_iter().map(untold));
+    findings
+}
+
+/// The words between backquotes.
+fn quoted(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
 fn forbidden(metadata: &Value) -> Vec<Finding> {
     let members = metadata::members(metadata);
     let names: Vec<&str> = members.iter().map(|member| member.name).collect();
@@ -225,6 +261,26 @@ mod tests {
         let unused = ["ip-packet may depend on model, and does not"];
         assert_eq!(of(&[]), unused);
         assert_eq!(of(&[("model", "dev")]), unused);
+    }
+
+    #[test]
+    fn the_drawing_is_the_table() {
+        let mut document = "## Arrows\n\n| crate | may use |\n|---|---|\n".to_owned();
+        for (name, allowed) in ARROWS.iter().skip(1) {
+            let allowed = allowed.iter().rev().map(|name| format!("`{name}`"));
+            let allowed = allowed.collect::<Vec<_>>().join(", ");
+            document += &format!("| `{name}` | {allowed} |\n");
+        }
+        let drawing = |rows: &str| {
+            texts(check_drawing(
+                "x",
+                &format!("{document}{rows}\n\nNot `this`.\n\n## Next\n"),
+            ))
+        };
+        assert_eq!(drawing("| `model` | – |"), [""; 0]);
+        assert_eq!(drawing(""), ["the arrows of model are not drawn"]);
+        assert_eq!(drawing("| `model`, `utils` | – |"), ["utils may use: "]);
+        assert_eq!(drawing("| `model` | `client` |"), ["model may use: "]);
     }
 
     #[test]

@@ -47,6 +47,10 @@ pub(crate) fn check_source(source: &Source) -> Vec<Finding> {
             "no `//!` line says what the file is",
         ));
     }
+    if source.path.ends_with("/mod.rs") {
+        let what = "a module is `name.rs` with a folder `name` beside it";
+        findings.push(Finding::new(&source.path, 1, what));
+    }
     let comments = source.masked.comments.lines();
     let lines = source
         .masked
@@ -165,6 +169,13 @@ mod tests {
         ] {
             assert_eq!(lines(&format!("//! x\n{line}\n")), [2], "{line}");
         }
+    }
+
+    #[test]
+    fn modules_are_not_called_mod() {
+        let found = |path: &str| check_source(&Source::new(path, "//! A.\n")).len();
+        assert_eq!(found("crates/x/src/a/mod.rs"), 1);
+        assert_eq!(found("crates/x/src/mod_a.rs"), 0);
     }
 
     #[test]
