@@ -46,7 +46,7 @@ pub struct Connectivity {
     queue: SendQueue,
     events: VecDeque<Event>,
     timers: Timers,
-    counters: DropCounters,
+    counters: DropCounters<DropReason>,
 }
 
 /// Everything that is drawn from the seed after the key.
@@ -92,7 +92,7 @@ impl Connectivity {
             queue: SendQueue::default(),
             events: VecDeque::new(),
             timers: Timers::default(),
-            counters: DropCounters::new(),
+            counters: DropCounters::default(),
         }
     }
 
@@ -109,9 +109,11 @@ impl Connectivity {
         self.relays = Relays::new(seeds.branch("relays"));
         self.draws = Draws::new(seeds);
         self.gathered = Gathered::default();
+        let waiting: usize = self.connections.iter().map(Connection::waiting).sum();
         self.connections.clear();
         self.transactions.clear();
-        self.queue.clear();
+        let unsent = self.queue.clear();
+        self.counters.add(DropReason::Reset, waiting + unsent);
         self.events.clear();
         self.timers.clear();
         tracing::debug!(since_start = ?now.saturating_duration_since(self.epoch.0), "Reset");
@@ -277,7 +279,7 @@ impl Connectivity {
     }
 
     /// How many packets and datagrams were dropped so far, by reason.
-    pub fn counters(&self) -> &DropCounters {
+    pub fn counters(&self) -> &DropCounters<DropReason> {
         &self.counters
     }
 
@@ -316,7 +318,10 @@ impl Connectivity {
 
     /// Drops a connection without a word.
     fn discard(&mut self, slot: usize) {
-        self.connections.remove(slot);
+        if let Some(connection) = self.connections.remove(slot) {
+            self.counters
+                .add(DropReason::ConnectionClosed, connection.waiting());
+        }
         self.timers.set(Timer::Connection(slot), None);
     }
 

@@ -71,10 +71,11 @@ mod traces;
 mod transmit;
 
 pub use connectivity::Connectivity;
-pub use drop_reason::{DropCounters, DropReason};
+pub use drop_reason::DropReason;
 pub use ecn::Ecn;
 pub use event::{
     Authorization, CloseReason, Datagram, Event, NoRelay, Output, PathKind, PeerStatus, Received,
     Role, Upsert, Verdict, Wakeup,
 };
+pub use model::DropCounters;
 pub use transmit::Transmit;

@@ -168,11 +168,14 @@ impl SendQueue {
         }
     }
 
-    /// Forgets everything that waits.
-    pub(crate) fn clear(&mut self) {
+    /// Forgets everything that waits; how many datagrams that were.
+    pub(crate) fn clear(&mut self) -> usize {
+        let mut forgotten = 0;
         while let Some(batch) = self.batches.pop_front() {
+            forgotten += batch.segments().count();
             self.recycle(batch);
         }
+        forgotten
     }
 
     /// The batch that takes a datagram of this length: the newest of the route, or a new one.
@@ -330,7 +333,7 @@ mod tests {
         for port in 0..100 {
             write(&mut queue, route(port), 100, 1);
         }
-        queue.clear();
+        assert_eq!(queue.clear(), 100);
         assert!(queue.pop().is_none());
         assert_eq!(queue.data_buffers.len(), MAX_POOLED);
     }

@@ -20,7 +20,7 @@ pub(crate) use path::send_between;
 pub(crate) use table::Connections;
 pub(crate) use transactions::{Transactions, check_id};
 
-use crate::{DropCounters, relay::Relays, transmit::SendQueue};
+use crate::{DropCounters, DropReason, relay::Relays, transmit::SendQueue};
 use std::time::Instant;
 
 /// What a connection may use of the whole while it works.
@@ -30,7 +30,7 @@ pub(crate) struct Io<'a> {
     /// Where datagrams go.
     pub(crate) queue: &'a mut SendQueue,
     /// Where drops are counted that no caller hears of.
-    pub(crate) counters: &'a mut DropCounters,
+    pub(crate) counters: &'a mut DropCounters<DropReason>,
     /// Where checks are noted, so that their answers find back.
     pub(crate) transactions: &'a mut Transactions,
     /// The time of this turn.

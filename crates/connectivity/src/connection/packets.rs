@@ -108,6 +108,11 @@ impl Connection {
         }
     }
 
+    /// How many packets and messages wait for a path or a session.
+    pub(crate) fn waiting(&self) -> usize {
+        self.packets.len() + self.messages.len() + self.session.waiting()
+    }
+
     /// Starts a handshake on the path.
     pub(super) fn shake_hands(&mut self, io: &mut Io<'_>) {
         if self.session.is_stale(io.now) {
@@ -165,13 +170,20 @@ impl Connection {
                 self.traffic.sent += u64::try_from(packet.len()).unwrap_or_default();
                 Verdict::Sent
             }
-            Sealed::Initiate(message) => {
-                self.send_message(&message[..], io);
-                self.is_dirty = true;
-                Verdict::Buffered
+            Sealed::NoSession {
+                is_kept,
+                initiation,
+            } => {
+                if let Some(message) = initiation {
+                    self.send_message(&message[..], io);
+                    self.is_dirty = true;
+                }
+                if is_kept {
+                    Verdict::Buffered
+                } else {
+                    Verdict::Dropped(DropReason::NoSession)
+                }
             }
-            Sealed::Waiting => Verdict::Buffered,
-            Sealed::Failed => Verdict::Dropped(DropReason::NoSession),
         }
     }
 

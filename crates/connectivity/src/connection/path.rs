@@ -2,7 +2,7 @@
 
 use super::Io;
 use crate::{
-    PathKind,
+    DropReason, PathKind,
     relay::{Relays, channel_header},
     transmit::{CHANNEL_HEADER, Route},
 };
@@ -80,7 +80,8 @@ impl Path {
     }
 }
 
-/// Sends a control message between two addresses; through `relay` if our end belongs to it.
+/// Sends a control message between two addresses; through `relay` if our end belongs to it. Without
+/// a channel it is dropped, and counted.
 pub(crate) fn send_between(
     relay: Option<RelayId>,
     source: SocketAddr,
@@ -98,6 +99,7 @@ pub(crate) fn send_between(
         channel,
         channel.and_then(|(_, number)| channel_header(number, message.len())),
     ) else {
+        io.counters.count(DropReason::NoChannel);
         return;
     };
     debug_assert_eq!(header[..2], number.to_be_bytes());

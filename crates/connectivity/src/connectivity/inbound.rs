@@ -50,10 +50,12 @@ impl Connectivity {
         match demux::classify(payload) {
             Class::MaybeStun => match self.relays.at(remote) {
                 Some(id) => {
-                    if let Some(allocation) = self.relays.get_mut(id) {
-                        allocation.handle_stun(remote, local, payload, now);
-                    }
-                    Received::Consumed
+                    let handled = self
+                        .relays
+                        .get_mut(id)
+                        .ok_or(DropReason::UnknownRelay)
+                        .and_then(|relay| relay.handle_stun(remote, local, payload, now));
+                    handled.map_or_else(Received::Dropped, |()| Received::Consumed)
                 }
                 None => self.receive_from_peer(direct, None, plain, now),
             },

@@ -8,7 +8,7 @@ use super::{
     message::{Request, Response},
     request::{Due, Outstanding, Pending},
 };
-use crate::event::Wakeup;
+use crate::{DropReason, event::Wakeup};
 use model::Relay;
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng as _;
@@ -158,16 +158,13 @@ impl Allocation {
         local: SocketAddr,
         datagram: &[u8],
         now: Instant,
-    ) {
-        let Some(response) = Response::parse(datagram) else {
-            return;
-        };
-        let Some(pending) = self.outstanding.get(response.id(), server) else {
-            return;
-        };
-        if !response.answers(pending.request) {
-            return;
-        }
+    ) -> Result<(), DropReason> {
+        let response = Response::parse(datagram).ok_or(DropReason::Unrecognized)?;
+        let pending = self
+            .outstanding
+            .get(response.id(), server)
+            .filter(|pending| response.answers(pending.request))
+            .ok_or(DropReason::UnsolicitedAnswer)?;
         let is_trusted = match pending.request {
             // A BINDING is not signed; its errors tell nothing.
             Request::Binding => response.error().is_none(),
@@ -177,11 +174,12 @@ impl Allocation {
                 .is_some_and(|credentials| response.is_signed_by(credentials)),
         };
         if !is_trusted {
-            return;
+            return Err(DropReason::UnsolicitedAnswer);
         }
         if let Some(pending) = self.outstanding.take(response.id(), server) {
             self.on_response(pending, &response, local, now);
         }
+        Ok(())
     }
 
     /// Data on a channel: the peer it is from, and our address it was sent to.

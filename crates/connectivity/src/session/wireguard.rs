@@ -25,7 +25,8 @@ const ATTEMPT_TIME: Duration = Duration::from_secs(15);
 const TICK: Duration = Duration::from_secs(1);
 /// The same when none do.
 const QUIET_TICK: Duration = Duration::from_secs(10);
-
+/// How many packets `boringtun` keeps for a session; it drops further ones.
+const MAX_WAITING: usize = 256;
 /// Wait before an overdue retry is asked for again.
 const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -37,12 +38,13 @@ pub(crate) type HandshakeMessage = [u8; MAX_HANDSHAKE];
 pub(crate) enum Sealed {
     /// The packet is encrypted in place; the message is as long as the packet plus [`OVERHEAD`].
     Data,
-    /// There is no session: the packet waits inside, and this initiation is to be sent.
-    Initiate(Box<HandshakeMessage>),
-    /// There is no session: the packet waits inside.
-    Waiting,
-    /// The packet can't be sent.
-    Failed,
+    /// There is no session.
+    NoSession {
+        /// Whether the packet waits inside; if not, too many do already.
+        is_kept: bool,
+        /// To be sent.
+        initiation: Option<Box<HandshakeMessage>>,
+    },
 }
 
 /// What a message of the peer led to.
@@ -83,8 +85,8 @@ pub(crate) struct Session {
     ticked: Instant,
     /// A session was confirmed at least once.
     established: bool,
-    /// Packets wait inside for a session.
-    has_waiting: bool,
+    /// How many packets wait inside for a session.
+    waiting: usize,
     last_handshake: Option<Instant>,
     jitter: ChaCha20Rng,
 }
@@ -111,7 +113,7 @@ impl Session {
             attempt: None,
             ticked: now,
             established: false,
-            has_waiting: false,
+            waiting: 0,
             last_handshake: None,
             jitter,
         }
@@ -133,18 +135,20 @@ impl Session {
             TunnResult::WriteToNetwork(message) if is_initiation(message) => {
                 let mut copy = Box::new([0; MAX_HANDSHAKE]);
                 copy[..message.len()].copy_from_slice(message);
-                self.has_waiting = true;
                 self.note_initiation(now);
-                Sealed::Initiate(copy)
+                Sealed::NoSession {
+                    is_kept: self.note_waiting(),
+                    initiation: Some(copy),
+                }
             }
             TunnResult::WriteToNetwork(message) if message.len() == packet.len() + OVERHEAD => {
                 Sealed::Data
             }
-            TunnResult::Done => {
-                self.has_waiting = true;
-                Sealed::Waiting
-            }
-            _ => Sealed::Failed,
+            // Anything but this is a failure to start a handshake, which the buffer has room for.
+            _ => Sealed::NoSession {
+                is_kept: self.note_waiting(),
+                initiation: None,
+            },
         }
     }
 
@@ -182,15 +186,23 @@ impl Session {
         opened
     }
 
+    /// How many packets wait inside for a session.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
     /// The next packet that waited inside for a session, encrypted; its length.
     pub(crate) fn poll_waiting(&mut self, buffer: &mut [u8]) -> Option<usize> {
-        if !self.has_waiting || self.tunn.time_since_last_handshake().is_none() {
+        if self.waiting == 0 || self.tunn.time_since_last_handshake().is_none() {
             return None;
         }
         match self.tunn.decapsulate(None, &[], buffer) {
-            TunnResult::WriteToNetwork(message) => Some(message.len()),
+            TunnResult::WriteToNetwork(message) => {
+                self.waiting -= 1;
+                Some(message.len())
+            }
             _ => {
-                self.has_waiting = false;
+                self.waiting = 0;
                 None
             }
         }
@@ -266,6 +278,13 @@ impl Session {
         } else {
             tick
         }
+    }
+
+    /// One more packet was given to `tunn` without a session; whether it had room for it.
+    fn note_waiting(&mut self) -> bool {
+        let is_kept = self.waiting < MAX_WAITING;
+        self.waiting += usize::from(is_kept);
+        is_kept
     }
 
     fn note_initiation(&mut self, now: Instant) {

@@ -347,6 +347,32 @@ impl Lab {
         }
     }
 
+    /// Hands a datagram to one end, outside time and links.
+    pub(crate) fn hand_over(&mut self, side: Side, landed: &Landed) -> Received {
+        let now = self.now;
+        let datagram = Datagram {
+            local: landed.local,
+            remote: landed.remote,
+            ecn: Ecn::NotEct,
+            payload: &landed.payload,
+        };
+        let node = self.node(side);
+        let received = node
+            .connectivity
+            .handle_datagram(datagram, &mut [0; MAX_DATAGRAM], now);
+        self.collect(side);
+        received
+    }
+
+    /// The portal tells one end about a candidate of the other one.
+    pub(crate) fn signal(&mut self, side: Side, candidate: &Candidate) {
+        let now = self.now;
+        let node = self.node(side);
+        node.connectivity
+            .add_remote_candidate(side.peer(), candidate, now);
+        self.collect(side);
+    }
+
     /// The portal tells one end that these candidates of the other one are no longer valid.
     pub(crate) fn retract(&mut self, side: Side, candidates: &[Candidate]) {
         let now = self.now;

@@ -87,6 +87,8 @@ impl Seen {
 struct Bench {
     allocation: Allocation,
     now: Instant,
+    /// What became of the last answer.
+    handled: Result<(), DropReason>,
 }
 
 impl Bench {
@@ -96,6 +98,7 @@ impl Bench {
         Self {
             allocation: Allocation::new(relay("2000000000:salt"), ids, now),
             now,
+            handled: Ok(()),
         }
     }
 
@@ -164,7 +167,8 @@ impl Bench {
         }
         let bytes = MessageEncoder::default().encode_into_bytes(reply).unwrap();
         let (server, now) = (to.server, self.now);
-        self.allocation
+        self.handled = self
+            .allocation
             .handle_stun(server, local(server), &bytes, now);
     }
 
@@ -494,6 +498,7 @@ fn what_is_not_signed_by_the_relay_is_not_believed() {
             let request = bench.provoke(Request::Refresh);
             let error = ErrorCode::new(code, String::new()).unwrap();
             bench.answer(&request, vec![error.into()], key);
+            assert_eq!(bench.handled, Err(DropReason::UnsolicitedAnswer));
             bench.none();
             assert_eq!(bench.news(), [], "{code}");
             bench.pass(SECOND);
@@ -523,19 +528,24 @@ fn errors_to_a_binding_are_ignored() {
 fn answers_of_another_method_or_class_are_ignored() {
     let mut bench = Bench::allocated();
     let request = bench.provoke(Request::Refresh);
-    for (class, method) in [
-        (MessageClass::SuccessResponse, CHANNEL_BIND),
-        (MessageClass::Request, REFRESH),
-        (MessageClass::Indication, REFRESH),
+    for (class, method, reason) in [
+        (
+            MessageClass::SuccessResponse,
+            CHANNEL_BIND,
+            DropReason::UnsolicitedAnswer,
+        ),
+        (MessageClass::Request, REFRESH, DropReason::Unrecognized),
+        (MessageClass::Indication, REFRESH, DropReason::Unrecognized),
     ] {
         let mut reply = Message::new(class, method, request.message.transaction_id());
         reply.add_attribute(Lifetime::from_u32(600));
         let key = Credentials::new(&relay("2000000000:salt")).unwrap();
         key.sign(&mut reply).unwrap();
         let bytes = MessageEncoder::default().encode_into_bytes(reply).unwrap();
-        bench
+        let handled = bench
             .allocation
             .handle_stun(SERVER, local(SERVER), &bytes, bench.now);
+        assert_eq!(handled, Err(reason));
     }
     bench.pass(SECOND);
     assert_eq!(bench.one().method(), REFRESH, "still outstanding");
@@ -821,7 +831,11 @@ fn credentials_that_fit_into_no_message_make_a_relay_useless_not_a_panic() {
     let ids = SeedTree::new(Seed::from_bytes([1; 32])).stream("ids");
     let now = Instant::now();
     let allocation = Allocation::new(relay(&"x".repeat(600)), ids, now);
-    let mut bench = Bench { allocation, now };
+    let mut bench = Bench {
+        allocation,
+        now,
+        handled: Ok(()),
+    };
     bench.reach();
     bench.none();
     assert!(bench.allocation.is_gone());

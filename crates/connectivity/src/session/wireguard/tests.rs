@@ -140,15 +140,52 @@ fn indices_carry_the_connection_in_the_upper_bits_and_count_in_the_lower() {
     }
 }
 
+/// Whether a packet that found a handshake under way waits for it.
+fn waits(outcome: &Sealed) -> bool {
+    match outcome {
+        Sealed::NoSession {
+            is_kept,
+            initiation: None,
+        } => *is_kept,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn no_more_than_256_packets_wait_for_a_session_and_all_of_them_go_out() {
+    let mut pair = Pair::new();
+    let mut buffer = [0; 1500];
+    let Sealed::NoSession {
+        initiation: Some(initiation),
+        ..
+    } = pair.client.seal(&packet(0), &mut buffer, pair.now)
+    else {
+        panic!("no initiation");
+    };
+    for n in 1..300 {
+        let outcome = pair.client.seal(&packet(1), &mut buffer, pair.now);
+        assert_eq!(waits(&outcome), n < 256, "{n}");
+    }
+    assert_eq!(pair.client.waiting(), 256);
+    let response = reply(&mut pair.gateway, &initiation[..], pair.now);
+    reply(&mut pair.client, &response, pair.now);
+    let sent = std::iter::from_fn(|| pair.client.poll_waiting(&mut buffer)).count();
+    assert_eq!((sent, pair.client.waiting()), (256, 0));
+}
+
 #[test]
 fn a_packet_without_a_session_starts_a_handshake_and_goes_out_after_it() {
     let mut pair = Pair::new();
     let mut buffer = [0; 1500];
-    let Sealed::Initiate(initiation) = pair.client.seal(&packet(1), &mut buffer, pair.now) else {
+    let Sealed::NoSession {
+        is_kept: true,
+        initiation: Some(initiation),
+    } = pair.client.seal(&packet(1), &mut buffer, pair.now)
+    else {
         panic!("no initiation");
     };
     let second = pair.client.seal(&packet(2), &mut buffer, pair.now);
-    assert!(matches!(second, Sealed::Waiting));
+    assert!(waits(&second));
     assert_eq!(
         pair.client.poll_waiting(&mut buffer),
         None,
