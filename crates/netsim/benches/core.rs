@@ -151,7 +151,7 @@ impl Bench {
     fn bare(&mut self) -> Result<(f64, f64)> {
         let mut seal = Duration::ZERO;
         let mut open = Duration::ZERO;
-        let mut buffers = vec![vec![0_u8; limits::MTU + 16]; BATCH];
+        let mut buffers = vec![vec![0_u8; limits::MTU + limits::TAG]; BATCH];
         for _ in 0..BATCHES {
             let first = self.counter;
             let start = Instant::now();

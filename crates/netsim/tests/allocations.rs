@@ -44,7 +44,7 @@ fn allocations(work: impl FnOnce()) -> u64 {
 }
 
 fn udp(from: &str, to: &str) -> Vec<u8> {
-    let mut bytes = vec![0; 1280];
+    let mut bytes = vec![0; model::limits::MTU];
     let payload = [7; 1000];
     let length = emit_udp(
         &mut bytes,

@@ -45,7 +45,7 @@ fn respond(query: &[u8], ttl: u32, length: usize) -> Vec<u8> {
 }
 
 fn udp(from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0; 1280];
+    let mut bytes = vec![0; model::limits::MTU];
     let length = emit_udp(&mut bytes, from, to, payload).unwrap();
     bytes.truncate(length);
     bytes

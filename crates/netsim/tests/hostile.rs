@@ -190,7 +190,7 @@ fn from_client(to: SocketAddr, payload: &[u8]) -> Vec<u8> {
         SocketAddr::V4(_) => World::CLIENT_V4.into(),
         SocketAddr::V6(_) => World::CLIENT_V6.into(),
     };
-    let mut packet = vec![0; 1280];
+    let mut packet = vec![0; model::limits::MTU];
     let length = emit_udp(&mut packet, SocketAddr::new(from, 4000), to, payload).unwrap();
     packet.truncate(length);
     packet

@@ -15,7 +15,7 @@ use tunnel_core::{
 };
 
 fn udp(from: &str, to: &str, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0; 1280];
+    let mut bytes = vec![0; model::limits::MTU];
     let length = emit_udp(
         &mut bytes,
         from.parse().unwrap(),

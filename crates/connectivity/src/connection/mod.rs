@@ -15,7 +15,7 @@ mod transactions;
 #[cfg(test)]
 pub(crate) use agent::Agent;
 pub(crate) use lifecycle::{Connection, Origin};
-pub(crate) use packets::{Arrival, MAX_DATAGRAM};
+pub(crate) use packets::Arrival;
 pub(crate) use path::send_between;
 pub(crate) use table::Connections;
 pub(crate) use transactions::{Transactions, check_id};

@@ -3,15 +3,11 @@
 use super::{Connection, Io, path};
 use crate::{
     DropReason, Ecn, Received, Role, Verdict, ecn,
-    session::{MAX_HANDSHAKE, OVERHEAD, Opened, Sealed},
+    session::{MAX_HANDSHAKE, Opened, Sealed},
 };
 use is::stun::StunMessage;
+use model::limits::{MAX_UDP_PAYLOAD, MTU, TAG, WIREGUARD_OVERHEAD};
 use std::net::SocketAddr;
-
-/// The largest IP packet. spec: data-plane 7
-pub(crate) const MTU: usize = 1280;
-/// The largest datagram: the largest packet, encrypted, in a channel.
-pub(crate) const MAX_DATAGRAM: usize = 1316;
 
 /// A WireGuard or STUN message, freed from any channel it came in.
 #[derive(Debug, Clone, Copy)]
@@ -92,12 +88,12 @@ impl Connection {
         if self.session.is_stale(io.now) {
             self.tick(io);
         }
-        // The ciphertext is decrypted in place, so its tag needs room too.
-        let has_room = plain.len() + OVERHEAD / 2 >= arrival.message.len();
+        // The ciphertext is decrypted in place, so its tag needs room too; the header does not.
+        let has_room = plain.len() + (WIREGUARD_OVERHEAD - TAG) >= arrival.message.len();
         if has_room && plain.len() >= MAX_HANDSHAKE {
             return self.open(arrival, plain, io);
         }
-        let mut scratch = [0; MAX_DATAGRAM];
+        let mut scratch = [0; MAX_UDP_PAYLOAD];
         match self.open(arrival, &mut scratch, io) {
             Received::Packet { peer, len } if len <= plain.len() => {
                 plain[..len].copy_from_slice(&scratch[..len]);
@@ -153,7 +149,7 @@ impl Connection {
         let Some(path) = self.path else {
             return Verdict::Dropped(DropReason::NotConnected);
         };
-        let length = packet.len() + OVERHEAD;
+        let length = packet.len() + WIREGUARD_OVERHEAD;
         let Some((route, header)) = path.route(length, Ecn::of_packet(packet), io) else {
             return Verdict::Dropped(DropReason::NoChannel);
         };
@@ -219,7 +215,7 @@ impl Connection {
         if self.session.is_established() && !self.packets.is_empty() {
             self.flush_packets(io);
         }
-        let mut scratch = [0; MAX_DATAGRAM + MAX_HANDSHAKE];
+        let mut scratch = [0; MAX_UDP_PAYLOAD + MAX_HANDSHAKE];
         while let Some(length) = self.session.poll_waiting(&mut scratch) {
             self.send_message(&scratch[..length], io);
         }

@@ -4,9 +4,9 @@ use super::Io;
 use crate::{
     DropReason, PathKind,
     relay::{Relays, channel_header},
-    transmit::{CHANNEL_HEADER, Route},
+    transmit::Route,
 };
-use model::RelayId;
+use model::{RelayId, limits::CHANNEL_HEADER};
 use std::net::SocketAddr;
 
 /// The way packets to a peer take.

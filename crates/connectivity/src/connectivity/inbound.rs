@@ -3,20 +3,20 @@
 use super::Connectivity;
 use crate::{
     Datagram, DropReason, Received,
-    connection::{Arrival, MAX_DATAGRAM, check_id, send_between},
+    connection::{Arrival, check_id, send_between},
     demux::{self, Class, WireGuard},
     relay::parse_channel_data,
     session::Handshake,
 };
 use is::stun::StunMessage;
-use model::RelayId;
+use model::{RelayId, limits};
 use std::time::Instant;
 
 impl Connectivity {
     /// Handles one datagram. An IP packet in it is decrypted to the start of `plain`.
     ///
-    /// `plain` takes the largest packet, 1280 bytes; with 1296 bytes or more, which is what the
-    /// ciphertext needs, a copy is saved.
+    /// `plain` takes the largest packet, [`limits::MTU`] bytes; with room for a tag behind it,
+    /// [`limits::TAG`] bytes more, a copy is saved.
     pub fn handle_datagram(
         &mut self,
         datagram: Datagram<'_>,
@@ -38,7 +38,7 @@ impl Connectivity {
             ecn,
             payload,
         } = datagram;
-        if payload.len() > MAX_DATAGRAM {
+        if payload.len() > limits::MAX_UDP_PAYLOAD {
             return Received::Dropped(DropReason::TooLarge);
         }
         let direct = Arrival {

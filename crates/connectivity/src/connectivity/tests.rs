@@ -1,8 +1,8 @@
 //! What the whole does that no part does alone.
 
 use super::*;
-use crate::{Datagram, Ecn, Received, session::OVERHEAD};
-use model::{IceCredentials, PresharedKey};
+use crate::{Datagram, Ecn, Received};
+use model::{IceCredentials, PresharedKey, limits};
 use std::net::SocketAddrV4;
 use stun_codec::{
     Message, MessageClass, MessageEncoder, TransactionId,
@@ -315,7 +315,7 @@ fn a_session_is_found_by_index_and_key_wherever_its_messages_come_from() {
     assert_eq!(client.send(peer(2), &packet, now), Verdict::Sent);
     let (sent, ..) = drain(&mut client);
     let (_, message) = sent.last().unwrap();
-    assert_eq!(message.len(), packet.len() + OVERHEAD);
+    assert_eq!(message.len(), packet.len() + limits::WIREGUARD_OVERHEAD);
     let elsewhere = address(77);
     assert_eq!(
         receive(&mut gateway, elsewhere, message, now),

@@ -2,6 +2,7 @@
 
 use super::credentials::Credentials;
 use bytecodec::{DecodeExt as _, EncodeExt as _};
+use model::limits::CHANNEL_HEADER;
 use std::{net::SocketAddr, time::Duration};
 use stun_codec::{
     Message, MessageClass, MessageDecoder, MessageEncoder, Method, TransactionId,
@@ -188,13 +189,13 @@ impl Response {
 
 /// The channel and the payload of a ChannelData message whose length is exactly right.
 pub(crate) fn parse_channel_data(datagram: &[u8]) -> Option<(u16, &[u8])> {
-    let (&[a, b, c, d], payload) = datagram.split_first_chunk()?;
+    let (&[a, b, c, d], payload) = datagram.split_first_chunk::<CHANNEL_HEADER>()?;
     let length = usize::from(u16::from_be_bytes([c, d]));
     (length == payload.len()).then_some((u16::from_be_bytes([a, b]), payload))
 }
 
 /// The header of a ChannelData message; `None` if the payload is too long for one.
-pub(crate) fn channel_header(number: u16, length: usize) -> Option<[u8; 4]> {
+pub(crate) fn channel_header(number: u16, length: usize) -> Option<[u8; CHANNEL_HEADER]> {
     let [a, b] = number.to_be_bytes();
     let [c, d] = u16::try_from(length).ok()?.to_be_bytes();
     Some([a, b, c, d])

@@ -1,12 +1,12 @@
 //! One WireGuard session as a state machine that takes the time as an argument. spec: data-plane 6
 
-use super::{Identity, MAX_HANDSHAKE, OVERHEAD};
+use super::{Identity, MAX_HANDSHAKE};
 use crate::{CloseReason, DropReason, event::Wakeup};
 use boringtun::{
     noise::{Tunn, TunnResult, errors::WireGuardError},
     x25519,
 };
-use model::{PresharedKey, PublicKey};
+use model::{PresharedKey, PublicKey, limits::WIREGUARD_OVERHEAD};
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng as _;
 use std::{
@@ -36,7 +36,7 @@ pub(crate) type HandshakeMessage = [u8; MAX_HANDSHAKE];
 /// What encrypting a packet led to.
 #[derive(Debug)]
 pub(crate) enum Sealed {
-    /// The packet is encrypted in place; the message is as long as the packet plus [`OVERHEAD`].
+    /// The packet is encrypted in place; the message is as long as the packet plus [`WIREGUARD_OVERHEAD`].
     Data,
     /// There is no session.
     NoSession {
@@ -129,7 +129,8 @@ impl Session {
         self.last_handshake
     }
 
-    /// Encrypts `packet` into `buffer`, which is at least 32 bytes longer and no shorter than 148.
+    /// Encrypts `packet` into `buffer`, which is at least [`WIREGUARD_OVERHEAD`] bytes longer and has
+    /// room for [`MAX_HANDSHAKE`] bytes.
     pub(crate) fn seal(&mut self, packet: &[u8], buffer: &mut [u8], now: Instant) -> Sealed {
         match self.tunn.encapsulate(packet, buffer) {
             TunnResult::WriteToNetwork(message) if is_initiation(message) => {
@@ -141,7 +142,9 @@ impl Session {
                     initiation: Some(copy),
                 }
             }
-            TunnResult::WriteToNetwork(message) if message.len() == packet.len() + OVERHEAD => {
+            TunnResult::WriteToNetwork(message)
+                if message.len() == packet.len() + WIREGUARD_OVERHEAD =>
+            {
                 Sealed::Data
             }
             // Anything but this is a failure to start a handshake, which the buffer has room for.

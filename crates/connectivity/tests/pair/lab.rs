@@ -10,7 +10,9 @@ use connectivity::{
     Authorization, Connectivity, Datagram, Ecn, Event, Output, PathKind, Received, Role, Upsert,
     Verdict,
 };
-use model::{Candidate, IceCredentials, PeerId, PresharedKey, PublicKey, Seed};
+use model::{
+    Candidate, IceCredentials, PeerId, PresharedKey, PublicKey, Seed, limits::MAX_UDP_PAYLOAD,
+};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -19,9 +21,6 @@ use std::{
 
 pub(crate) const CLIENT: PeerId = PeerId::from_bytes([0xc1; 16]);
 pub(crate) const GATEWAY: PeerId = PeerId::from_bytes([0x6a; 16]);
-/// The largest datagram any of us may send. spec: data-plane 7
-const MAX_DATAGRAM: usize = 1316;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Client,
@@ -359,7 +358,7 @@ impl Lab {
         let node = self.node(side);
         let received = node
             .connectivity
-            .handle_datagram(datagram, &mut [0; MAX_DATAGRAM], now);
+            .handle_datagram(datagram, &mut [0; MAX_UDP_PAYLOAD], now);
         self.collect(side);
         received
     }
@@ -495,7 +494,7 @@ impl Lab {
                 remote: from,
                 payload: payload.to_vec(),
             });
-            let mut plain = [0; 1316];
+            let mut plain = [0; MAX_UDP_PAYLOAD];
             let datagram = Datagram {
                 local,
                 remote: from,
@@ -587,7 +586,7 @@ impl Lab {
 fn check_batch(transmit: &connectivity::Transmit) {
     let payload = transmit.payload();
     assert!(!payload.is_empty() && payload.len() <= 65_000);
-    assert!(transmit.segment_size <= MAX_DATAGRAM, "{transmit:?}");
+    assert!(transmit.segment_size <= MAX_UDP_PAYLOAD, "{transmit:?}");
     assert!(transmit.segments().count() <= 64, "{transmit:?}");
     let is_data = payload[0] == 4 || (64..80).contains(&payload[0]) && payload.get(4) == Some(&4);
     assert!(is_data || transmit.ecn == Ecn::NotEct, "{transmit:?}");

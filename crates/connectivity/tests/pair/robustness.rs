@@ -86,7 +86,7 @@ fn hand_over(lab: &mut Lab, side: Side, landed: &Landed) {
         ecn: Ecn::Ce,
         payload: &landed.payload,
     };
-    node.handle_datagram(datagram, &mut [0; 1280], now);
+    node.handle_datagram(datagram, &mut [0; model::limits::MTU], now);
     let mut outputs = 0;
     while !matches!(node.poll(), Output::Idle(_)) {
         outputs += 1;

@@ -73,7 +73,7 @@ fn sealed(session: &mut Session, packet: &[u8], now: Instant) -> Vec<u8> {
     let mut buffer = [0; 1500];
     let outcome = session.seal(packet, &mut buffer, now);
     assert!(matches!(outcome, Sealed::Data), "{outcome:?}");
-    buffer[..packet.len() + OVERHEAD].to_vec()
+    buffer[..packet.len() + WIREGUARD_OVERHEAD].to_vec()
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn handshake_establishes_the_initiator_at_the_response_and_the_responder_at_the_
     assert!(!pair.gateway.is_established());
     let confirmation = reply(&mut pair.client, &response, pair.now);
     assert!(pair.client.is_established());
-    assert_eq!(confirmation.len(), OVERHEAD, "a keep-alive");
+    assert_eq!(confirmation.len(), WIREGUARD_OVERHEAD, "a keep-alive");
     pair.gateway
         .open(FROM, &confirmation, &mut buffer, pair.now);
     assert!(pair.gateway.is_established());
@@ -312,7 +312,7 @@ mod timers {
         pair.client.open(FROM, &message, &mut [0; 1500], pair.now);
         let (sent, end) = run(&mut pair, Duration::from_secs(20));
         assert_eq!(end, None);
-        let [(at, OVERHEAD)] = sent[..] else {
+        let [(at, WIREGUARD_OVERHEAD)] = sent[..] else {
             panic!("one keep-alive: {sent:?}");
         };
         // Ten seconds after we last sent anything, which was two seconds before.
