@@ -60,7 +60,6 @@ mod connection;
 mod connectivity;
 mod demux;
 mod drop_reason;
-mod ecn;
 mod event;
 mod gathered;
 mod relay;
@@ -72,10 +71,10 @@ mod transmit;
 
 pub use connectivity::Connectivity;
 pub use drop_reason::DropReason;
-pub use ecn::Ecn;
 pub use event::{
     Authorization, CloseReason, Datagram, Event, NoRelay, Output, PathKind, PeerStatus, Received,
     Role, Upsert, Verdict, Wakeup,
 };
+pub use ip_packet::Ecn;
 pub use model::DropCounters;
 pub use transmit::Transmit;

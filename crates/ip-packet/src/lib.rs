@@ -27,6 +27,7 @@
 
 mod checksum;
 mod control;
+mod ecn;
 mod emit;
 mod icmp_error;
 mod packet;
@@ -35,7 +36,8 @@ mod transport;
 
 pub use checksum::{Checksum, adjust};
 pub use control::{Control, ControlFault, DomainStatus, MAX_CONTROL};
+pub use ecn::{Ecn, propagate_congestion};
 pub use emit::emit_udp;
 pub use icmp_error::{IcmpError, QuotedPacket, Unreachable, emit_unreachable};
-pub use packet::{Ecn, IpPacket, PacketFault};
+pub use packet::{IpPacket, PacketFault};
 pub use transport::{Flow, Transport, protocol};

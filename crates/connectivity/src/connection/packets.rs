@@ -2,7 +2,7 @@
 
 use super::{Connection, Io, path};
 use crate::{
-    DropReason, Ecn, Received, Role, Verdict, ecn,
+    DropReason, Ecn, Received, Role, Verdict,
     session::{MAX_HANDSHAKE, Opened, Sealed},
 };
 use is::stun::StunMessage;
@@ -188,7 +188,7 @@ impl Connection {
         let received = match self.session.open(from, arrival.message, plain, io.now) {
             Opened::Packet(len) if len > MTU => return Received::Dropped(DropReason::TooLarge),
             Opened::Packet(len) => {
-                ecn::propagate(arrival.ecn, &mut plain[..len]);
+                ip_packet::propagate_congestion(arrival.ecn, &mut plain[..len]);
                 self.traffic.received += u64::try_from(len).unwrap_or_default();
                 self.wake(io.now);
                 let peer = self.origin.peer;
