@@ -4,10 +4,10 @@ mod agent;
 mod candidates;
 mod checks;
 mod lifecycle;
+mod packet_queue;
 mod packets;
 mod path;
 mod remote;
-mod ring;
 mod signals;
 mod table;
 mod transactions;
@@ -24,7 +24,7 @@ use crate::{DropCounters, DropReason, relay::Relays, transmit::SendQueue};
 use std::time::Instant;
 
 /// What a connection may use of the whole while it works.
-pub(crate) struct Io<'a> {
+pub(crate) struct Context<'a> {
     /// Allocations, for paths through relays.
     pub(crate) relays: &'a mut Relays,
     /// Where datagrams go.

@@ -1,13 +1,13 @@
 //! The whole: routes what comes in to relays and connections, and collects what they want.
 
 mod inbound;
-mod turn;
+mod propagate;
 
 use crate::{
     Authorization, DropCounters, DropReason, Event, NoRelay, Output, PeerStatus, Role, Transmit,
     Upsert, Verdict,
-    connection::{Connection, Connections, Io, Origin, Transactions},
-    gathered::{Gathered, Learned},
+    connection::{Connection, Connections, Context, Origin, Transactions},
+    local_candidates::{CandidateChange, LocalCandidates},
     relay::Relays,
     session::{Identity, Indices, Session},
     timer::{Timer, Timers},
@@ -38,9 +38,9 @@ pub struct Connectivity {
     identity: Identity,
     /// An instant and the time since the Unix epoch at that instant.
     epoch: (Instant, Duration),
-    draws: Draws,
+    randomness: Randomness,
     relays: Relays,
-    gathered: Gathered,
+    local_candidates: LocalCandidates,
     connections: Connections,
     transactions: Transactions,
     queue: SendQueue,
@@ -51,14 +51,14 @@ pub struct Connectivity {
 
 /// Everything that is drawn from the seed after the key.
 #[derive(Debug)]
-struct Draws {
+struct Randomness {
     seeds: SeedTree,
     indices: Indices,
     tie_breakers: ChaCha20Rng,
     sessions: u64,
 }
 
-impl Draws {
+impl Randomness {
     fn new(seeds: SeedTree) -> Self {
         Self {
             indices: Indices::new(&mut seeds.stream("session indices")),
@@ -85,8 +85,8 @@ impl Connectivity {
             identity: Identity::new(&seeds),
             epoch: (now, unix_time),
             relays: Relays::new(seeds.branch("relays")),
-            draws: Draws::new(seeds),
-            gathered: Gathered::default(),
+            randomness: Randomness::new(seeds),
+            local_candidates: LocalCandidates::default(),
             connections: Connections::default(),
             transactions: Transactions::default(),
             queue: SendQueue::default(),
@@ -107,8 +107,8 @@ impl Connectivity {
         let seeds = SeedTree::new(seed);
         self.identity = Identity::new(&seeds);
         self.relays = Relays::new(seeds.branch("relays"));
-        self.draws = Draws::new(seeds);
-        self.gathered = Gathered::default();
+        self.randomness = Randomness::new(seeds);
+        self.local_candidates = LocalCandidates::default();
         let waiting: usize = self.connections.iter().map(Connection::waiting).sum();
         self.connections.clear();
         self.transactions.clear();
@@ -126,7 +126,7 @@ impl Connectivity {
         for &relay in &gone {
             self.forget_relay(relay, now);
         }
-        self.settle(now);
+        self.propagate(now);
         if !gone.is_empty() {
             self.report_exhaustion();
         }
@@ -142,15 +142,15 @@ impl Connectivity {
         now: Instant,
     ) -> Result<Upsert, NoRelay> {
         if let Some(slot) = self.connections.with_peer(peer) {
-            let reused = self.with_connection(slot, now, |connection, io| {
+            let reused = self.with_connection(slot, now, |connection, cx| {
                 let serves = connection.serves(&authorization);
                 if serves {
-                    connection.reuse(io.now);
+                    connection.reuse(cx.now);
                 }
                 serves
             });
             if reused == Some(true) {
-                self.settle(now);
+                self.propagate(now);
                 return Ok(Upsert::Reused);
             }
             self.discard(slot);
@@ -160,7 +160,7 @@ impl Connectivity {
             return Err(NoRelay);
         }
         self.connect(peer, authorization, now);
-        self.settle(now);
+        self.propagate(now);
         Ok(Upsert::Created)
     }
 
@@ -169,7 +169,7 @@ impl Connectivity {
         if let Some(slot) = self.connections.with_peer(peer) {
             self.discard(slot);
         }
-        self.settle(now);
+        self.propagate(now);
     }
 
     /// Whether there is a connection with this peer, in whatever state.
@@ -188,28 +188,28 @@ impl Connectivity {
     /// The peer signalled a candidate; ignored if there is no connection.
     pub fn add_remote_candidate(&mut self, peer: PeerId, candidate: &Candidate, now: Instant) {
         if let Some(slot) = self.connections.with_peer(peer) {
-            self.with_connection(slot, now, |connection, io| {
-                connection.add_remote(candidate, io);
+            self.with_connection(slot, now, |connection, cx| {
+                connection.add_remote(candidate, cx);
             });
-            self.settle(now);
+            self.propagate(now);
         }
     }
 
     /// The peer signalled that a candidate is no longer valid.
     pub fn remove_remote_candidate(&mut self, peer: PeerId, candidate: &Candidate, now: Instant) {
         if let Some(slot) = self.connections.with_peer(peer) {
-            self.with_connection(slot, now, |connection, io| {
-                connection.remove_remote(candidate, io);
+            self.with_connection(slot, now, |connection, cx| {
+                connection.remove_remote(candidate, cx);
             });
-            self.settle(now);
+            self.propagate(now);
         }
     }
 
     /// Adds an address of this host that no relay has told us about.
     pub fn add_host_candidate(&mut self, address: SocketAddr, now: Instant) {
-        let learned = self.gathered.add_host(address);
-        self.spread(&learned, now);
-        self.settle(now);
+        let change = self.local_candidates.add_host(address);
+        self.broadcast(&change, now);
+        self.propagate(now);
     }
 
     /// Encrypts an IP packet straight into the batch for its path.
@@ -219,14 +219,14 @@ impl Connectivity {
     pub fn send(&mut self, peer: PeerId, packet: &[u8], now: Instant) -> Verdict {
         let verdict = match self.connections.with_peer(peer) {
             Some(slot) => self
-                .with_connection(slot, now, |connection, io| connection.send(packet, io))
+                .with_connection(slot, now, |connection, cx| connection.send(packet, cx))
                 .unwrap_or(Verdict::Dropped(DropReason::UnknownPeer)),
             None => Verdict::Dropped(DropReason::UnknownPeer),
         };
         if let Verdict::Dropped(reason) = verdict {
             self.counters.count(reason);
         }
-        self.settle(now);
+        self.propagate(now);
         verdict
     }
 
@@ -236,7 +236,7 @@ impl Connectivity {
             let is_late = now.saturating_duration_since(at) >= PAUSE;
             match timer {
                 Timer::Connection(slot) if is_late => {
-                    self.with_connection(slot, now, |connection, io| connection.resume(io.now));
+                    self.with_connection(slot, now, |connection, cx| connection.resume(cx.now));
                 }
                 Timer::Connection(slot) => self.connections.mark(slot),
                 Timer::Relay(id) => {
@@ -246,7 +246,7 @@ impl Connectivity {
                 }
             }
         }
-        self.settle(now);
+        self.propagate(now);
     }
 
     /// The next thing for the caller; cheap if there is none.
@@ -257,7 +257,7 @@ impl Connectivity {
         if let Some(event) = self.events.pop_front() {
             return Output::Event(event);
         }
-        while let Some(connection) = self.connections.talking() {
+        while let Some(connection) = self.connections.signalling() {
             if let Some(event) = connection.poll_signal() {
                 return Output::Event(event);
             }
@@ -285,7 +285,7 @@ impl Connectivity {
 
     fn connect(&mut self, peer: PeerId, authorization: Authorization, now: Instant) {
         let index = loop {
-            let index = self.draws.indices.next();
+            let index = self.randomness.indices.next();
             if !self.connections.has_index(index) {
                 break index;
             }
@@ -295,7 +295,7 @@ impl Connectivity {
             authorization.public_key,
             &authorization.preshared_key,
             index,
-            self.draws.jitter(),
+            self.randomness.jitter(),
             now,
         );
         let origin = Origin {
@@ -303,17 +303,17 @@ impl Connectivity {
             authorization,
             role: self.role,
             slot: self.connections.vacant(),
-            tie_breaker: self.draws.tie_breakers.next_u64(),
+            tie_breaker: self.randomness.tie_breakers.next_u64(),
         };
         let mut connection = Connection::new(origin, session, now);
-        for &host in self.gathered.hosts() {
+        for &host in self.local_candidates.hosts() {
             connection.add_host(host);
         }
-        for candidate in self.gathered.reflexive() {
+        for candidate in self.local_candidates.reflexive() {
             connection.add_reflexive(candidate);
         }
         let slot = self.connections.insert(connection, index);
-        self.with_connection(slot, now, |connection, io| connection.join_relay(io));
+        self.with_connection(slot, now, |connection, cx| connection.join_relay(cx));
     }
 
     /// Drops a connection without a word.
@@ -330,11 +330,11 @@ impl Connectivity {
         &mut self,
         slot: usize,
         now: Instant,
-        act: impl FnOnce(&mut Connection, &mut Io<'_>) -> T,
+        act: impl FnOnce(&mut Connection, &mut Context<'_>) -> T,
     ) -> Option<T> {
-        let (connections, mut io) = self.parts(now);
+        let (connections, mut cx) = self.parts(now);
         let connection = connections.get_mut(slot)?;
-        let result = act(connection, &mut io);
+        let result = act(connection, &mut cx);
         if connection.is_dirty() {
             connections.mark(slot);
         }
@@ -345,39 +345,39 @@ impl Connectivity {
     fn with_connections(
         &mut self,
         now: Instant,
-        mut act: impl FnMut(&mut Connection, &mut Io<'_>),
+        mut act: impl FnMut(&mut Connection, &mut Context<'_>),
     ) {
-        let (connections, mut io) = self.parts(now);
-        connections.for_each(|connection| act(connection, &mut io));
+        let (connections, mut cx) = self.parts(now);
+        connections.for_each(|connection| act(connection, &mut cx));
     }
 
-    fn parts(&mut self, now: Instant) -> (&mut Connections, Io<'_>) {
-        let io = Io {
+    fn parts(&mut self, now: Instant) -> (&mut Connections, Context<'_>) {
+        let cx = Context {
             relays: &mut self.relays,
             queue: &mut self.queue,
             counters: &mut self.counters,
             transactions: &mut self.transactions,
             now,
         };
-        (&mut self.connections, io)
+        (&mut self.connections, cx)
     }
 
-    /// Tells all connections about addresses of ours that came or went.
-    fn spread(&mut self, learned: &Learned, now: Instant) {
-        if *learned == Learned::default() {
+    /// Tells all connections about candidates of ours that came or went.
+    fn broadcast(&mut self, change: &CandidateChange, now: Instant) {
+        if *change == CandidateChange::default() {
             return;
         }
-        self.with_connections(now, |connection, io| {
-            if let Some(host) = learned.forgotten {
-                connection.remove_host(host, io);
+        self.with_connections(now, |connection, cx| {
+            if let Some(host) = change.forgotten {
+                connection.remove_host(host, cx);
             }
-            if let Some(host) = learned.host {
+            if let Some(host) = change.host {
                 connection.add_host(host);
             }
-            for candidate in &learned.removed {
+            for candidate in &change.removed {
                 connection.remove_reflexive(candidate);
             }
-            if let Some(candidate) = &learned.added {
+            if let Some(candidate) = &change.added {
                 connection.add_reflexive(candidate.clone());
             }
         });

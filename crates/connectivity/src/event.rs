@@ -103,7 +103,7 @@ pub struct Wakeup {
     pub why: &'static str,
 }
 
-/// News about connections.
+/// AllocationEvent about connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// Signal these to the peer. spec: data-plane 2.8

@@ -61,7 +61,7 @@ mod connectivity;
 mod demux;
 mod drop_reason;
 mod event;
-mod gathered;
+mod local_candidates;
 mod relay;
 mod session;
 mod timer;

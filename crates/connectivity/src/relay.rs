@@ -7,7 +7,7 @@ mod message;
 mod request;
 mod selection;
 
-pub(crate) use allocation::{Allocation, News};
+pub(crate) use allocation::{Allocation, AllocationEvent};
 pub(crate) use message::{channel_header, parse_channel_data};
 #[cfg(test)]
 pub(crate) use {
@@ -134,8 +134,8 @@ impl Relays {
     }
 
     /// The next thing this allocation has to say.
-    pub(crate) fn poll_news(&mut self, id: RelayId) -> Option<News> {
-        self.allocations.get_mut(&id)?.poll_news()
+    pub(crate) fn poll_event(&mut self, id: RelayId) -> Option<AllocationEvent> {
+        self.allocations.get_mut(&id)?.poll_event()
     }
 
     /// Hands out the messages of one allocation.

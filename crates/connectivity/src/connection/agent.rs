@@ -48,9 +48,9 @@ impl Pace {
     };
 }
 
-/// What the agent found out.
+/// A change that the agent reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Finding {
+pub(crate) enum IceEvent {
     /// This pair is the one to send on.
     Nominated {
         source: SocketAddr,
@@ -58,8 +58,8 @@ pub(crate) enum Finding {
     },
     /// No pair works, and there is none left to try.
     Disconnected,
-    /// There is something to try again, or something works.
-    Viable,
+    /// There are pairs to check, or one works.
+    Checking,
 }
 
 /// HMAC-SHA1 by `ring`.
@@ -166,8 +166,8 @@ impl Agent {
         }
     }
 
-    /// The next finding.
-    pub(crate) fn poll(&mut self) -> Option<Finding> {
+    /// The next change.
+    pub(crate) fn poll(&mut self) -> Option<IceEvent> {
         loop {
             match self.ice.poll_event()? {
                 IceAgentEvent::NominatedSend {
@@ -175,15 +175,15 @@ impl Agent {
                     destination,
                     ..
                 } => {
-                    return Some(Finding::Nominated {
+                    return Some(IceEvent::Nominated {
                         source,
                         destination,
                     });
                 }
                 IceAgentEvent::IceConnectionStateChange(IceConnectionState::Disconnected) => {
-                    return Some(Finding::Disconnected);
+                    return Some(IceEvent::Disconnected);
                 }
-                IceAgentEvent::IceConnectionStateChange(_) => return Some(Finding::Viable),
+                IceAgentEvent::IceConnectionStateChange(_) => return Some(IceEvent::Checking),
                 IceAgentEvent::IceRestart(_) | IceAgentEvent::DiscoveredRecv { .. } => {}
             }
         }

@@ -1,12 +1,12 @@
 //! The life of a connection: what it consists of, what time does to it, and how it ends.
 
 use super::{
-    Io,
-    agent::{Agent, Finding, Pace},
+    Context,
+    agent::{Agent, IceEvent, Pace},
     checks::Checks,
+    packet_queue::PacketQueue,
     path::{self, Path},
     remote::RemoteCandidates,
-    ring::Ring,
     signals::Signals,
     transactions::{check_id, is_request},
 };
@@ -100,8 +100,8 @@ pub(crate) struct Connection {
     /// What our relay opened for this connection, as the agent and the peer know it.
     pub(super) relayed: Vec<(is::Candidate, Candidate)>,
     pub(super) path: Option<Path>,
-    pub(super) packets: Ring,
-    pub(super) messages: Ring,
+    pub(super) packets: PacketQueue,
+    pub(super) messages: PacketQueue,
     pub(super) activity: Activity,
     pub(super) waiting: Waiting,
     pub(super) traffic: Traffic,
@@ -125,8 +125,8 @@ impl Connection {
             relay: None,
             relayed: Vec::new(),
             path: None,
-            packets: Ring::default(),
-            messages: Ring::default(),
+            packets: PacketQueue::default(),
+            messages: PacketQueue::default(),
             activity: Activity {
                 last_packet: now,
                 heard: now,
@@ -202,16 +202,16 @@ impl Connection {
     }
 
     /// Does all that is due. Returns why the connection has to end, if it has to.
-    pub(crate) fn drive(&mut self, io: &mut Io<'_>) -> Option<CloseReason> {
-        if self.path.is_some() && self.session_deadline(io.now).at <= io.now {
-            self.tick(io);
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) -> Option<CloseReason> {
+        if self.path.is_some() && self.session_deadline(cx.now).at <= cx.now {
+            self.tick(cx);
         }
-        self.advance_agent(io);
-        self.repeat_checks(io);
-        self.question_relays(io);
-        self.set_pace(io.now);
+        self.advance_agent(cx);
+        self.repeat_checks(cx);
+        self.question_relays(cx);
+        self.set_pace(cx.now);
         self.is_dirty = false;
-        self.failure(io.now)
+        self.failure(cx.now)
     }
 
     /// When [`Self::drive`] is to be called, and why. Beats are counted from `epoch`.
@@ -274,10 +274,10 @@ impl Connection {
     }
 
     /// Lets WireGuard's timers catch up.
-    pub(super) fn tick(&mut self, io: &mut Io<'_>) {
+    pub(super) fn tick(&mut self, cx: &mut Context<'_>) {
         let mut scratch = [0; SCRATCH];
-        match self.session.tick(&mut scratch, io.now) {
-            Tick::Send(length) => self.send_message(&scratch[..length], io),
+        match self.session.tick(&mut scratch, cx.now) {
+            Tick::Send(length) => self.send_message(&scratch[..length], cx),
             Tick::Done => {}
             Tick::Dead(reason) => self.doom = self.doom.or(Some(reason)),
         }
@@ -304,7 +304,7 @@ impl Connection {
         self.is_dirty = true;
     }
 
-    fn advance_agent(&mut self, io: &mut Io<'_>) {
+    fn advance_agent(&mut self, cx: &mut Context<'_>) {
         let Self {
             agent,
             checks,
@@ -312,24 +312,24 @@ impl Connection {
             origin,
             ..
         } = self;
-        let now = io.now;
+        let now = cx.now;
         agent.advance(now, |source, destination, message| {
             if is_request(message) {
                 checks.sent(source, destination, message, now);
                 if let Some(id) = check_id(message) {
-                    io.transactions.insert(id, origin.slot, now);
+                    cx.transactions.insert(id, origin.slot, now);
                 }
             }
-            path::send_between(*relay, source, destination, message, io);
+            path::send_between(*relay, source, destination, message, cx);
         });
-        while let Some(finding) = self.agent.poll() {
-            match finding {
-                Finding::Nominated {
+        while let Some(event) = self.agent.poll() {
+            match event {
+                IceEvent::Nominated {
                     source,
                     destination,
-                } => self.take_path(source, destination, io),
-                Finding::Disconnected => self.waiting.disconnected = Some(now),
-                Finding::Viable => self.waiting.disconnected = None,
+                } => self.take_path(source, destination, cx),
+                IceEvent::Disconnected => self.waiting.disconnected = Some(now),
+                IceEvent::Checking => self.waiting.disconnected = None,
             }
         }
     }
@@ -339,7 +339,7 @@ impl Connection {
         &mut self,
         source: std::net::SocketAddr,
         destination: std::net::SocketAddr,
-        io: &mut Io<'_>,
+        cx: &mut Context<'_>,
     ) {
         if self
             .path
@@ -347,39 +347,39 @@ impl Connection {
         {
             return;
         }
-        let relay = path::owner(self.relay, source, io.relays);
+        let relay = path::owner(self.relay, source, cx.relays);
         let ends_at_relay = self.agent.is_remote_relay(destination);
         let path = Path::new(source, destination, relay, ends_at_relay);
         tracing::debug!(peer = %self.origin.peer, kind = ?path.kind, "New path");
         self.path = Some(path);
-        self.activity.changed = io.now;
+        self.activity.changed = cx.now;
         self.waiting.disconnected = None;
         self.checks.cancel_bursts();
         while let Some(message) = self.messages.pop() {
-            path.send_control(&message, io);
+            path.send_control(&message, cx);
         }
         if self.origin.role == Role::Client {
-            self.shake_hands(io);
+            self.start_handshake(cx);
         }
-        self.flush_packets(io);
+        self.flush_packets(cx);
     }
 
-    fn repeat_checks(&mut self, io: &mut Io<'_>) {
-        let (agent, relay, relays) = (&self.agent, self.relay, &*io.relays);
-        let repeated = self.checks.pop_burst(io.now, |source, destination| {
+    fn repeat_checks(&mut self, cx: &mut Context<'_>) {
+        let (agent, relay, relays) = (&self.agent, self.relay, &*cx.relays);
+        let repeated = self.checks.pop_burst(cx.now, |source, destination| {
             path::owner(relay, source, relays).is_some() || agent.is_remote_relay(destination)
         });
         for (source, destination, message) in repeated {
-            path::send_between(self.relay, source, destination, &message, io);
+            path::send_between(self.relay, source, destination, &message, cx);
         }
     }
 
     /// A silent peer may mean that a relay is gone, or that our address has changed on the way.
-    fn question_relays(&mut self, io: &mut Io<'_>) {
+    fn question_relays(&mut self, cx: &mut Context<'_>) {
         let is_lively = self.path.is_some() && !self.activity.is_idle;
-        if is_lively && self.question_at() <= io.now {
-            self.activity.questioned = Some(io.now);
-            io.relays.question(io.now);
+        if is_lively && self.question_at() <= cx.now {
+            self.activity.questioned = Some(cx.now);
+            cx.relays.question(cx.now);
         }
     }
 
@@ -406,7 +406,7 @@ impl Connection {
     fn keeps_beat(&self, now: Instant) -> bool {
         let since = |at| now.saturating_duration_since(at);
         self.path.is_some()
-            && !self.session.is_shaking_hands()
+            && !self.session.is_handshaking()
             && since(self.activity.changed) >= SETTLED_AFTER
             && (self.activity.is_idle || since(self.activity.heard) < SILENCE)
     }

@@ -1,6 +1,6 @@
 //! Ways to a peer, and how datagrams get onto them. spec: data-plane 2.11
 
-use super::Io;
+use super::Context;
 use crate::{
     DropReason, PathKind,
     relay::{Relays, channel_header},
@@ -49,8 +49,8 @@ impl Path {
     }
 
     /// Sends a message of ICE or WireGuard itself along this path.
-    pub(crate) fn send_control(&self, message: &[u8], io: &mut Io<'_>) {
-        send_between(self.relay, self.source, self.destination, message, io);
+    pub(crate) fn send_control(&self, message: &[u8], cx: &mut Context<'_>) {
+        send_between(self.relay, self.source, self.destination, message, cx);
     }
 
     /// Where to put a data message of this length; the header, if any, goes in front.
@@ -58,7 +58,7 @@ impl Path {
         &self,
         length: usize,
         ecn: crate::Ecn,
-        io: &mut Io<'_>,
+        cx: &mut Context<'_>,
     ) -> Option<(Route, Option<[u8; CHANNEL_HEADER]>)> {
         let Some(relay) = self.relay else {
             let route = Route {
@@ -68,9 +68,9 @@ impl Path {
             };
             return Some((route, None));
         };
-        let (server, number) = io
+        let (server, number) = cx
             .relays
-            .route_to(relay, self.destination, io.queue, io.now)?;
+            .route_to(relay, self.destination, cx.queue, cx.now)?;
         let route = Route {
             source: None,
             destination: server,
@@ -87,23 +87,23 @@ pub(crate) fn send_between(
     source: SocketAddr,
     destination: SocketAddr,
     message: &[u8],
-    io: &mut Io<'_>,
+    cx: &mut Context<'_>,
 ) {
-    let Some(relay) = owner(relay, source, io.relays) else {
-        io.queue
+    let Some(relay) = owner(relay, source, cx.relays) else {
+        cx.queue
             .push(Route::control(Some(source), destination), message);
         return;
     };
-    let channel = io.relays.route_to(relay, destination, io.queue, io.now);
+    let channel = cx.relays.route_to(relay, destination, cx.queue, cx.now);
     let (Some((server, number)), Some(header)) = (
         channel,
         channel.and_then(|(_, number)| channel_header(number, message.len())),
     ) else {
-        io.counters.count(DropReason::NoChannel);
+        cx.counters.count(DropReason::NoChannel);
         return;
     };
     debug_assert_eq!(header[..2], number.to_be_bytes());
-    io.queue
+    cx.queue
         .push_to_channel(Route::control(None, server), header, message);
 }
 

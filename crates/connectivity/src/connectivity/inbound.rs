@@ -27,7 +27,7 @@ impl Connectivity {
         if let Received::Dropped(reason) = received {
             self.counters.count(reason);
         }
-        self.settle(now);
+        self.propagate(now);
         received
     }
 
@@ -117,8 +117,8 @@ impl Connectivity {
             check_id(arrival.message).and_then(|id| self.transactions.owner(&id))
         };
         slot.and_then(|slot| {
-            self.with_connection(slot, now, |connection, io| {
-                connection.handle_check(arrival, check, io)
+            self.with_connection(slot, now, |connection, cx| {
+                connection.handle_check(arrival, check, cx)
             })
         })
         .unwrap_or(Received::Dropped(DropReason::UnknownCheck))
@@ -156,8 +156,8 @@ impl Connectivity {
         now: Instant,
     ) -> Received {
         slot.and_then(|slot| {
-            self.with_connection(slot, now, |connection, io| {
-                connection.handle_wireguard(arrival, plain, io)
+            self.with_connection(slot, now, |connection, cx| {
+                connection.handle_wireguard(arrival, plain, cx)
             })
         })
         .unwrap_or(Received::Dropped(DropReason::UnknownSession))
@@ -171,7 +171,7 @@ impl Connectivity {
         message: &[u8],
         now: Instant,
     ) {
-        let (_, mut io) = self.parts(now);
-        send_between(relay, arrival.destination, arrival.source, message, &mut io);
+        let (_, mut cx) = self.parts(now);
+        send_between(relay, arrival.destination, arrival.source, message, &mut cx);
     }
 }

@@ -28,7 +28,7 @@ const MIN_REFRESH: Duration = Duration::from_secs(5);
 
 /// What an allocation tells its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum News {
+pub(crate) enum AllocationEvent {
     /// The relay answered a BINDING that went out from `local`.
     Reached {
         local: SocketAddr,
@@ -109,7 +109,7 @@ pub(crate) struct Allocation {
     conflicts: u8,
     ids: ChaCha20Rng,
     outbox: VecDeque<(SocketAddr, Vec<u8>)>,
-    news: VecDeque<News>,
+    events: VecDeque<AllocationEvent>,
 }
 
 impl Allocation {
@@ -127,7 +127,7 @@ impl Allocation {
             conflicts: 0,
             ids,
             outbox: VecDeque::new(),
-            news: VecDeque::new(),
+            events: VecDeque::new(),
         };
         allocation.start(now);
         allocation
@@ -281,8 +281,8 @@ impl Allocation {
     }
 
     /// The next thing the owner should know.
-    pub(crate) fn poll_news(&mut self) -> Option<News> {
-        self.news.pop_front()
+    pub(crate) fn poll_event(&mut self) -> Option<AllocationEvent> {
+        self.events.pop_front()
     }
 
     /// When something is due, and what.
@@ -392,7 +392,7 @@ impl Allocation {
 
     fn on_expired(&mut self, pending: &Pending) {
         if pending.urgent {
-            self.news.push_back(News::Silent);
+            self.events.push_back(AllocationEvent::Silent);
         } else if Some(pending.server) == self.link.active {
             self.invalidate();
             self.link = Link::default();
@@ -404,8 +404,10 @@ impl Allocation {
     /// Forgets what the relay granted, and everything under way.
     fn invalidate(&mut self) {
         if let Some(lease) = self.lease.take() {
-            let revoked = lease.addresses().map(|address| News::Revoked { address });
-            self.news.extend(revoked);
+            let revoked = lease
+                .addresses()
+                .map(|address| AllocationEvent::Revoked { address });
+            self.events.extend(revoked);
         }
         self.channels.clear();
         self.outstanding.clear();

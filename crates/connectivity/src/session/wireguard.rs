@@ -258,7 +258,7 @@ impl Session {
     }
 
     /// Whether an answer to a handshake is awaited.
-    pub(crate) fn is_shaking_hands(&self) -> bool {
+    pub(crate) fn is_handshaking(&self) -> bool {
         self.attempt.is_some()
     }
 

@@ -1,6 +1,6 @@
 //! What each answer of a relay does to an allocation. spec: data-plane 4.4
 
-use super::{Allocation, KEEP_ALIVE, Lease, Link, MIN_REFRESH, News, Standing};
+use super::{Allocation, AllocationEvent, KEEP_ALIVE, Lease, Link, MIN_REFRESH, Standing};
 use crate::relay::{
     credentials::REALM,
     message::{Request, Response},
@@ -58,7 +58,8 @@ impl Allocation {
             },
             Request::ChannelBind { number, .. } => {
                 if let Some(peer) = self.channels.confirm(number, now) {
-                    self.news.push_back(News::ChannelBound { peer });
+                    self.events
+                        .push_back(AllocationEvent::ChannelBound { peer });
                 }
             }
         }
@@ -72,7 +73,8 @@ impl Allocation {
         mapped: Option<SocketAddr>,
         now: Instant,
     ) {
-        self.news.push_back(News::Reached { local, mapped });
+        self.events
+            .push_back(AllocationEvent::Reached { local, mapped });
         let server = pending.server;
         let is_first = self.link.active.is_none();
         if is_first {
@@ -117,8 +119,8 @@ impl Allocation {
         self.extend(lifetime, now);
         let granted = lease
             .addresses()
-            .map(|address| News::Granted { address, local });
-        self.news.extend(granted);
+            .map(|address| AllocationEvent::Granted { address, local });
+        self.events.extend(granted);
         while let Some(peer) = self.waiting.pop_front() {
             self.bind(peer, now);
         }
@@ -195,7 +197,7 @@ impl Allocation {
     fn suspend(&mut self) {
         self.standing = Standing::Suspended;
         self.waiting.clear();
-        self.news.push_back(News::Suspended);
+        self.events.push_back(AllocationEvent::Suspended);
     }
 
     /// The relay will never serve us with what we have.

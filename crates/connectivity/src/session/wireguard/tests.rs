@@ -37,7 +37,7 @@ impl Pair {
         }
     }
 
-    fn shake_hands(&mut self) {
+    fn start_handshake(&mut self) {
         let mut buffer = [0; 1500];
         let length = self.client.initiate(&mut buffer, self.now).unwrap();
         let reply = reply(&mut self.gateway, &buffer[..length], self.now);
@@ -97,7 +97,7 @@ fn handshake_establishes_the_initiator_at_the_response_and_the_responder_at_the_
 #[test]
 fn packets_are_not_padded_and_arrive_once() {
     let mut pair = Pair::new();
-    pair.shake_hands();
+    pair.start_handshake();
     let mut buffer = [0; 1500];
     let message = sealed(&mut pair.client, &packet(7), pair.now);
     let opened = pair.gateway.open(FROM, &message, &mut buffer, pair.now);
@@ -110,7 +110,7 @@ fn packets_are_not_padded_and_arrive_once() {
 #[test]
 fn damaged_messages_are_dropped_with_a_reason() {
     let mut pair = Pair::new();
-    pair.shake_hands();
+    pair.start_handshake();
     let mut buffer = [0; 1500];
     let good = sealed(&mut pair.client, &packet(7), pair.now);
     for (index, reason) in [
@@ -303,7 +303,7 @@ mod timers {
     fn what_was_received_is_acknowledged_after_ten_seconds_and_keys_change_after_two_minutes() {
         let mut pair = Pair::new();
         pair.pass(Duration::from_secs(1));
-        pair.shake_hands();
+        pair.start_handshake();
         let mut buffer = [0; 256];
         pair.client.tick(&mut buffer, pair.now);
         pair.pass(Duration::from_secs(1));
@@ -331,7 +331,7 @@ mod timers {
     #[test]
     fn without_a_new_session_it_ends_after_nine_minutes() {
         let mut pair = Pair::new();
-        pair.shake_hands();
+        pair.start_handshake();
         let (_, end) = run(&mut pair, Duration::from_secs(600));
         assert_eq!(end, Some(CloseReason::Expired));
     }
