@@ -23,7 +23,7 @@ use std::{
 };
 
 /// Who is called this much too late was stopped, or asleep: others have given up on it meanwhile.
-const PAUSE: Duration = Duration::from_secs(12);
+const SUSPENDED_AFTER: Duration = Duration::from_secs(12);
 
 /// Connections to peers over direct and relayed paths, as one state machine.
 ///
@@ -233,7 +233,7 @@ impl Connectivity {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((timer, at)) = self.timers.pop_due(now) {
-            let is_late = now.saturating_duration_since(at) >= PAUSE;
+            let is_late = now.saturating_duration_since(at) >= SUSPENDED_AFTER;
             match timer {
                 Timer::Connection(slot) if is_late => {
                     self.with_connection(slot, now, |connection, cx| connection.resume(cx.now));

@@ -77,7 +77,7 @@ impl Relays {
         }
         for id in unlisted {
             if let Some(allocation) = self.get_mut(id) {
-                allocation.probe(now);
+                allocation.send_refresh(now);
             }
         }
         gone
@@ -160,10 +160,10 @@ impl Relays {
         self.allocations.remove(&id).is_some()
     }
 
-    /// Asks all relays whether they are there and what they see of us.
-    pub(crate) fn question(&mut self, now: Instant) {
+    /// Sends a Binding request to every relay, to learn whether it is there and what it sees of us.
+    pub(crate) fn check(&mut self, now: Instant) {
         for (&id, allocation) in &mut self.allocations {
-            allocation.question(now);
+            allocation.send_binding(now);
             self.touched.insert(id);
         }
     }

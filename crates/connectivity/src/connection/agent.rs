@@ -35,8 +35,8 @@ impl Pace {
         first: Duration::from_millis(250),
         most: Duration::from_millis(1500),
     };
-    /// Once all is well: a check that went out late on one beat of 2.5 s is due by the next.
-    pub(crate) const SETTLED: Self = Self {
+    /// Once timers are coalesced: a check that went out at one multiple of 2.5 s is due by the next.
+    pub(crate) const COALESCED: Self = Self {
         most: Duration::from_millis(2400),
         ..Self::DEFAULT
     };

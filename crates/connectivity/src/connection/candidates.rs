@@ -117,7 +117,7 @@ impl Connection {
         let Some(guesses) = self.remote.add(candidate) else {
             return;
         };
-        self.waiting.heard = true;
+        self.waiting.has_remote_candidate = true;
         self.activity.changed = cx.now;
         self.agent.add_remote(remote);
         if candidate.kind != CandidateKind::Host {

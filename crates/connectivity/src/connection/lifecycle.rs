@@ -26,14 +26,14 @@ const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Without packets for this long, checks slow down. spec: data-plane 2.15
 const IDLE_AFTER: Duration = Duration::from_secs(20);
-/// What healthy connections do regularly falls on multiples of this, so that it costs one wake-up.
-const BEAT: Duration = Duration::from_millis(2500);
-/// How long nothing new was tried before a connection keeps to the beat.
-const SETTLED_AFTER: Duration = Duration::from_secs(5);
+/// What healthy connections do regularly happens at multiples of this, so that it costs one wake-up.
+const COALESCE: Duration = Duration::from_millis(2500);
+/// How long nothing new was tried before a connection coalesces its timers.
+const STEADY_AFTER: Duration = Duration::from_secs(5);
 /// A peer that is checked every 1.5 s and has not been heard for this long is in trouble.
 const SILENCE: Duration = Duration::from_secs(3);
-/// How often relays are asked what is going on.
-const QUESTION_INTERVAL: Duration = Duration::from_secs(5);
+/// How often relays are checked while a peer is silent.
+const RELAY_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// A peer that is not heard for this long after we were stopped has given us up meanwhile.
 const RESUME_TIMEOUT: Duration = Duration::from_secs(4);
 /// Room for any message that WireGuard's timers produce.
@@ -59,11 +59,11 @@ pub(super) struct Activity {
     /// When an IP packet last passed.
     pub(super) last_packet: Instant,
     /// When anything authentic last came from the peer, or was first expected.
-    pub(super) heard: Instant,
+    pub(super) last_received: Instant,
     /// When there last was something new to try.
     pub(super) changed: Instant,
-    /// When relays were last asked why the peer is silent.
-    pub(super) questioned: Option<Instant>,
+    /// When relays were last checked because the peer was silent.
+    pub(super) relays_checked_at: Option<Instant>,
     pub(super) is_idle: bool,
 }
 
@@ -72,8 +72,8 @@ pub(super) struct Activity {
 pub(super) struct Waiting {
     /// Since when there has been no path.
     pub(super) since: Instant,
-    /// The peer signalled a candidate.
-    pub(super) heard: bool,
+    /// The peer has signalled a candidate.
+    pub(super) has_remote_candidate: bool,
     /// Since when there has been no pair to try.
     pub(super) disconnected: Option<Instant>,
     /// When this process ran again after it had been stopped, while the peer has not been heard since.
@@ -108,7 +108,7 @@ pub(crate) struct Connection {
     /// The owner was told that the session is there.
     pub(super) is_announced: bool,
     /// Why this must end.
-    pub(super) doom: Option<CloseReason>,
+    pub(super) close_reason: Option<CloseReason>,
     /// Something happened that time or the agent has to follow up.
     pub(super) is_dirty: bool,
 }
@@ -129,20 +129,20 @@ impl Connection {
             messages: PacketQueue::default(),
             activity: Activity {
                 last_packet: now,
-                heard: now,
+                last_received: now,
                 changed: now,
-                questioned: None,
+                relays_checked_at: None,
                 is_idle: false,
             },
             waiting: Waiting {
                 since: now,
-                heard: false,
+                has_remote_candidate: false,
                 disconnected: None,
                 resumed: None,
             },
             traffic: Traffic::default(),
             is_announced: false,
-            doom: None,
+            close_reason: None,
             is_dirty: true,
         }
     }
@@ -208,21 +208,25 @@ impl Connection {
         }
         self.advance_agent(cx);
         self.repeat_checks(cx);
-        self.question_relays(cx);
+        self.check_relays(cx);
         self.set_pace(cx.now);
         self.is_dirty = false;
         self.failure(cx.now)
     }
 
-    /// When [`Self::drive`] is to be called, and why. Beats are counted from `epoch`.
+    /// When [`Self::drive`] is to be called, and why. Coalesced timers are counted from `epoch`.
     pub(crate) fn deadline(&mut self, now: Instant, epoch: Instant) -> Option<Wakeup> {
         let due = |at: Option<Instant>, why| at.map(|at| Wakeup { at, why });
         let waiting = self.waiting;
         let no_path = self.path.is_none();
         let session = (!no_path).then(|| self.session_deadline(now));
-        let keeps_beat = self.keeps_beat(now);
+        let is_coalesced = self.is_coalesced(now);
         let paced = |at| {
-            if keeps_beat { next_beat(at, epoch) } else { at }
+            if is_coalesced {
+                align_up(at, epoch)
+            } else {
+                at
+            }
         };
         let is_lively = !no_path && !self.activity.is_idle;
         [
@@ -233,7 +237,7 @@ impl Connection {
                 ..wakeup
             }),
             due(
-                (!waiting.heard).then(|| waiting.since + CANDIDATE_TIMEOUT),
+                (!waiting.has_remote_candidate).then(|| waiting.since + CANDIDATE_TIMEOUT),
                 "candidate timeout",
             ),
             due(
@@ -244,7 +248,7 @@ impl Connection {
                 waiting.resumed.map(|since| since + RESUME_TIMEOUT),
                 "resume timeout",
             ),
-            due(is_lively.then(|| self.question_at()), "silent peer"),
+            due(is_lively.then(|| self.relay_check_at()), "silent peer"),
             due(
                 no_path.then(|| waiting.since + CONNECT_TIMEOUT),
                 "connect timeout",
@@ -262,14 +266,14 @@ impl Connection {
     /// This process had been stopped for longer than peers wait.
     pub(crate) fn resume(&mut self, now: Instant) {
         self.wake(now);
-        self.activity.heard = now;
+        self.activity.last_received = now;
         self.waiting.resumed = Some(now);
         self.is_dirty = true;
     }
 
     /// Something authentic came from the peer.
-    pub(super) fn hear(&mut self, now: Instant) {
-        self.activity.heard = now;
+    pub(super) fn on_authenticated(&mut self, now: Instant) {
+        self.activity.last_received = now;
         self.waiting.resumed = None;
     }
 
@@ -279,7 +283,7 @@ impl Connection {
         match self.session.tick(&mut scratch, cx.now) {
             Tick::Send(length) => self.send_message(&scratch[..length], cx),
             Tick::Done => {}
-            Tick::Dead(reason) => self.doom = self.doom.or(Some(reason)),
+            Tick::Dead(reason) => self.close_reason = self.close_reason.or(Some(reason)),
         }
         self.is_dirty = true;
     }
@@ -289,7 +293,7 @@ impl Connection {
         self.activity.last_packet = now;
         if self.activity.is_idle {
             self.activity.is_idle = false;
-            self.activity.heard = now;
+            self.activity.last_received = now;
             self.activity.changed = now;
             self.agent.set_pace(Pace::DEFAULT);
             self.is_dirty = true;
@@ -375,17 +379,20 @@ impl Connection {
     }
 
     /// A silent peer may mean that a relay is gone, or that our address has changed on the way.
-    fn question_relays(&mut self, cx: &mut Context<'_>) {
+    fn check_relays(&mut self, cx: &mut Context<'_>) {
         let is_lively = self.path.is_some() && !self.activity.is_idle;
-        if is_lively && self.question_at() <= cx.now {
-            self.activity.questioned = Some(cx.now);
-            cx.relays.question(cx.now);
+        if is_lively && self.relay_check_at() <= cx.now {
+            self.activity.relays_checked_at = Some(cx.now);
+            cx.relays.check(cx.now);
         }
     }
 
-    fn question_at(&self) -> Instant {
-        let silent = self.activity.heard + SILENCE;
-        let again = self.activity.questioned.map(|at| at + QUESTION_INTERVAL);
+    fn relay_check_at(&self) -> Instant {
+        let silent = self.activity.last_received + SILENCE;
+        let again = self
+            .activity
+            .relays_checked_at
+            .map(|at| at + RELAY_CHECK_INTERVAL);
         again.map_or(silent, |again| again.max(silent))
     }
 
@@ -395,20 +402,20 @@ impl Connection {
         self.activity.is_idle |= is_quiet && self.path.is_some();
         self.agent.set_pace(if self.activity.is_idle {
             Pace::IDLE
-        } else if self.keeps_beat(now) {
-            Pace::SETTLED
+        } else if self.is_coalesced(now) {
+            Pace::COALESCED
         } else {
             Pace::DEFAULT
         });
     }
 
     /// Whether all is well and nothing new is tried, so that no timer has to be exact.
-    fn keeps_beat(&self, now: Instant) -> bool {
+    fn is_coalesced(&self, now: Instant) -> bool {
         let since = |at| now.saturating_duration_since(at);
         self.path.is_some()
             && !self.session.is_handshaking()
-            && since(self.activity.changed) >= SETTLED_AFTER
-            && (self.activity.is_idle || since(self.activity.heard) < SILENCE)
+            && since(self.activity.changed) >= STEADY_AFTER
+            && (self.activity.is_idle || since(self.activity.last_received) < SILENCE)
     }
 
     fn session_deadline(&self, now: Instant) -> Wakeup {
@@ -419,10 +426,10 @@ impl Connection {
     fn failure(&self, now: Instant) -> Option<CloseReason> {
         let waiting = self.waiting;
         let lasted = |since: Instant, limit| now.saturating_duration_since(since) >= limit;
-        if let Some(reason) = self.doom {
+        if let Some(reason) = self.close_reason {
             return Some(reason);
         }
-        if !waiting.heard && lasted(waiting.since, CANDIDATE_TIMEOUT) {
+        if !waiting.has_remote_candidate && lasted(waiting.since, CANDIDATE_TIMEOUT) {
             return Some(CloseReason::NoCandidates);
         }
         let is_cut_off = waiting
@@ -436,10 +443,10 @@ impl Connection {
     }
 }
 
-/// The first beat that is not before `at`.
-fn next_beat(at: Instant, epoch: Instant) -> Instant {
-    let past = at.saturating_duration_since(epoch).as_nanos() % BEAT.as_nanos();
-    let rest = u64::try_from((BEAT.as_nanos() - past) % BEAT.as_nanos()).unwrap_or(0);
+/// The first multiple of [`COALESCE`] since `epoch` that is not before `at`.
+fn align_up(at: Instant, epoch: Instant) -> Instant {
+    let past = at.saturating_duration_since(epoch).as_nanos() % COALESCE.as_nanos();
+    let rest = u64::try_from((COALESCE.as_nanos() - past) % COALESCE.as_nanos()).unwrap_or(0);
     at + Duration::from_nanos(rest)
 }
 

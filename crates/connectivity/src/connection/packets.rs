@@ -66,7 +66,7 @@ impl Connection {
         if !self.agent.handle_check(source, destination, stun, cx.now) {
             return Received::Dropped(DropReason::UnknownCheck);
         }
-        self.hear(cx.now);
+        self.on_authenticated(cx.now);
         self.is_dirty = true;
         if !is_request {
             if let Some(id) = message.get(8..20) {
@@ -205,7 +205,7 @@ impl Connection {
             Opened::Done => Received::Consumed,
             Opened::Dropped(reason) => return Received::Dropped(reason),
         };
-        self.hear(cx.now);
+        self.on_authenticated(cx.now);
         self.follow_up(cx);
         received
     }

@@ -85,7 +85,7 @@ impl Connectivity {
                     if uses(connection) {
                         connection.grant(address, local, cx);
                     }
-                })
+                });
             }
             AllocationEvent::Revoked { address } => self.with_connections(now, |connection, cx| {
                 if uses(connection) {
@@ -97,7 +97,7 @@ impl Connectivity {
                     if uses(connection) {
                         connection.channel_bound(peer, cx);
                     }
-                })
+                });
             }
             AllocationEvent::Suspended => self.migrate(id, now),
             AllocationEvent::Silent => {

@@ -45,7 +45,7 @@ pub(crate) enum AllocationEvent {
     ChannelBound { peer: SocketAddr },
     /// The relay will not serve us for now.
     Suspended,
-    /// The relay did not answer an urgent question.
+    /// The relay did not answer an urgent Binding request.
     Silent,
 }
 
@@ -138,8 +138,9 @@ impl Allocation {
         &self.relay
     }
 
-    /// Asks whether the relay still knows us: one try. spec: data-plane 4.1
-    pub(crate) fn probe(&mut self, now: Instant) {
+    /// Sends one Refresh request, without repetition, to learn whether the relay still knows us; starts
+    /// over if there is no allocation to refresh. spec: data-plane 4.1
+    pub(crate) fn send_refresh(&mut self, now: Instant) {
         match (self.link.active, self.lease) {
             (Some(server), Some(_)) if !self.is_negotiating() => {
                 self.send(Pending::once(Request::Refresh, server, now));
@@ -255,8 +256,9 @@ impl Allocation {
         Some((server, self.channels.number_for(peer, now)?))
     }
 
-    /// Asks whether the relay is there and what it sees of us, because a peer has fallen silent.
-    pub(crate) fn question(&mut self, now: Instant) {
+    /// Sends an urgent Binding request, because a peer has fallen silent: is the relay there, and has
+    /// our address changed?
+    pub(crate) fn send_binding(&mut self, now: Instant) {
         if let Some(server) = self.link.active.filter(|&server| !self.is_binding(server)) {
             self.send(Pending::urgent(Request::Binding, server, now));
         }

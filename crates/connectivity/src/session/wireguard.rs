@@ -28,7 +28,7 @@ const QUIET_TICK: Duration = Duration::from_secs(10);
 /// How many packets `boringtun` keeps for a session; it drops further ones.
 const MAX_WAITING: usize = 256;
 /// Wait before an overdue retry is asked for again.
-const PATIENCE: Duration = Duration::from_millis(50);
+const OVERDUE_RETRY: Duration = Duration::from_millis(50);
 
 /// A message of WireGuard itself.
 pub(crate) type HandshakeMessage = [u8; MAX_HANDSHAKE];
@@ -250,7 +250,7 @@ impl Session {
             _ => {
                 // The clock inside may be a little behind; ask again, but not in a busy loop.
                 if let Some(attempt) = &mut self.attempt {
-                    attempt.retry_at = attempt.retry_at.max(now + PATIENCE);
+                    attempt.retry_at = attempt.retry_at.max(now + OVERDUE_RETRY);
                 }
                 Tick::Done
             }

@@ -124,7 +124,7 @@ fn a_healthy_connection_wakes_up_seldom() {
         for side in Side::BOTH {
             assert!(!lab.status(side).unwrap().idle, "{side:?}");
             let awake = lab.node(side).awake.len();
-            // Four or five beats for all pairs and for WireGuard's timers, and what relays need.
+            // Four or five coalesced wake-ups for all pairs and for WireGuard's timers, and what relays need.
             assert!((4..=7).contains(&awake), "{side:?} {awake}");
         }
     }

@@ -83,7 +83,7 @@ impl Allocation {
             return;
         }
         // The relay knows us by the address it sees: with another one we are a stranger. So we are
-        // after it has started anew, which is what an urgent question is about.
+        // after it has started anew, which an urgent request is to find out.
         let has_moved = matches!((self.link.mapped, mapped), (Some(old), Some(new)) if old != new);
         self.link.local = Some(local);
         self.link.mapped = mapped.or(self.link.mapped);
@@ -156,7 +156,7 @@ impl Allocation {
         match (request, self.link.active) {
             (Request::Binding, _) | (_, None) => {}
             (Request::Allocate, Some(server)) => {
-                if self.is_patient() {
+                if self.may_retry() {
                     self.send(Pending::new(Request::Release, server, now));
                 }
             }
@@ -178,20 +178,20 @@ impl Allocation {
     }
 
     fn allocate_again(&mut self, now: Instant) {
-        if self.is_patient() {
+        if self.may_retry() {
             self.allocate(now);
         }
     }
 
     /// Counts one more round without success; too many of them suspend the allocation.
-    fn is_patient(&mut self) -> bool {
+    fn may_retry(&mut self) -> bool {
         self.conflicts += 1;
-        let is_patient = self.conflicts <= MAX_ROUNDS;
-        if !is_patient {
+        let may_retry = self.conflicts <= MAX_ROUNDS;
+        if !may_retry {
             self.conflicts = 0;
             self.suspend();
         }
-        is_patient
+        may_retry
     }
 
     fn suspend(&mut self) {

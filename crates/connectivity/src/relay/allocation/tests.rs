@@ -462,7 +462,7 @@ fn other_errors_hit_only_what_was_asked() {
         assert!(!bench.allocation.is_usable() && !bench.allocation.is_gone());
         bench.pass(60 * SECOND);
         bench.none();
-        bench.allocation.probe(bench.now);
+        bench.allocation.send_refresh(bench.now);
         bench.reach();
         let request = bench.one();
         bench.challenge(&request, 401, "nonce1");
@@ -639,9 +639,9 @@ fn a_relay_that_never_answers_is_gone_after_eight_seconds() {
 #[test]
 fn a_probe_is_one_attempt_of_one_second() {
     let mut bench = Bench::allocated();
-    bench.allocation.probe(bench.now);
+    bench.allocation.send_refresh(bench.now);
     assert_eq!(bench.one().method(), REFRESH);
-    bench.allocation.probe(bench.now);
+    bench.allocation.send_refresh(bench.now);
     bench.none();
     bench.pass(SECOND);
     bench.none();
@@ -652,7 +652,7 @@ fn a_probe_is_one_attempt_of_one_second() {
 #[test]
 fn a_probe_survives_a_challenge() {
     let mut bench = Bench::allocated();
-    bench.allocation.probe(bench.now);
+    bench.allocation.send_refresh(bench.now);
     let request = bench.one();
     bench.challenge(&request, 438, "fresh");
     let again = bench.one();
@@ -740,18 +740,18 @@ fn another_mapping_makes_sure_that_the_relay_still_knows_us() {
 }
 
 #[test]
-fn an_urgent_question_is_a_binding_then_a_refresh_or_silence() {
+fn an_urgent_binding_leads_to_a_refresh_or_to_silence() {
     let mut bench = Bench::allocated();
-    bench.allocation.question(bench.now);
+    bench.allocation.send_binding(bench.now);
     let binding = bench.one();
     assert_eq!(binding.method(), BINDING);
-    bench.allocation.question(bench.now);
+    bench.allocation.send_binding(bench.now);
     bench.none();
     bench.mapped(&binding, v4(200, 40_000));
     assert_eq!(bench.one().method(), REFRESH);
 
     let mut bench = Bench::allocated();
-    bench.allocation.question(bench.now);
+    bench.allocation.send_binding(bench.now);
     bench.pass(3 * SECOND);
     assert_eq!(bench.events(), [AllocationEvent::Silent]);
     assert!(!bench.allocation.is_gone(), "that is for others to decide");
