@@ -10,6 +10,7 @@ mod path;
 mod remote;
 mod signals;
 mod table;
+mod timers;
 mod transactions;
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ use crate::{
     Authorization, DropCounters, DropReason, Event, NoRelay, Output, PeerStatus, Role, Transmit,
     Upsert, Verdict,
     connection::{Connection, Connections, Context, Origin, Transactions},
+    deadlines::{Deadlines, Owner},
     local_candidates::{CandidateChange, LocalCandidates},
     relay::Relays,
     session::{Identity, Indices, Session},
-    timer::{Timer, Timers},
     transmit::SendQueue,
 };
 use model::{Candidate, PeerId, PublicKey, Relay, RelayId, Seed, SeedTree};
@@ -45,7 +45,7 @@ pub struct Connectivity {
     transactions: Transactions,
     queue: SendQueue,
     events: VecDeque<Event>,
-    timers: Timers,
+    deadlines: Deadlines,
     counters: DropCounters<DropReason>,
 }
 
@@ -91,7 +91,7 @@ impl Connectivity {
             transactions: Transactions::default(),
             queue: SendQueue::default(),
             events: VecDeque::new(),
-            timers: Timers::default(),
+            deadlines: Deadlines::default(),
             counters: DropCounters::default(),
         }
     }
@@ -115,7 +115,7 @@ impl Connectivity {
         let unsent = self.queue.clear();
         self.counters.add(DropReason::Reset, waiting + unsent);
         self.events.clear();
-        self.timers.clear();
+        self.deadlines.clear();
         tracing::debug!(since_start = ?now.saturating_duration_since(self.epoch.0), "Reset");
     }
 
@@ -232,14 +232,14 @@ impl Connectivity {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((timer, at)) = self.timers.pop_due(now) {
+        while let Some((owner, at)) = self.deadlines.pop_due(now) {
             let is_late = now.saturating_duration_since(at) >= SUSPENDED_AFTER;
-            match timer {
-                Timer::Connection(slot) if is_late => {
+            match owner {
+                Owner::Connection(slot) if is_late => {
                     self.with_connection(slot, now, |connection, cx| connection.resume(cx.now));
                 }
-                Timer::Connection(slot) => self.connections.mark(slot),
-                Timer::Relay(id) => {
+                Owner::Connection(slot) => self.connections.mark(slot),
+                Owner::Relay(id) => {
                     if let Some(allocation) = self.relays.get_mut(id) {
                         allocation.handle_timeout(now);
                     }
@@ -262,7 +262,7 @@ impl Connectivity {
                 return Output::Event(event);
             }
         }
-        Output::Idle(self.timers.next())
+        Output::Idle(self.deadlines.next())
     }
 
     /// Takes back a batch that was sent, so that its buffer is used again.
@@ -322,7 +322,7 @@ impl Connectivity {
             self.counters
                 .add(DropReason::ConnectionClosed, connection.waiting());
         }
-        self.timers.set(Timer::Connection(slot), None);
+        self.deadlines.set(Owner::Connection(slot), None);
     }
 
     /// Lends everything a connection may use to one of its methods.

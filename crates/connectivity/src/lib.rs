@@ -58,13 +58,13 @@
 mod candidate;
 mod connection;
 mod connectivity;
+mod deadlines;
 mod demux;
 mod drop_reason;
 mod event;
 mod local_candidates;
 mod relay;
 mod session;
-mod timer;
 #[cfg(test)]
 mod traces;
 mod transmit;

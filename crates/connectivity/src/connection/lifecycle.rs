@@ -1,4 +1,4 @@
-//! The life of a connection: what it consists of, what time does to it, and how it ends.
+//! The life of a connection: what it consists of, what is done when it is due, and how it ends.
 
 use super::{
     Context,
@@ -8,34 +8,19 @@ use super::{
     path::{self, Path},
     remote::RemoteCandidates,
     signals::Signals,
+    timers::{Activity, Timer, Waiting},
     transactions::{check_id, is_request},
 };
 use crate::{
     Authorization, CloseReason, PeerStatus, Role,
-    event::Wakeup,
     session::{Session, Tick},
 };
 use model::{Candidate, PeerId, RelayId};
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
-/// How long the peer has to signal a first candidate. spec: data-plane 2.16
-const CANDIDATE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection may be without any pair that works or could. spec: data-plane 2.16
-const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
-/// How long a connection may be without a path while there are pairs to try.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Without packets for this long, checks slow down. spec: data-plane 2.15
-const IDLE_AFTER: Duration = Duration::from_secs(20);
-/// What healthy connections do regularly happens at multiples of this, so that it costs one wake-up.
-const COALESCE: Duration = Duration::from_millis(2500);
-/// How long nothing new was tried before a connection coalesces its timers.
-const STEADY_AFTER: Duration = Duration::from_secs(5);
-/// A peer that is checked every 1.5 s and has not been heard for this long is in trouble.
-const SILENCE: Duration = Duration::from_secs(3);
-/// How often relays are checked while a peer is silent.
-const RELAY_CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// A peer that is not heard for this long after we were stopped has given us up meanwhile.
-const RESUME_TIMEOUT: Duration = Duration::from_secs(4);
 /// Room for any message that WireGuard's timers produce.
 const SCRATCH: usize = 256;
 
@@ -51,33 +36,6 @@ pub(crate) struct Origin {
     pub(crate) slot: usize,
     /// For ICE role conflicts.
     pub(crate) tie_breaker: u64,
-}
-
-/// How lively a connection is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Activity {
-    /// When an IP packet last passed.
-    pub(super) last_packet: Instant,
-    /// When anything authentic last came from the peer, or was first expected.
-    pub(super) last_received: Instant,
-    /// When there last was something new to try.
-    pub(super) changed: Instant,
-    /// When relays were last checked because the peer was silent.
-    pub(super) relays_checked_at: Option<Instant>,
-    pub(super) is_idle: bool,
-}
-
-/// What may end a connection that has no path.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Waiting {
-    /// Since when there has been no path.
-    pub(super) since: Instant,
-    /// The peer has signalled a candidate.
-    pub(super) has_remote_candidate: bool,
-    /// Since when there has been no pair to try.
-    pub(super) disconnected: Option<Instant>,
-    /// When this process ran again after it had been stopped, while the peer has not been heard since.
-    pub(super) resumed: Option<Instant>,
 }
 
 /// IP traffic so far.
@@ -127,19 +85,8 @@ impl Connection {
             path: None,
             packets: PacketQueue::default(),
             messages: PacketQueue::default(),
-            activity: Activity {
-                last_packet: now,
-                last_received: now,
-                changed: now,
-                relays_checked_at: None,
-                is_idle: false,
-            },
-            waiting: Waiting {
-                since: now,
-                has_remote_candidate: false,
-                disconnected: None,
-                resumed: None,
-            },
+            activity: Activity::new(now),
+            waiting: Waiting::new(now),
             traffic: Traffic::default(),
             is_announced: false,
             close_reason: None,
@@ -203,7 +150,7 @@ impl Connection {
 
     /// Does all that is due. Returns why the connection has to end, if it has to.
     pub(crate) fn drive(&mut self, cx: &mut Context<'_>) -> Option<CloseReason> {
-        if self.path.is_some() && self.session_deadline(cx.now).at <= cx.now {
+        if self.is_due(Timer::Handshake, cx.now) || self.is_due(Timer::WireGuard, cx.now) {
             self.tick(cx);
         }
         self.advance_agent(cx);
@@ -211,56 +158,7 @@ impl Connection {
         self.check_relays(cx);
         self.set_pace(cx.now);
         self.is_dirty = false;
-        self.failure(cx.now)
-    }
-
-    /// When [`Self::drive`] is to be called, and why. Coalesced timers are counted from `epoch`.
-    pub(crate) fn deadline(&mut self, now: Instant, epoch: Instant) -> Option<Wakeup> {
-        let due = |at: Option<Instant>, why| at.map(|at| Wakeup { at, why });
-        let waiting = self.waiting;
-        let no_path = self.path.is_none();
-        let session = (!no_path).then(|| self.session_deadline(now));
-        let is_coalesced = self.is_coalesced(now);
-        let paced = |at| {
-            if is_coalesced {
-                align_up(at, epoch)
-            } else {
-                at
-            }
-        };
-        let is_lively = !no_path && !self.activity.is_idle;
-        [
-            due(self.agent.deadline().map(paced), "connectivity check"),
-            due(self.checks.deadline(), "early connectivity check"),
-            session.map(|wakeup| Wakeup {
-                at: paced(wakeup.at),
-                ..wakeup
-            }),
-            due(
-                (!waiting.has_remote_candidate).then(|| waiting.since + CANDIDATE_TIMEOUT),
-                "candidate timeout",
-            ),
-            due(
-                waiting.disconnected.map(|since| since + DISCONNECT_GRACE),
-                "disconnect grace",
-            ),
-            due(
-                waiting.resumed.map(|since| since + RESUME_TIMEOUT),
-                "resume timeout",
-            ),
-            due(is_lively.then(|| self.relay_check_at()), "silent peer"),
-            due(
-                no_path.then(|| waiting.since + CONNECT_TIMEOUT),
-                "connect timeout",
-            ),
-            due(
-                is_lively.then(|| self.activity.last_packet + IDLE_AFTER),
-                "idle",
-            ),
-        ]
-        .into_iter()
-        .flatten()
-        .min_by_key(|wakeup| wakeup.at)
+        self.close_reason.or_else(|| self.expired_limit(cx.now))
     }
 
     /// This process had been stopped for longer than peers wait.
@@ -339,12 +237,7 @@ impl Connection {
     }
 
     /// ICE chose a pair: what waited for a path goes out, and the controlling side shakes hands.
-    fn take_path(
-        &mut self,
-        source: std::net::SocketAddr,
-        destination: std::net::SocketAddr,
-        cx: &mut Context<'_>,
-    ) {
+    fn take_path(&mut self, source: SocketAddr, destination: SocketAddr, cx: &mut Context<'_>) {
         if self
             .path
             .is_some_and(|path| path.joins(source, destination))
@@ -380,26 +273,15 @@ impl Connection {
 
     /// A silent peer may mean that a relay is gone, or that our address has changed on the way.
     fn check_relays(&mut self, cx: &mut Context<'_>) {
-        let is_lively = self.path.is_some() && !self.activity.is_idle;
-        if is_lively && self.relay_check_at() <= cx.now {
+        if self.is_due(Timer::SilentPeer, cx.now) {
             self.activity.relays_checked_at = Some(cx.now);
             cx.relays.check(cx.now);
         }
     }
 
-    fn relay_check_at(&self) -> Instant {
-        let silent = self.activity.last_received + SILENCE;
-        let again = self
-            .activity
-            .relays_checked_at
-            .map(|at| at + RELAY_CHECK_INTERVAL);
-        again.map_or(silent, |again| again.max(silent))
-    }
-
     /// Adapts the pace of checks to what is going on.
     fn set_pace(&mut self, now: Instant) {
-        let is_quiet = now.saturating_duration_since(self.activity.last_packet) >= IDLE_AFTER;
-        self.activity.is_idle |= is_quiet && self.path.is_some();
+        self.activity.is_idle |= self.is_due(Timer::Idle, now);
         self.agent.set_pace(if self.activity.is_idle {
             Pace::IDLE
         } else if self.is_coalesced(now) {
@@ -408,46 +290,6 @@ impl Connection {
             Pace::DEFAULT
         });
     }
-
-    /// Whether all is well and nothing new is tried, so that no timer has to be exact.
-    fn is_coalesced(&self, now: Instant) -> bool {
-        let since = |at| now.saturating_duration_since(at);
-        self.path.is_some()
-            && !self.session.is_handshaking()
-            && since(self.activity.changed) >= STEADY_AFTER
-            && (self.activity.is_idle || since(self.activity.last_received) < SILENCE)
-    }
-
-    fn session_deadline(&self, now: Instant) -> Wakeup {
-        let is_quiet = now.saturating_duration_since(self.activity.last_packet) >= IDLE_AFTER;
-        self.session.deadline(is_quiet)
-    }
-
-    fn failure(&self, now: Instant) -> Option<CloseReason> {
-        let waiting = self.waiting;
-        let lasted = |since: Instant, limit| now.saturating_duration_since(since) >= limit;
-        if let Some(reason) = self.close_reason {
-            return Some(reason);
-        }
-        if !waiting.has_remote_candidate && lasted(waiting.since, CANDIDATE_TIMEOUT) {
-            return Some(CloseReason::NoCandidates);
-        }
-        let is_cut_off = waiting
-            .disconnected
-            .is_some_and(|since| lasted(since, DISCONNECT_GRACE));
-        let is_given_up = waiting
-            .resumed
-            .is_some_and(|since| lasted(since, RESUME_TIMEOUT));
-        let is_stuck = self.path.is_none() && lasted(waiting.since, CONNECT_TIMEOUT);
-        (is_cut_off || is_given_up || is_stuck).then_some(CloseReason::NoPath)
-    }
-}
-
-/// The first multiple of [`COALESCE`] since `epoch` that is not before `at`.
-fn align_up(at: Instant, epoch: Instant) -> Instant {
-    let past = at.saturating_duration_since(epoch).as_nanos() % COALESCE.as_nanos();
-    let rest = u64::try_from((COALESCE.as_nanos() - past) % COALESCE.as_nanos()).unwrap_or(0);
-    at + Duration::from_nanos(rest)
 }
 
 impl std::fmt::Debug for Origin {

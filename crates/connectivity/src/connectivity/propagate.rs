@@ -1,7 +1,7 @@
 //! What happened to one part reaches the others, until no part has anything left to say.
 
 use super::Connectivity;
-use crate::{Event, connection::Connection, relay::AllocationEvent, timer::Timer};
+use crate::{Event, connection::Connection, deadlines::Owner, relay::AllocationEvent};
 use model::RelayId;
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ impl Connectivity {
             self.report_exhaustion();
         } else {
             let deadline = allocation.deadline();
-            self.timers.set(Timer::Relay(id), deadline);
+            self.deadlines.set(Owner::Relay(id), deadline);
         }
     }
 
@@ -66,7 +66,7 @@ impl Connectivity {
             connection.deadline(now, self.epoch.0),
             connection.has_signals(),
         );
-        self.timers.set(Timer::Connection(slot), deadline);
+        self.deadlines.set(Owner::Connection(slot), deadline);
         if has_signals {
             self.connections.mark_signalling(slot);
         }
@@ -116,7 +116,7 @@ impl Connectivity {
     /// A relay is gone: connections look for another one.
     pub(super) fn forget_relay(&mut self, id: RelayId, now: Instant) {
         if self.relays.get(id).is_none() {
-            self.timers.set(Timer::Relay(id), None);
+            self.deadlines.set(Owner::Relay(id), None);
         }
         self.local_candidates.orphan(id);
         self.migrate(id, now);

@@ -1,14 +1,15 @@
 //! One TURN allocation: from the first BINDING to the last REFRESH. spec: data-plane 4.3 to 4.6
 
 mod response;
+mod timers;
 
 use super::{
     channel::Channels,
     credentials::Credentials,
     message::{Request, Response},
-    request::{Due, Outstanding, Pending},
+    request::{Outstanding, Pending},
 };
-use crate::{DropReason, event::Wakeup};
+use crate::DropReason;
 use model::Relay;
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng as _;
@@ -193,41 +194,6 @@ impl Allocation {
         Some((peer, self.lease?.facing(peer)?))
     }
 
-    /// Sends what is due.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        while let Some(due) = self.outstanding.pop_due(now) {
-            match due {
-                Due::Retry(pending) => self.send(pending),
-                Due::Expired(pending) => self.on_expired(&pending),
-            }
-        }
-        let (Some(lease), Some(server)) = (self.lease.as_mut(), self.link.active) else {
-            return;
-        };
-        if lease.expires_at <= now {
-            self.restart(now);
-            return;
-        }
-        let refresh = lease.refresh_at <= now;
-        if refresh {
-            let rest = lease.expires_at.saturating_duration_since(now) / 2;
-            lease.refresh_at = now + rest.max(MIN_REFRESH);
-        }
-        let keep_alive = lease.keep_alive_at <= now;
-        if keep_alive {
-            lease.keep_alive_at = now + KEEP_ALIVE;
-        }
-        if refresh && !self.is_negotiating() {
-            self.send(Pending::new(Request::Refresh, server, now));
-        }
-        if keep_alive && !self.is_binding(server) {
-            self.send(Pending::new(Request::Binding, server, now));
-        }
-        while let Some((number, peer)) = self.channels.pop_refresh(now) {
-            self.send_bind(number, peer, now);
-        }
-    }
-
     /// Makes the relay forward between us and `peer`, now or as soon as there is an allocation.
     pub(crate) fn bind(&mut self, peer: SocketAddr, now: Instant) {
         let Some(lease) = self.lease else {
@@ -285,22 +251,6 @@ impl Allocation {
     /// The next thing the owner should know.
     pub(crate) fn poll_event(&mut self) -> Option<AllocationEvent> {
         self.events.pop_front()
-    }
-
-    /// When something is due, and what.
-    pub(crate) fn deadline(&self) -> Option<Wakeup> {
-        let due = |at: Option<Instant>, why| at.map(|at| Wakeup { at, why });
-        let lease = self.lease;
-        [
-            due(self.outstanding.deadline(), "relay request"),
-            due(lease.map(|lease| lease.expires_at), "allocation expiry"),
-            due(lease.map(|lease| lease.refresh_at), "allocation refresh"),
-            due(lease.map(|lease| lease.keep_alive_at), "relay keep-alive"),
-            due(self.channels.deadline(), "channel refresh"),
-        ]
-        .into_iter()
-        .flatten()
-        .min_by_key(|wakeup| wakeup.at)
     }
 
     /// Whether connections may choose this relay: it has answered and not refused us.

@@ -1,7 +1,7 @@
 //! One WireGuard session as a state machine that takes the time as an argument. spec: data-plane 6
 
 use super::{Identity, MAX_HANDSHAKE};
-use crate::{CloseReason, DropReason, event::Wakeup};
+use crate::{CloseReason, DropReason};
 use boringtun::{
     noise::{Tunn, TunnResult, errors::WireGuardError},
     x25519,
@@ -262,25 +262,15 @@ impl Session {
         self.attempt.is_some()
     }
 
-    /// When to call [`Self::tick`] next; more seldom when no packets flow.
-    pub(crate) fn deadline(&self, is_quiet: bool) -> Wakeup {
-        let interval = if is_quiet { QUIET_TICK } else { TICK };
-        let tick = Wakeup {
-            at: self.ticked + interval,
-            why: "WireGuard timers",
-        };
-        let Some(attempt) = self.attempt else {
-            return tick;
-        };
-        let handshake = Wakeup {
-            at: attempt.retry_at.min(attempt.started + ATTEMPT_TIME),
-            why: "WireGuard handshake",
-        };
-        if handshake.at <= tick.at {
-            handshake
-        } else {
-            tick
-        }
+    /// When to call [`Self::tick`] for the handshake under way, if there is one.
+    pub(crate) fn handshake_deadline(&self) -> Option<Instant> {
+        let attempt = self.attempt?;
+        Some(attempt.retry_at.min(attempt.started + ATTEMPT_TIME))
+    }
+
+    /// When to call [`Self::tick`] for WireGuard's other timers; more seldom when no packets flow.
+    pub(crate) fn tick_deadline(&self, is_quiet: bool) -> Instant {
+        self.ticked + if is_quiet { QUIET_TICK } else { TICK }
     }
 
     /// One more packet was given to `tunn` without a session; whether it had room for it.

@@ -259,12 +259,17 @@ mod timers {
         }
     }
 
+    fn deadline(session: &Session, is_quiet: bool) -> Instant {
+        let tick = session.tick_deadline(is_quiet);
+        session.handshake_deadline().map_or(tick, |at| at.min(tick))
+    }
+
     /// Ticks whenever the session wants it; the messages it sends, with the time they are sent at.
     fn run(pair: &mut Pair, limit: Duration) -> (Vec<(Duration, usize)>, Option<CloseReason>) {
         let start = pair.now;
         let mut sent = Vec::new();
         while pair.now - start < limit {
-            let at = pair.client.deadline(false).at;
+            let at = deadline(&pair.client, false);
             let wait = at.saturating_duration_since(pair.now);
             pair.pass(wait);
             let mut buffer = [0; 256];
@@ -343,7 +348,7 @@ mod timers {
         // Our time goes on, the other clock stands still.
         let mut ticks = 0;
         while let Tick::Done | Tick::Send(_) = {
-            pair.now = pair.now.max(pair.client.deadline(true).at);
+            pair.now = pair.now.max(deadline(&pair.client, true));
             pair.client.tick(&mut [0; 256], pair.now)
         } {
             ticks += 1;
