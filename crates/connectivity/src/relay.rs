@@ -1,6 +1,7 @@
 //! The relays we know, and our allocations with them. spec: data-plane 2.18, 4
 
 mod allocation;
+mod attribute;
 mod channel;
 mod credentials;
 mod message;

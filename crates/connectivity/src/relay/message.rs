@@ -1,47 +1,21 @@
 //! The STUN and TURN messages we exchange with relays. spec: data-plane 4.2
 
-use super::credentials::Credentials;
+use super::{attribute::Attribute, credentials::Credentials};
 use bytecodec::{DecodeExt as _, EncodeExt as _};
 use model::limits::CHANNEL_HEADER;
 use std::{net::SocketAddr, time::Duration};
 use stun_codec::{
     Message, MessageClass, MessageDecoder, MessageEncoder, Method, TransactionId,
-    define_attribute_enums,
     rfc5389::{
-        attributes::{
-            ErrorCode, MessageIntegrity, Nonce, Realm, Software, Username, XorMappedAddress,
-        },
+        attributes::{ErrorCode, MessageIntegrity, Nonce, Realm, Software, XorMappedAddress},
         methods::BINDING,
     },
     rfc5766::{
-        attributes::{
-            ChannelNumber, Lifetime, RequestedTransport, XorPeerAddress, XorRelayAddress,
-        },
+        attributes::{ChannelNumber, Lifetime, RequestedTransport, XorPeerAddress},
         methods::{ALLOCATE, CHANNEL_BIND, REFRESH},
     },
     rfc8656::attributes::{AdditionalAddressFamily, AddressFamily},
 };
-
-define_attribute_enums!(
-    Attribute,
-    AttributeDecoder,
-    AttributeEncoder,
-    [
-        AdditionalAddressFamily,
-        ChannelNumber,
-        ErrorCode,
-        Lifetime,
-        MessageIntegrity,
-        Nonce,
-        Realm,
-        RequestedTransport,
-        Software,
-        Username,
-        XorMappedAddress,
-        XorPeerAddress,
-        XorRelayAddress
-    ]
-);
 
 /// What we call ourselves towards relays.
 const SOFTWARE: &str = "snownet";

@@ -1,7 +1,7 @@
 //! The tables of data-plane 4.4, 4.5 and 4.6, row by row, against a scripted relay.
 
 use super::*;
-use crate::relay::message::Attribute;
+use crate::relay::attribute::Attribute;
 use bytecodec::{DecodeExt as _, EncodeExt as _};
 use model::{RelayId, Seed, SeedTree};
 use std::net::{SocketAddrV4, SocketAddrV6};
