@@ -7,6 +7,7 @@ use serde_json::Value;
 const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("ip-packet", &["model"]),
+    ("netem", &["ip-packet", "model"]),
     ("connectivity", &["ip-packet", "model"]),
     ("tunnel-core", &["connectivity", "ip-packet", "model"]),
     ("socket-factory", &[]),
@@ -44,6 +45,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "devnet",
             "ip-packet",
             "model",
+            "netem",
             "portal-client",
             "tunnel-core",
         ],
@@ -97,10 +99,10 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// What tests may use in addition.
-const FOR_TESTS: &[&str] = &["devnet", "ip-packet", "netsim"];
+const FOR_TESTS: &[&str] = &["devnet", "ip-packet", "netem", "netsim"];
 
 /// Crates without I/O, and what would bring it in.
-const PURE: &[&str] = &["model", "ip-packet", "connectivity", "tunnel-core"];
+const PURE: &[&str] = &["model", "ip-packet", "netem", "connectivity", "tunnel-core"];
 const IMPURE: &[&str] = &[
     "async-std",
     "libc",
