@@ -89,7 +89,7 @@ fn receive(node: &mut Connectivity, landed: &Landed, plain: &mut [u8], now: Inst
 
 fn assert_steady_state_allocates_nothing(mut lab: Lab) {
     lab.connect();
-    lab.settle();
+    lab.deliver_all();
     let mut plain = [0; MTU + TAG];
     for (side, size) in [Side::Client, Side::Gateway]
         .into_iter()

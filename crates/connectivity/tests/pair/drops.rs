@@ -27,7 +27,7 @@ fn connected(side: Side, act: fn(&mut Lab, Side) -> Dropped) -> Case {
     let mut lab = Lab::direct();
     lab.connect();
     lab.ping();
-    lab.settle();
+    lab.deliver_all();
     Case { lab, side, act }
 }
 
@@ -103,10 +103,10 @@ fn without_channels() -> Case {
         announce(&mut case.lab, n, true);
         announce(&mut case.lab, n, false);
         if n % 64 == 0 {
-            case.lab.settle();
+            case.lab.deliver_all();
         }
     }
-    case.lab.settle();
+    case.lab.deliver_all();
     case
 }
 

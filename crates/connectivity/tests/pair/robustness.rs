@@ -108,7 +108,7 @@ fn runner() -> TestRunner {
 fn connected() -> RefCell<Lab> {
     let mut lab = Lab::direct();
     lab.connect();
-    lab.settle();
+    lab.deliver_all();
     RefCell::new(lab)
 }
 
