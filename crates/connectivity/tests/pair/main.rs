@@ -5,6 +5,8 @@
 
 mod allocations;
 #[cfg(feature = "__virtual-time")]
+mod conditions;
+#[cfg(feature = "__virtual-time")]
 mod drops;
 #[cfg(feature = "__virtual-time")]
 mod first_byte;
