@@ -75,7 +75,7 @@ impl WorldConfig {
 pub struct Path {
     /// Straight.
     pub direct: u64,
-    /// Through the relay.
+    /// To the relay, be it by our allocation or to the gateway's.
     pub relayed: u64,
 }
 
@@ -389,9 +389,11 @@ impl World {
         let from = source.unwrap_or(SocketAddr::new(address, PORT));
         for payload in transmit.segments() {
             if host == self.hosts.client {
-                match to.port() {
-                    RELAY_PORT => self.path.relayed += 1,
-                    _ => self.path.direct += 1,
+                let relay = self.network.address(self.hosts.relay, to.is_ipv4());
+                if relay == Some(to.ip()) {
+                    self.path.relayed += 1;
+                } else {
+                    self.path.direct += 1;
                 }
             }
             let datagram = netem::Datagram {
