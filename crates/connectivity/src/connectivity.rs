@@ -22,16 +22,73 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Who is called this much too late was stopped, or asleep: others have given up on it meanwhile.
+/// If we are called this much too late, this process was stopped or the host asleep: peers may have
+/// given up on us meanwhile.
 const SUSPENDED_AFTER: Duration = Duration::from_secs(12);
 
 /// Connections to peers over direct and relayed paths, as one state machine.
 ///
-/// Contract: call one of `update_relays`, `upsert`, `remove`, `add_…`, `remove_…`, `send`,
-/// `handle_datagram` or `handle_timeout`, any number of times; then call [`Self::poll`] until it
-/// returns [`Output::Idle`], and call [`Self::handle_timeout`] at the time it names. Calling it
-/// earlier, later or for no reason is harmless. Time must not go backwards; if it does, nothing
-/// worse happens than that things are late.
+/// # Kinds of method
+///
+/// * **Inputs** say what happened, and take the time at which it did: [`update_relays`], [`upsert`],
+///   [`remove`], [`add_host_candidate`], [`add_remote_candidate`], [`remove_remote_candidate`],
+///   [`send`], [`handle_datagram`], [`handle_timeout`] and [`reset`]. Each does all that follows from
+///   it before it returns.
+/// * **Outputs**: [`poll`] hands out what is to be done, one thing at a time, and [`recycle`] takes a
+///   buffer back.
+/// * **Questions** change nothing, and may be asked at any time: [`public_key`], [`has_peer`],
+///   [`is_connected`], [`peers`], [`counters`].
+///
+/// # Order of calls
+///
+/// Call inputs, any number of them, then [`poll`] until it returns [`Output::Idle`]. It names the time
+/// at which to call [`handle_timeout`], unless another input comes first. Whoever polls after every
+/// input has the shortest delay; whoever hands in a batch of packets first gets larger batches out.
+///
+/// Of [`poll`], datagrams come first, in the order of their making for each route; then events, in the
+/// order in which they happened; then candidates to signal, all of one peer together, so that a peer
+/// never hears of a candidate that was withdrawn in the same turn.
+///
+/// # Time
+///
+/// No clock is read, but for that of `boringtun` (see the page of the crate). Instants passed in must
+/// not go back; if they do, nothing worse happens than that something is late. Calling
+/// [`handle_timeout`] early, late or for no reason is harmless. If it is called more than twelve
+/// seconds late, this process is taken to have been asleep: peers get four seconds to show that they
+/// have not given up on us.
+///
+/// Of inputs at the same instant, the one that is called first is the one that happened first. Hand in
+/// datagrams before calling [`handle_timeout`] for the same instant, or an answer that is there counts
+/// as missing. What is due at the same instant is done for connections before relays, and on one
+/// connection in the order in which its timers are listed in the source.
+///
+/// # What never happens
+///
+/// * No input from the network or the portal panics. Misuse by the caller is an error or does nothing.
+/// * After [`Output::Idle`] nothing is handed out before the next input.
+/// * No event comes for a packet, and none for what the caller asked for: [`remove`], [`reset`] and the
+///   replacement of a connection by [`upsert`] are silent.
+/// * A connection that is closed does not come back without another [`upsert`].
+/// * Nothing is dropped without being counted in [`counters`], except what `boringtun` and the ICE agent
+///   discard inside, which they do not tell.
+///
+/// [`add_host_candidate`]: Self::add_host_candidate
+/// [`add_remote_candidate`]: Self::add_remote_candidate
+/// [`counters`]: Self::counters
+/// [`handle_datagram`]: Self::handle_datagram
+/// [`handle_timeout`]: Self::handle_timeout
+/// [`has_peer`]: Self::has_peer
+/// [`is_connected`]: Self::is_connected
+/// [`peers`]: Self::peers
+/// [`poll`]: Self::poll
+/// [`public_key`]: Self::public_key
+/// [`recycle`]: Self::recycle
+/// [`remove`]: Self::remove
+/// [`remove_remote_candidate`]: Self::remove_remote_candidate
+/// [`reset`]: Self::reset
+/// [`send`]: Self::send
+/// [`update_relays`]: Self::update_relays
+/// [`upsert`]: Self::upsert
 #[derive(Debug)]
 pub struct Connectivity {
     role: Role,
@@ -101,8 +158,11 @@ impl Connectivity {
         self.identity.public_key()
     }
 
-    /// Starts over on another network: a new key; connections, allocations and all output are
-    /// dropped without a word. Counters stay. spec: data-plane 2.17
+    /// Starts over on another network ("roaming"): a new key, no connection, no relay. spec: data-plane 2.17
+    ///
+    /// No event comes. What has not been polled is gone, and what waited is counted as
+    /// [`DropReason::Reset`]; counters stay. The portal has to learn the new [`Self::public_key`], and
+    /// relays have to be listed again by [`Self::update_relays`].
     pub fn reset(&mut self, seed: Seed, now: Instant) {
         let seeds = SeedTree::new(seed);
         self.identity = Identity::new(&seeds);
@@ -116,7 +176,9 @@ impl Connectivity {
         self.counters.add(DropReason::Reset, waiting + unsent);
         self.events.clear();
         self.deadlines.clear();
-        tracing::debug!(since_start = ?now.saturating_duration_since(self.epoch.0), "Reset");
+        let uptime = now.saturating_duration_since(self.epoch.0);
+        let after_ms = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
+        tracing::debug!(after_ms, "Reset");
     }
 
     /// Applies what the portal says about relays: at the start, with nothing disconnected, and
@@ -134,7 +196,10 @@ impl Connectivity {
 
     /// Connects to a peer, or keeps the connection that serves this authorization already.
     ///
-    /// Fails if no relay is known, even if a direct path would do. spec: data-plane 2.13
+    /// # Errors
+    ///
+    /// No relay is known, even if a direct path would do. An older connection with this peer that
+    /// does not serve the authorization is gone then, too. spec: data-plane 2.13
     pub fn upsert(
         &mut self,
         peer: PeerId,
@@ -164,7 +229,7 @@ impl Connectivity {
         Ok(Upsert::Created)
     }
 
-    /// Drops the connection with a peer, without an event.
+    /// Drops the connection with a peer, without an event; does nothing if there is none.
     pub fn remove(&mut self, peer: PeerId, now: Instant) {
         if let Some(slot) = self.connections.with_peer(peer) {
             self.discard(slot);
@@ -177,7 +242,7 @@ impl Connectivity {
         self.connections.with_peer(peer).is_some()
     }
 
-    /// Whether packets to this peer go out at once.
+    /// Whether there are a path and a session, so that packets to this peer go out at once.
     pub fn is_connected(&self, peer: PeerId) -> bool {
         self.connections
             .with_peer(peer)
@@ -195,7 +260,7 @@ impl Connectivity {
         }
     }
 
-    /// The peer signalled that a candidate is no longer valid.
+    /// The peer signalled that a candidate is no longer valid; ignored if it is not known.
     pub fn remove_remote_candidate(&mut self, peer: PeerId, candidate: &Candidate, now: Instant) {
         if let Some(slot) = self.connections.with_peer(peer) {
             self.with_connection(slot, now, |connection, cx| {
@@ -205,14 +270,16 @@ impl Connectivity {
         }
     }
 
-    /// Adds an address of this host that no relay has told us about.
+    /// Adds a socket address of this host that no relay has told us about; 16 are kept, and the oldest
+    /// one goes first.
     pub fn add_host_candidate(&mut self, address: SocketAddr, now: Instant) {
         let change = self.local_candidates.add_host(address);
         self.broadcast(&change, now);
         self.propagate(now);
     }
 
-    /// Encrypts an IP packet straight into the batch for its path.
+    /// Encrypts an IP packet of at most [`MTU`](model::limits::MTU) bytes straight into the batch for its
+    /// path. Its content is looked at for the ECN bits alone, and not changed.
     ///
     /// While there is no session, packets of a client wait (the newest 128); those of a gateway
     /// are dropped.
@@ -230,7 +297,7 @@ impl Connectivity {
         verdict
     }
 
-    /// Does what is due.
+    /// Does what is due at `now`; see [`Wakeup`](crate::Wakeup).
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((owner, at)) = self.deadlines.pop_due(now) {
             let is_late = now.saturating_duration_since(at) >= SUSPENDED_AFTER;
@@ -249,7 +316,7 @@ impl Connectivity {
         self.propagate(now);
     }
 
-    /// The next thing for the caller; cheap if there is none.
+    /// The next thing for the caller to do; cheap if there is none. Call it until [`Output::Idle`].
     pub fn poll(&mut self) -> Output {
         if let Some(transmit) = self.queue.pop() {
             return Output::Send(transmit);
@@ -265,12 +332,13 @@ impl Connectivity {
         Output::Idle(self.deadlines.next())
     }
 
-    /// Takes back a batch that was sent, so that its buffer is used again.
+    /// Takes back a batch that was sent, so that its buffer is used again. Dropping a batch costs an
+    /// allocation and is otherwise harmless.
     pub fn recycle(&mut self, transmit: Transmit) {
         self.queue.recycle(transmit);
     }
 
-    /// All connections at a glance.
+    /// All connections at a glance, in no order that means anything.
     pub fn peers(&self) -> impl Iterator<Item = PeerStatus> + '_ {
         let (start, unix) = self.epoch;
         self.connections.iter().map(move |connection| {
@@ -278,7 +346,8 @@ impl Connectivity {
         })
     }
 
-    /// How many packets and datagrams were dropped so far, by reason.
+    /// How many packets and datagrams were dropped so far, by reason: also those that a
+    /// [`Verdict::Dropped`] or [`Received::Dropped`](crate::Received::Dropped) told of.
     pub fn counters(&self) -> &DropCounters<DropReason> {
         &self.counters
     }

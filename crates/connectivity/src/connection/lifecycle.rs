@@ -247,7 +247,7 @@ impl Connection {
         let relay = path::owner(self.relay, source, cx.relays);
         let ends_at_relay = self.agent.is_remote_relay(destination);
         let path = Path::new(source, destination, relay, ends_at_relay);
-        tracing::debug!(peer = %self.origin.peer, kind = ?path.kind, "New path");
+        tracing::debug!(peer = %self.origin.peer, path = %path.kind, "New path");
         self.path = Some(path);
         self.activity.changed = cx.now;
         self.waiting.disconnected = None;

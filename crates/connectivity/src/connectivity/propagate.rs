@@ -54,7 +54,7 @@ impl Connectivity {
             self.events.push_back(Event::Established { peer });
         }
         if let Some(reason) = failure {
-            tracing::debug!(%peer, ?reason, "Connection closed");
+            tracing::debug!(%peer, %reason, "Connection closed");
             self.discard(slot);
             self.events.push_back(Event::Closed { peer, reason });
             return;

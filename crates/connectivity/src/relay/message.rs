@@ -25,15 +25,15 @@ const UDP: u8 = 17;
 /// What a relay is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Request {
-    /// What do you see as our address?
+    /// Tells what the relay sees as our address. RFC 8489 section 3
     Binding,
-    /// Open ports for us.
+    /// Opens an allocation. RFC 8656 section 7
     Allocate,
-    /// Keep them open.
+    /// Prolongs the allocation. RFC 8656 section 8
     Refresh,
-    /// Close them.
+    /// Ends the allocation: a Refresh request with a lifetime of zero.
     Release,
-    /// Forward between this channel and this peer.
+    /// Binds a channel to a peer. RFC 8656 section 12
     ChannelBind {
         /// The number of the channel.
         number: u16,
@@ -43,6 +43,17 @@ pub(crate) enum Request {
 }
 
 impl Request {
+    /// The name in logs.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Binding => "binding",
+            Self::Allocate => "allocate",
+            Self::Refresh => "refresh",
+            Self::Release => "release",
+            Self::ChannelBind { .. } => "channel-bind",
+        }
+    }
+
     fn method(self) -> Method {
         match self {
             Self::Binding => BINDING,

@@ -148,7 +148,7 @@ impl Outstanding {
         Some(self.0.remove(index))
     }
 
-    /// Takes one request that needs attention; a retry comes with its timers wound up.
+    /// Takes one request that is due; for a retry, its timers are set for the next one.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Due> {
         let index = self
             .0

@@ -33,7 +33,7 @@ const OVERDUE_RETRY: Duration = Duration::from_millis(50);
 /// A message of WireGuard itself.
 pub(crate) type HandshakeMessage = [u8; MAX_HANDSHAKE];
 
-/// What encrypting a packet led to.
+/// Outcome of [`Session::seal`].
 #[derive(Debug)]
 pub(crate) enum Sealed {
     /// The packet is encrypted in place; the message is as long as the packet plus [`WIREGUARD_OVERHEAD`].
@@ -47,7 +47,7 @@ pub(crate) enum Sealed {
     },
 }
 
-/// What a message of the peer led to.
+/// Outcome of [`Session::open`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Opened {
     /// An IP packet, at the start of the buffer.
@@ -60,7 +60,7 @@ pub(crate) enum Opened {
     Dropped(DropReason),
 }
 
-/// What time led to.
+/// Outcome of [`Session::tick`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Tick {
     /// Something to send, at the start of the buffer.

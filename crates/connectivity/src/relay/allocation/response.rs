@@ -169,7 +169,7 @@ impl Allocation {
     }
 
     fn on_error(&mut self, request: Request, code: u16) {
-        tracing::debug!(relay = %self.relay.id, ?request, code, "Relay refused a request");
+        tracing::debug!(relay = %self.relay.id, method = request.name(), code, "Relay refused a request");
         match request {
             Request::Allocate => self.suspend(),
             Request::ChannelBind { number, .. } => self.channels.forget(number),
