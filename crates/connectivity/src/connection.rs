@@ -24,7 +24,7 @@ pub(crate) use transactions::{Transactions, check_id};
 use crate::{DropCounters, DropReason, relay::Relays, transmit::SendQueue};
 use std::time::Instant;
 
-/// What a connection may use of the whole while it works.
+/// The parts of [`Connectivity`](crate::Connectivity) that a connection uses during one call.
 pub(crate) struct Context<'a> {
     /// Allocations, for paths through relays.
     pub(crate) relays: &'a mut Relays,
@@ -32,8 +32,8 @@ pub(crate) struct Context<'a> {
     pub(crate) queue: &'a mut SendQueue,
     /// Where drops are counted that no caller hears of.
     pub(crate) counters: &'a mut DropCounters<DropReason>,
-    /// Where checks are noted, so that their answers find back.
+    /// Checks under way, by which answers find their connection.
     pub(crate) transactions: &'a mut Transactions,
-    /// The time of this turn.
+    /// The time of the call.
     pub(crate) now: Instant,
 }

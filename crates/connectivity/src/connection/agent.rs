@@ -94,7 +94,7 @@ impl Agent {
         ice.set_control_tie_breaker(tie_breaker);
         ice.set_timing_advance(Duration::ZERO);
         ice.set_max_candidate_pairs(MAX_PAIRS);
-        // The preference sinks with every candidate there ever was, but never below zero.
+        // The preference falls with every candidate of a kind that was ever added; it must not underflow.
         ice.set_local_preference(|candidate: &Candidate, same_kind: usize| {
             default_local_preference(candidate, same_kind.min(7000))
         });

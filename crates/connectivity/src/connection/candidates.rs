@@ -64,7 +64,7 @@ impl Connection {
         self.open_channels(cx);
     }
 
-    /// The relay is gone, or of no use: all that rested on it goes.
+    /// Gives up the relay, with all candidates and paths through it.
     pub(crate) fn leave_relay(&mut self, cx: &Context<'_>) {
         for (own, signalled) in std::mem::take(&mut self.relayed) {
             self.agent.invalidate(&own);
@@ -182,7 +182,7 @@ impl Connection {
         }
     }
 
-    /// Has our relay let through everything that comes from where the peer may be.
+    /// Binds a channel for every candidate of the peer that our relay needs a permission for.
     fn open_channels(&mut self, cx: &mut Context<'_>) {
         let addresses: Vec<_> = self.remote.needing_permission().collect();
         for address in addresses {

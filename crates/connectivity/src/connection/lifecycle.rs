@@ -67,7 +67,7 @@ pub(crate) struct Connection {
     pub(super) is_announced: bool,
     /// Why this must end.
     pub(super) close_reason: Option<CloseReason>,
-    /// Something happened that time or the agent has to follow up.
+    /// [`Connection::drive`] has something to do.
     pub(super) is_dirty: bool,
 }
 
@@ -117,7 +117,7 @@ impl Connection {
     /// The same peer was authorized again.
     pub(crate) fn reuse(&mut self, now: Instant) {
         self.wake(now);
-        // The other side may have lost its half and be waiting for what we said long ago.
+        // The peer may have lost its connection, and with it the candidates that were signalled before.
         if self.origin.role == Role::Gateway || self.path.is_none() {
             self.signals.repeat();
             self.is_dirty = true;

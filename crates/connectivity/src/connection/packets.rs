@@ -9,7 +9,7 @@ use is::stun::StunMessage;
 use model::limits::{MAX_UDP_PAYLOAD, MTU, TAG, WIREGUARD_OVERHEAD};
 use std::net::SocketAddr;
 
-/// A WireGuard or STUN message, freed from any channel it came in.
+/// A WireGuard or STUN message, without the ChannelData header that it may have come behind.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival<'a> {
     /// The peer's end.
@@ -210,7 +210,7 @@ impl Connection {
         received
     }
 
-    /// A message was authentic: whatever waited for the session can go.
+    /// A message was authentic: sends what waited for the session.
     fn follow_up(&mut self, cx: &mut Context<'_>) {
         if self.session.is_established() && !self.packets.is_empty() {
             self.flush_packets(cx);

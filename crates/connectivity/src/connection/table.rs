@@ -56,7 +56,7 @@ impl Connections {
         Some(connection)
     }
 
-    /// Removes all connections; their slots.
+    /// Removes all connections.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }

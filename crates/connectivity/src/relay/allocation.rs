@@ -106,7 +106,7 @@ pub(crate) struct Allocation {
     waiting: VecDeque<SocketAddr>,
     outstanding: Outstanding,
     standing: Standing,
-    /// Fruitless rounds of ALLOCATE and REFRESH in a row.
+    /// Rounds of ALLOCATE and REFRESH in a row that led to nothing.
     conflicts: u8,
     ids: ChaCha20Rng,
     outbox: VecDeque<(SocketAddr, Vec<u8>)>,

@@ -82,8 +82,8 @@ impl Allocation {
         } else if self.link.active != Some(server) {
             return;
         }
-        // The relay knows us by the address it sees: with another one we are a stranger. So we are
-        // after it has started anew, which an urgent request is to find out.
+        // The relay identifies us by the address it sees: with another one it does not know us. Nor
+        // does it after a restart, which an urgent request is to find out.
         let has_moved = matches!((self.link.mapped, mapped), (Some(old), Some(new)) if old != new);
         self.link.local = Some(local);
         self.link.mapped = mapped.or(self.link.mapped);
