@@ -437,16 +437,16 @@ impl Connectivity {
             return;
         }
         self.with_connections(now, |connection, cx| {
-            if let Some(host) = change.forgotten {
+            if let Some(host) = change.host_removed {
                 connection.remove_host(host, cx);
             }
-            if let Some(host) = change.host {
+            if let Some(host) = change.host_added {
                 connection.add_host(host);
             }
-            for candidate in &change.removed {
+            for candidate in &change.reflexive_removed {
                 connection.remove_reflexive(candidate);
             }
-            if let Some(candidate) = &change.added {
+            if let Some(candidate) = &change.reflexive_added {
                 connection.add_reflexive(candidate.clone());
             }
         });

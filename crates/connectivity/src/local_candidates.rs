@@ -11,13 +11,13 @@ const MAX_HOSTS: usize = 16;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct CandidateChange {
     /// A host address we did not know.
-    pub(crate) host: Option<SocketAddr>,
+    pub(crate) host_added: Option<SocketAddr>,
     /// A host address that is forgotten in its favour.
-    pub(crate) forgotten: Option<SocketAddr>,
+    pub(crate) host_removed: Option<SocketAddr>,
     /// A reflexive address to signal.
-    pub(crate) added: Option<Candidate>,
+    pub(crate) reflexive_added: Option<Candidate>,
     /// Reflexive addresses that are no longer ours.
-    pub(crate) removed: Vec<Candidate>,
+    pub(crate) reflexive_removed: Vec<Candidate>,
 }
 
 /// Host and server-reflexive addresses, as far as relays told us.
@@ -73,10 +73,10 @@ impl LocalCandidates {
             return change;
         }
         if self.hosts.len() == MAX_HOSTS {
-            change.forgotten = Some(self.hosts.remove(0));
+            change.host_removed = Some(self.hosts.remove(0));
         }
         self.hosts.push(address);
-        change.host = Some(address);
+        change.host_added = Some(address);
         change
     }
 
@@ -104,11 +104,11 @@ impl LocalCandidates {
         self.orphans = kept;
         for candidate in old.into_iter().chain(stale) {
             if !self.is_reflexive(candidate.address) {
-                change.removed.push(candidate);
+                change.reflexive_removed.push(candidate);
             }
         }
         if !is_known {
-            change.added = Some(candidate);
+            change.reflexive_added = Some(candidate);
         }
         change
     }
@@ -158,9 +158,9 @@ mod tests {
     fn first_answer_teaches_both_addresses_and_repetition_nothing() {
         let mut local_candidates = LocalCandidates::default();
         let change = local_candidates.observe(A, host(1), Some(mapped(1)));
-        assert_eq!(change.host, Some(host(1)));
-        assert_eq!(change.added.unwrap().address, mapped(1));
-        assert!(change.removed.is_empty());
+        assert_eq!(change.host_added, Some(host(1)));
+        assert_eq!(change.reflexive_added.unwrap().address, mapped(1));
+        assert!(change.reflexive_removed.is_empty());
         for relay in [A, B] {
             let change = local_candidates.observe(relay, host(1), Some(mapped(1)));
             assert_eq!(change, CandidateChange::default());
@@ -175,11 +175,14 @@ mod tests {
         local_candidates.observe(A, host(1), Some(mapped(1)));
         local_candidates.observe(B, host(1), Some(mapped(1)));
         let change = local_candidates.observe(A, host(1), Some(mapped(2)));
-        assert_eq!(change.added.unwrap().address, mapped(2));
-        assert!(change.removed.is_empty(), "the other relay still sees it");
+        assert_eq!(change.reflexive_added.unwrap().address, mapped(2));
+        assert!(
+            change.reflexive_removed.is_empty(),
+            "the other relay still sees it"
+        );
         let change = local_candidates.observe(B, host(1), Some(mapped(2)));
-        assert_eq!(change.added, None);
-        assert_eq!(addresses(&change.removed), [mapped(1)]);
+        assert_eq!(change.reflexive_added, None);
+        assert_eq!(addresses(&change.reflexive_removed), [mapped(1)]);
     }
 
     #[test]
@@ -187,7 +190,7 @@ mod tests {
         let mut local_candidates = LocalCandidates::default();
         local_candidates.observe(A, host(1), Some(mapped(1)));
         let change = local_candidates.observe(B, host(1), Some(mapped(2)));
-        assert!(change.removed.is_empty());
+        assert!(change.reflexive_removed.is_empty());
         assert_eq!(
             addresses(&local_candidates.reflexive()),
             [mapped(1), mapped(2)]
@@ -202,12 +205,12 @@ mod tests {
         assert_eq!(addresses(&local_candidates.reflexive()), [mapped(1)]);
         let v6 = "[2001:db8::1]:1".parse().unwrap();
         let change = local_candidates.observe(B, v6, Some(v6));
-        assert!(change.removed.is_empty(), "another family");
+        assert!(change.reflexive_removed.is_empty(), "another family");
         let change = local_candidates.observe(B, host(1), Some(mapped(1)));
         assert_eq!(change, CandidateChange::default());
         local_candidates.orphan(B);
         let change = local_candidates.observe(A, host(1), Some(mapped(2)));
-        assert_eq!(addresses(&change.removed), [mapped(1)]);
+        assert_eq!(addresses(&change.reflexive_removed), [mapped(1)]);
     }
 
     #[test]
@@ -219,9 +222,12 @@ mod tests {
             CandidateChange::default()
         );
         for n in 1..=16 {
-            assert_eq!(local_candidates.add_host(host(n)).forgotten, None);
+            assert_eq!(local_candidates.add_host(host(n)).host_removed, None);
         }
-        assert_eq!(local_candidates.add_host(host(17)).forgotten, Some(host(1)));
+        assert_eq!(
+            local_candidates.add_host(host(17)).host_removed,
+            Some(host(1))
+        );
         assert_eq!(local_candidates.hosts().len(), MAX_HOSTS);
     }
 }
