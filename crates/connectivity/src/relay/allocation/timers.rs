@@ -15,7 +15,7 @@ use std::time::Instant;
 enum Timer {
     /// A request is to be repeated or given up. spec: data-plane 4.5
     Request,
-    /// The relay has dropped the allocation by now. RFC 8656 section 7.2
+    /// The relay has dropped the allocation by now. RFC 8656 section 6
     Expiry,
     /// The allocation is to be refreshed. RFC 8656 section 8
     Refresh,
