@@ -1,16 +1,16 @@
 //! The whole: routes what comes in to relays and connections, and collects what they want.
 
 mod inbound;
-mod turn;
+mod propagate;
 
 use crate::{
     Authorization, DropCounters, DropReason, Event, NoRelay, Output, PeerStatus, Role, Transmit,
     Upsert, Verdict,
-    connection::{Connection, Connections, Io, Origin, Transactions},
-    gathered::{Gathered, Learned},
+    connection::{Connection, Connections, Context, Origin, Transactions},
+    deadlines::{Deadlines, Owner},
+    local_candidates::{CandidateChange, LocalCandidates},
     relay::Relays,
     session::{Identity, Indices, Session},
-    timer::{Timer, Timers},
     transmit::SendQueue,
 };
 use model::{Candidate, PeerId, PublicKey, Relay, RelayId, Seed, SeedTree};
@@ -22,43 +22,100 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Who is called this much too late was stopped, or asleep: others have given up on it meanwhile.
-const PAUSE: Duration = Duration::from_secs(12);
+/// If we are called this much too late, this process was stopped or the host asleep: peers may have
+/// given up on us meanwhile.
+const SUSPENDED_AFTER: Duration = Duration::from_secs(12);
 
 /// Connections to peers over direct and relayed paths, as one state machine.
 ///
-/// Contract: call one of `update_relays`, `upsert`, `remove`, `add_…`, `remove_…`, `send`,
-/// `handle_datagram` or `handle_timeout`, any number of times; then call [`Self::poll`] until it
-/// returns [`Output::Idle`], and call [`Self::handle_timeout`] at the time it names. Calling it
-/// earlier, later or for no reason is harmless. Time must not go backwards; if it does, nothing
-/// worse happens than that things are late.
+/// # Kinds of method
+///
+/// * **Inputs** say what happened, and take the time at which it did: [`update_relays`], [`upsert`],
+///   [`remove`], [`add_host_candidate`], [`add_remote_candidate`], [`remove_remote_candidate`],
+///   [`send`], [`handle_datagram`], [`handle_timeout`] and [`reset`]. Each does all that follows from
+///   it before it returns.
+/// * **Outputs**: [`poll`] hands out what is to be done, one thing at a time, and [`recycle`] takes a
+///   buffer back.
+/// * **Questions** change nothing, and may be asked at any time: [`public_key`], [`has_peer`],
+///   [`is_connected`], [`peers`], [`counters`].
+///
+/// # Order of calls
+///
+/// Call inputs, any number of them, then [`poll`] until it returns [`Output::Idle`]. It names the time
+/// at which to call [`handle_timeout`], unless another input comes first. Whoever polls after every
+/// input has the shortest delay; whoever hands in a batch of packets first gets larger batches out.
+///
+/// Of [`poll`], datagrams come first, in the order of their making for each route; then events, in the
+/// order in which they happened; then candidates to signal, all of one peer together, so that a peer
+/// never hears of a candidate that was withdrawn in the same turn.
+///
+/// # Time
+///
+/// No clock is read, but for that of `boringtun` (see the page of the crate). Instants passed in must
+/// not go back; if they do, nothing worse happens than that something is late. Calling
+/// [`handle_timeout`] early, late or for no reason is harmless. If it is called more than twelve
+/// seconds late, this process is taken to have been asleep: peers get four seconds to show that they
+/// have not given up on us.
+///
+/// Of inputs at the same instant, the one that is called first is the one that happened first. Hand in
+/// datagrams before calling [`handle_timeout`] for the same instant, or an answer that is there counts
+/// as missing. What is due at the same instant is done for connections before relays, and on one
+/// connection in the order in which its timers are listed in the source.
+///
+/// # What never happens
+///
+/// * No input from the network or the portal panics. Misuse by the caller is an error or does nothing.
+/// * After [`Output::Idle`] nothing is handed out before the next input.
+/// * No event comes for a packet, and none for what the caller asked for: [`remove`], [`reset`] and the
+///   replacement of a connection by [`upsert`] are silent.
+/// * A connection that is closed does not come back without another [`upsert`].
+/// * Nothing is dropped without being counted in [`counters`], except what `boringtun` and the ICE agent
+///   discard inside, which they do not tell.
+///
+/// [`add_host_candidate`]: Self::add_host_candidate
+/// [`add_remote_candidate`]: Self::add_remote_candidate
+/// [`counters`]: Self::counters
+/// [`handle_datagram`]: Self::handle_datagram
+/// [`handle_timeout`]: Self::handle_timeout
+/// [`has_peer`]: Self::has_peer
+/// [`is_connected`]: Self::is_connected
+/// [`peers`]: Self::peers
+/// [`poll`]: Self::poll
+/// [`public_key`]: Self::public_key
+/// [`recycle`]: Self::recycle
+/// [`remove`]: Self::remove
+/// [`remove_remote_candidate`]: Self::remove_remote_candidate
+/// [`reset`]: Self::reset
+/// [`send`]: Self::send
+/// [`update_relays`]: Self::update_relays
+/// [`upsert`]: Self::upsert
 #[derive(Debug)]
 pub struct Connectivity {
     role: Role,
     identity: Identity,
     /// An instant and the time since the Unix epoch at that instant.
     epoch: (Instant, Duration),
-    draws: Draws,
+    randomness: Randomness,
     relays: Relays,
-    gathered: Gathered,
+    local_candidates: LocalCandidates,
     connections: Connections,
     transactions: Transactions,
     queue: SendQueue,
     events: VecDeque<Event>,
-    timers: Timers,
-    counters: DropCounters,
+    deadlines: Deadlines,
+    counters: DropCounters<DropReason>,
 }
 
 /// Everything that is drawn from the seed after the key.
 #[derive(Debug)]
-struct Draws {
+struct Randomness {
     seeds: SeedTree,
     indices: Indices,
     tie_breakers: ChaCha20Rng,
     sessions: u64,
 }
 
-impl Draws {
+impl Randomness {
     fn new(seeds: SeedTree) -> Self {
         Self {
             indices: Indices::new(&mut seeds.stream("session indices")),
@@ -85,14 +142,14 @@ impl Connectivity {
             identity: Identity::new(&seeds),
             epoch: (now, unix_time),
             relays: Relays::new(seeds.branch("relays")),
-            draws: Draws::new(seeds),
-            gathered: Gathered::default(),
+            randomness: Randomness::new(seeds),
+            local_candidates: LocalCandidates::default(),
             connections: Connections::default(),
             transactions: Transactions::default(),
             queue: SendQueue::default(),
             events: VecDeque::new(),
-            timers: Timers::default(),
-            counters: DropCounters::new(),
+            deadlines: Deadlines::default(),
+            counters: DropCounters::default(),
         }
     }
 
@@ -101,20 +158,27 @@ impl Connectivity {
         self.identity.public_key()
     }
 
-    /// Starts over on another network: a new key; connections, allocations and all output are
-    /// dropped without a word. Counters stay. spec: data-plane 2.17
+    /// Starts over on another network ("roaming"): a new key, no connection, no relay. spec: data-plane 2.17
+    ///
+    /// No event comes. What has not been polled is gone, and what waited is counted as
+    /// [`DropReason::Reset`]; counters stay. The portal has to learn the new [`Self::public_key`], and
+    /// relays have to be listed again by [`Self::update_relays`].
     pub fn reset(&mut self, seed: Seed, now: Instant) {
         let seeds = SeedTree::new(seed);
         self.identity = Identity::new(&seeds);
         self.relays = Relays::new(seeds.branch("relays"));
-        self.draws = Draws::new(seeds);
-        self.gathered = Gathered::default();
+        self.randomness = Randomness::new(seeds);
+        self.local_candidates = LocalCandidates::default();
+        let waiting: usize = self.connections.iter().map(Connection::waiting).sum();
         self.connections.clear();
         self.transactions.clear();
-        self.queue.clear();
+        let unsent = self.queue.clear();
+        self.counters.add(DropReason::Reset, waiting + unsent);
         self.events.clear();
-        self.timers.clear();
-        tracing::debug!(since_start = ?now.saturating_duration_since(self.epoch.0), "Reset");
+        self.deadlines.clear();
+        let uptime = now.saturating_duration_since(self.epoch.0);
+        let after_ms = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
+        tracing::debug!(after_ms, "Reset");
     }
 
     /// Applies what the portal says about relays: at the start, with nothing disconnected, and
@@ -124,7 +188,7 @@ impl Connectivity {
         for &relay in &gone {
             self.forget_relay(relay, now);
         }
-        self.settle(now);
+        self.propagate(now);
         if !gone.is_empty() {
             self.report_exhaustion();
         }
@@ -132,7 +196,10 @@ impl Connectivity {
 
     /// Connects to a peer, or keeps the connection that serves this authorization already.
     ///
-    /// Fails if no relay is known, even if a direct path would do. spec: data-plane 2.13
+    /// # Errors
+    ///
+    /// No relay is known, even if a direct path would do. An older connection with this peer that
+    /// does not serve the authorization is gone then, too. spec: data-plane 2.13
     pub fn upsert(
         &mut self,
         peer: PeerId,
@@ -140,15 +207,15 @@ impl Connectivity {
         now: Instant,
     ) -> Result<Upsert, NoRelay> {
         if let Some(slot) = self.connections.with_peer(peer) {
-            let reused = self.with_connection(slot, now, |connection, io| {
+            let reused = self.with_connection(slot, now, |connection, cx| {
                 let serves = connection.serves(&authorization);
                 if serves {
-                    connection.reuse(io.now);
+                    connection.reuse(cx.now);
                 }
                 serves
             });
             if reused == Some(true) {
-                self.settle(now);
+                self.propagate(now);
                 return Ok(Upsert::Reused);
             }
             self.discard(slot);
@@ -158,16 +225,16 @@ impl Connectivity {
             return Err(NoRelay);
         }
         self.connect(peer, authorization, now);
-        self.settle(now);
+        self.propagate(now);
         Ok(Upsert::Created)
     }
 
-    /// Drops the connection with a peer, without an event.
+    /// Drops the connection with a peer, without an event; does nothing if there is none.
     pub fn remove(&mut self, peer: PeerId, now: Instant) {
         if let Some(slot) = self.connections.with_peer(peer) {
             self.discard(slot);
         }
-        self.settle(now);
+        self.propagate(now);
     }
 
     /// Whether there is a connection with this peer, in whatever state.
@@ -175,7 +242,7 @@ impl Connectivity {
         self.connections.with_peer(peer).is_some()
     }
 
-    /// Whether packets to this peer go out at once.
+    /// Whether there are a path and a session, so that packets to this peer go out at once.
     pub fn is_connected(&self, peer: PeerId) -> bool {
         self.connections
             .with_peer(peer)
@@ -186,68 +253,70 @@ impl Connectivity {
     /// The peer signalled a candidate; ignored if there is no connection.
     pub fn add_remote_candidate(&mut self, peer: PeerId, candidate: &Candidate, now: Instant) {
         if let Some(slot) = self.connections.with_peer(peer) {
-            self.with_connection(slot, now, |connection, io| {
-                connection.add_remote(candidate, io);
+            self.with_connection(slot, now, |connection, cx| {
+                connection.add_remote(candidate, cx);
             });
-            self.settle(now);
+            self.propagate(now);
         }
     }
 
-    /// The peer signalled that a candidate is no longer valid.
+    /// The peer signalled that a candidate is no longer valid; ignored if it is not known.
     pub fn remove_remote_candidate(&mut self, peer: PeerId, candidate: &Candidate, now: Instant) {
         if let Some(slot) = self.connections.with_peer(peer) {
-            self.with_connection(slot, now, |connection, io| {
-                connection.remove_remote(candidate, io);
+            self.with_connection(slot, now, |connection, cx| {
+                connection.remove_remote(candidate, cx);
             });
-            self.settle(now);
+            self.propagate(now);
         }
     }
 
-    /// Adds an address of this host that no relay has told us about.
+    /// Adds a socket address of this host that no relay has told us about; 16 are kept, and the oldest
+    /// one goes first.
     pub fn add_host_candidate(&mut self, address: SocketAddr, now: Instant) {
-        let learned = self.gathered.add_host(address);
-        self.spread(&learned, now);
-        self.settle(now);
+        let change = self.local_candidates.add_host(address);
+        self.broadcast(&change, now);
+        self.propagate(now);
     }
 
-    /// Encrypts an IP packet straight into the batch for its path.
+    /// Encrypts an IP packet of at most [`MTU`](model::limits::MTU) bytes straight into the batch for its
+    /// path. Its content is looked at for the ECN bits alone, and not changed.
     ///
     /// While there is no session, packets of a client wait (the newest 128); those of a gateway
     /// are dropped.
     pub fn send(&mut self, peer: PeerId, packet: &[u8], now: Instant) -> Verdict {
         let verdict = match self.connections.with_peer(peer) {
             Some(slot) => self
-                .with_connection(slot, now, |connection, io| connection.send(packet, io))
+                .with_connection(slot, now, |connection, cx| connection.send(packet, cx))
                 .unwrap_or(Verdict::Dropped(DropReason::UnknownPeer)),
             None => Verdict::Dropped(DropReason::UnknownPeer),
         };
         if let Verdict::Dropped(reason) = verdict {
             self.counters.count(reason);
         }
-        self.settle(now);
+        self.propagate(now);
         verdict
     }
 
-    /// Does what is due.
+    /// Does what is due at `now`; see [`Wakeup`](crate::Wakeup).
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((timer, at)) = self.timers.pop_due(now) {
-            let is_late = now.saturating_duration_since(at) >= PAUSE;
-            match timer {
-                Timer::Connection(slot) if is_late => {
-                    self.with_connection(slot, now, |connection, io| connection.resume(io.now));
+        while let Some((owner, at)) = self.deadlines.pop_due(now) {
+            let is_late = now.saturating_duration_since(at) >= SUSPENDED_AFTER;
+            match owner {
+                Owner::Connection(slot) if is_late => {
+                    self.with_connection(slot, now, |connection, cx| connection.resume(cx.now));
                 }
-                Timer::Connection(slot) => self.connections.mark(slot),
-                Timer::Relay(id) => {
+                Owner::Connection(slot) => self.connections.mark(slot),
+                Owner::Relay(id) => {
                     if let Some(allocation) = self.relays.get_mut(id) {
                         allocation.handle_timeout(now);
                     }
                 }
             }
         }
-        self.settle(now);
+        self.propagate(now);
     }
 
-    /// The next thing for the caller; cheap if there is none.
+    /// The next thing for the caller to do; cheap if there is none. Call it until [`Output::Idle`].
     pub fn poll(&mut self) -> Output {
         if let Some(transmit) = self.queue.pop() {
             return Output::Send(transmit);
@@ -255,20 +324,21 @@ impl Connectivity {
         if let Some(event) = self.events.pop_front() {
             return Output::Event(event);
         }
-        while let Some(connection) = self.connections.talking() {
+        while let Some(connection) = self.connections.signalling() {
             if let Some(event) = connection.poll_signal() {
                 return Output::Event(event);
             }
         }
-        Output::Idle(self.timers.next())
+        Output::Idle(self.deadlines.next())
     }
 
-    /// Takes back a batch that was sent, so that its buffer is used again.
+    /// Takes back a batch that was sent, so that its buffer is used again. Dropping a batch costs an
+    /// allocation and is otherwise harmless.
     pub fn recycle(&mut self, transmit: Transmit) {
         self.queue.recycle(transmit);
     }
 
-    /// All connections at a glance.
+    /// All connections at a glance, in no order that means anything.
     pub fn peers(&self) -> impl Iterator<Item = PeerStatus> + '_ {
         let (start, unix) = self.epoch;
         self.connections.iter().map(move |connection| {
@@ -276,14 +346,15 @@ impl Connectivity {
         })
     }
 
-    /// How many packets and datagrams were dropped so far, by reason.
-    pub fn counters(&self) -> &DropCounters {
+    /// How many packets and datagrams were dropped so far, by reason: also those that a
+    /// [`Verdict::Dropped`] or [`Received::Dropped`](crate::Received::Dropped) told of.
+    pub fn counters(&self) -> &DropCounters<DropReason> {
         &self.counters
     }
 
     fn connect(&mut self, peer: PeerId, authorization: Authorization, now: Instant) {
         let index = loop {
-            let index = self.draws.indices.next();
+            let index = self.randomness.indices.next();
             if !self.connections.has_index(index) {
                 break index;
             }
@@ -293,7 +364,7 @@ impl Connectivity {
             authorization.public_key,
             &authorization.preshared_key,
             index,
-            self.draws.jitter(),
+            self.randomness.jitter(),
             now,
         );
         let origin = Origin {
@@ -301,23 +372,26 @@ impl Connectivity {
             authorization,
             role: self.role,
             slot: self.connections.vacant(),
-            tie_breaker: self.draws.tie_breakers.next_u64(),
+            tie_breaker: self.randomness.tie_breakers.next_u64(),
         };
         let mut connection = Connection::new(origin, session, now);
-        for &host in self.gathered.hosts() {
+        for &host in self.local_candidates.hosts() {
             connection.add_host(host);
         }
-        for candidate in self.gathered.reflexive() {
+        for candidate in self.local_candidates.reflexive() {
             connection.add_reflexive(candidate);
         }
         let slot = self.connections.insert(connection, index);
-        self.with_connection(slot, now, |connection, io| connection.join_relay(io));
+        self.with_connection(slot, now, |connection, cx| connection.join_relay(cx));
     }
 
     /// Drops a connection without a word.
     fn discard(&mut self, slot: usize) {
-        self.connections.remove(slot);
-        self.timers.set(Timer::Connection(slot), None);
+        if let Some(connection) = self.connections.remove(slot) {
+            self.counters
+                .add(DropReason::ConnectionClosed, connection.waiting());
+        }
+        self.deadlines.set(Owner::Connection(slot), None);
     }
 
     /// Lends everything a connection may use to one of its methods.
@@ -325,11 +399,11 @@ impl Connectivity {
         &mut self,
         slot: usize,
         now: Instant,
-        act: impl FnOnce(&mut Connection, &mut Io<'_>) -> T,
+        act: impl FnOnce(&mut Connection, &mut Context<'_>) -> T,
     ) -> Option<T> {
-        let (connections, mut io) = self.parts(now);
+        let (connections, mut cx) = self.parts(now);
         let connection = connections.get_mut(slot)?;
-        let result = act(connection, &mut io);
+        let result = act(connection, &mut cx);
         if connection.is_dirty() {
             connections.mark(slot);
         }
@@ -340,39 +414,39 @@ impl Connectivity {
     fn with_connections(
         &mut self,
         now: Instant,
-        mut act: impl FnMut(&mut Connection, &mut Io<'_>),
+        mut act: impl FnMut(&mut Connection, &mut Context<'_>),
     ) {
-        let (connections, mut io) = self.parts(now);
-        connections.for_each(|connection| act(connection, &mut io));
+        let (connections, mut cx) = self.parts(now);
+        connections.for_each(|connection| act(connection, &mut cx));
     }
 
-    fn parts(&mut self, now: Instant) -> (&mut Connections, Io<'_>) {
-        let io = Io {
+    fn parts(&mut self, now: Instant) -> (&mut Connections, Context<'_>) {
+        let cx = Context {
             relays: &mut self.relays,
             queue: &mut self.queue,
             counters: &mut self.counters,
             transactions: &mut self.transactions,
             now,
         };
-        (&mut self.connections, io)
+        (&mut self.connections, cx)
     }
 
-    /// Tells all connections about addresses of ours that came or went.
-    fn spread(&mut self, learned: &Learned, now: Instant) {
-        if *learned == Learned::default() {
+    /// Tells all connections about candidates of ours that came or went.
+    fn broadcast(&mut self, change: &CandidateChange, now: Instant) {
+        if *change == CandidateChange::default() {
             return;
         }
-        self.with_connections(now, |connection, io| {
-            if let Some(host) = learned.forgotten {
-                connection.remove_host(host, io);
+        self.with_connections(now, |connection, cx| {
+            if let Some(host) = change.host_removed {
+                connection.remove_host(host, cx);
             }
-            if let Some(host) = learned.host {
+            if let Some(host) = change.host_added {
                 connection.add_host(host);
             }
-            for candidate in &learned.removed {
+            for candidate in &change.reflexive_removed {
                 connection.remove_reflexive(candidate);
             }
-            if let Some(candidate) = &learned.added {
+            if let Some(candidate) = &change.reflexive_added {
                 connection.add_reflexive(candidate.clone());
             }
         });

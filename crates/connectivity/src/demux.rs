@@ -1,10 +1,12 @@
 //! What a datagram is, by its first bytes. spec: data-plane 1.1
 
-/// Length of a WireGuard initiation, response and cookie, and the least of a data message.
-const INITIATION: usize = 148;
+use crate::session::MAX_HANDSHAKE;
+use model::limits::WIREGUARD_OVERHEAD;
+
+/// Length of a WireGuard initiation, response and cookie.
+const INITIATION: usize = MAX_HANDSHAKE;
 const RESPONSE: usize = 92;
 const COOKIE: usize = 64;
-const MIN_DATA: usize = 32;
 
 /// What a datagram may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +46,7 @@ pub(crate) fn wireguard(message: &[u8]) -> Option<WireGuard> {
     };
     match (u32::from_le_bytes(kind), message.len()) {
         (1, INITIATION) | (2, RESPONSE) => Some(WireGuard::Handshake),
-        (3, COOKIE) | (4, MIN_DATA..) => index(),
+        (3, COOKIE) | (4, WIREGUARD_OVERHEAD..) => index(),
         _ => None,
     }
 }

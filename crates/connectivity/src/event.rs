@@ -31,11 +31,15 @@ pub struct Authorization {
 }
 
 /// What became of an authorization. spec: data-plane 2.13
+///
+/// Either way packets may be sent to the peer from then on, and wait for as long as they have to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Upsert {
-    /// A new connection; an older one with the same peer is gone.
+    /// A new connection. An older one with the same peer is gone without an event, with all packets
+    /// that waited for it; the caller's state about that peer has to go, too.
     Created,
-    /// The connection that exists serves this authorization too; its pre-shared key stays.
+    /// The connection that exists has the same key and ICE credentials, and goes on. Its pre-shared key
+    /// stays, even if the authorization brings another one.
     Reused,
 }
 
@@ -57,41 +61,50 @@ pub struct Datagram<'a> {
     pub payload: &'a [u8],
 }
 
-/// What a datagram turned out to be.
+/// What a datagram turned out to be. What else it led to comes by
+/// [`poll`](crate::Connectivity::poll).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received {
-    /// An IP packet of a peer: the first `len` bytes of the caller's buffer.
+    /// An IP packet of a peer: the first `len` bytes of the caller's buffer. In the other cases, and
+    /// behind those bytes, the content of the buffer means nothing.
     Packet {
-        /// Who sent it. The addresses inside are not checked.
+        /// Who sent it: the peer is authenticated. Its addresses are not checked, and neither is anything
+        /// but the version, the length and the ECN bits; whether the peer may send it is the caller's to
+        /// decide.
         peer: PeerId,
-        /// Its length in bytes.
+        /// Its length in bytes, at most [`MTU`](model::limits::MTU).
         len: usize,
     },
-    /// Something for us alone.
+    /// Something for this machine alone: a check, a handshake, an answer of a relay, a keep-alive.
     Consumed,
-    /// Nothing we can use.
+    /// Nothing we can use; ordinary, and counted already.
     Dropped(DropReason),
 }
 
 /// What became of an IP packet on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Encrypted into a batch that the next polls hand out.
+    /// Encrypted into a batch that the next polls hand out. Nobody confirms that it arrives.
     Sent,
-    /// Kept until the session is there.
+    /// A copy is kept until path and session are there. It goes out then, or is counted as dropped if
+    /// 128 newer ones come or the connection ends; the caller hears no more of it.
     Buffered,
-    /// Gone.
+    /// Gone; ordinary, and counted already. Sending it again leads to the same until something changes.
     Dropped(DropReason),
 }
 
-/// What [`Connectivity::poll`](crate::Connectivity::poll) has for the caller.
+/// What [`Connectivity::poll`](crate::Connectivity::poll) has for the caller to do.
 #[derive(Debug)]
 pub enum Output {
-    /// Put this on the network.
+    /// Put this on the network, in the order in which it comes, and give the buffer back by
+    /// [`recycle`](crate::Connectivity::recycle). What cannot be sent may be dropped: that is like a loss
+    /// on the way.
     Send(Transmit),
-    /// Tell the rest of the program.
+    /// Tell the rest of the program; never one for each packet.
     Event(Event),
-    /// Nothing more; call `handle_timeout` at the given time, if any.
+    /// Everything was handed out: poll again after the next input. Call
+    /// [`handle_timeout`](crate::Connectivity::handle_timeout) at the given time; `None` means that
+    /// nothing will happen before another input. A later poll may name another time, which counts then.
     Idle(Option<Wakeup>),
 }
 
@@ -100,11 +113,11 @@ pub enum Output {
 pub struct Wakeup {
     /// The time. Earlier or later calls are harmless.
     pub at: Instant,
-    /// What is due then, for logs.
+    /// The timer that expires then, for logs; the text may change.
     pub why: &'static str,
 }
 
-/// News about connections.
+/// AllocationEvent about connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// Signal these to the peer. spec: data-plane 2.8
@@ -150,14 +163,21 @@ pub enum CloseReason {
     Expired,
 }
 
+impl CloseReason {
+    /// The name in logs and for scripts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoCandidates => "no-candidates",
+            Self::NoPath => "no-path",
+            Self::HandshakeTimeout => "handshake-timeout",
+            Self::Expired => "expired",
+        }
+    }
+}
+
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoCandidates => "the peer signalled no candidates",
-            Self::NoPath => "no path works",
-            Self::HandshakeTimeout => "handshakes are not answered",
-            Self::Expired => "the session expired",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -172,6 +192,24 @@ pub enum PathKind {
     RelayToPeer,
     /// Through our relay and the peer's.
     RelayToRelay,
+}
+
+impl PathKind {
+    /// The name in logs and for scripts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PeerToPeer => "peer-to-peer",
+            Self::PeerToRelay => "peer-to-relay",
+            Self::RelayToPeer => "relay-to-peer",
+            Self::RelayToRelay => "relay-to-relay",
+        }
+    }
+}
+
+impl fmt::Display for PathKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// A connection at a glance.
@@ -193,4 +231,37 @@ pub struct PeerStatus {
     pub last_handshake: Option<Duration>,
     /// No packet for 20 s: checks are slow.
     pub idle: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_logs_and_scripts_know() {
+        let reasons = [
+            CloseReason::NoCandidates,
+            CloseReason::NoPath,
+            CloseReason::HandshakeTimeout,
+            CloseReason::Expired,
+        ];
+        let names = reasons.map(|reason| reason.to_string());
+        let known = ["no-candidates", "no-path", "handshake-timeout", "expired"];
+        assert_eq!(names, known);
+
+        let kinds = [
+            PathKind::PeerToPeer,
+            PathKind::PeerToRelay,
+            PathKind::RelayToPeer,
+            PathKind::RelayToRelay,
+        ];
+        let names = kinds.map(|kind| kind.to_string());
+        let known = [
+            "peer-to-peer",
+            "peer-to-relay",
+            "relay-to-peer",
+            "relay-to-relay",
+        ];
+        assert_eq!(names, known);
+    }
 }

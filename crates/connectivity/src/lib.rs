@@ -58,23 +58,23 @@
 mod candidate;
 mod connection;
 mod connectivity;
+mod deadlines;
 mod demux;
 mod drop_reason;
-mod ecn;
 mod event;
-mod gathered;
+mod local_candidates;
 mod relay;
 mod session;
-mod timer;
 #[cfg(test)]
 mod traces;
 mod transmit;
 
 pub use connectivity::Connectivity;
-pub use drop_reason::{DropCounters, DropReason};
-pub use ecn::Ecn;
+pub use drop_reason::DropReason;
 pub use event::{
     Authorization, CloseReason, Datagram, Event, NoRelay, Output, PathKind, PeerStatus, Received,
     Role, Upsert, Verdict, Wakeup,
 };
+pub use ip_packet::Ecn;
+pub use model::DropCounters;
 pub use transmit::Transmit;

@@ -1,6 +1,7 @@
 //! Outgoing datagrams, collected into batches that one system call can send. spec: data-plane 18.2
 
 use crate::Ecn;
+use model::limits::CHANNEL_HEADER;
 use std::{collections::VecDeque, fmt, net::SocketAddr, slice::Chunks};
 
 /// Most datagrams in one batch: what Linux accepts in one segmented send.
@@ -15,8 +16,6 @@ const SLACK: usize = 256;
 const MAX_POOLED: usize = 64;
 /// How many of the newest batches are searched for one to append to.
 const MAX_SEARCH: usize = 16;
-/// Size of the header in front of data that goes through our relay. spec: data-plane 4.6
-pub(crate) const CHANNEL_HEADER: usize = 4;
 
 /// One or more equally sized datagrams for one path; the last one may be shorter.
 ///
@@ -118,7 +117,12 @@ impl SendQueue {
     }
 
     /// Appends a control message that goes through a channel of a relay.
-    pub(crate) fn push_to_channel(&mut self, route: Route, header: [u8; 4], message: &[u8]) {
+    pub(crate) fn push_to_channel(
+        &mut self,
+        route: Route,
+        header: [u8; CHANNEL_HEADER],
+        message: &[u8],
+    ) {
         self.push_parts(route, &header, message);
     }
 
@@ -168,11 +172,14 @@ impl SendQueue {
         }
     }
 
-    /// Forgets everything that waits.
-    pub(crate) fn clear(&mut self) {
+    /// Forgets everything that waits; how many datagrams that were.
+    pub(crate) fn clear(&mut self) -> usize {
+        let mut forgotten = 0;
         while let Some(batch) = self.batches.pop_front() {
+            forgotten += batch.segments().count();
             self.recycle(batch);
         }
+        forgotten
     }
 
     /// The batch that takes a datagram of this length: the newest of the route, or a new one.
@@ -214,6 +221,7 @@ impl SendQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::limits::MAX_UDP_PAYLOAD;
 
     fn route(port: u16) -> Route {
         Route {
@@ -289,10 +297,11 @@ mod tests {
         assert_eq!(shapes(&mut queue), [(1, 100, 6400), (1, 100, 100)]);
 
         for _ in 0..MAX_SEGMENTS {
-            write(&mut queue, route(1), 1316, 0);
+            write(&mut queue, route(1), MAX_UDP_PAYLOAD, 0);
         }
         let shapes = shapes(&mut queue);
-        assert_eq!(shapes.iter().map(|shape| shape.2 / 1316).sum::<usize>(), 64);
+        let segments = shapes.iter().map(|shape| shape.2 / MAX_UDP_PAYLOAD);
+        assert_eq!(segments.sum::<usize>(), MAX_SEGMENTS);
         assert!(shapes.iter().all(|shape| shape.2 <= MAX_BYTES));
     }
 
@@ -330,7 +339,7 @@ mod tests {
         for port in 0..100 {
             write(&mut queue, route(port), 100, 1);
         }
-        queue.clear();
+        assert_eq!(queue.clear(), 100);
         assert!(queue.pop().is_none());
         assert_eq!(queue.data_buffers.len(), MAX_POOLED);
     }

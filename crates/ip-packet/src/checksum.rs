@@ -74,6 +74,12 @@ pub fn adjust(checksum: u16, old: &[u8], new: &[u8]) -> u16 {
     sum.finish()
 }
 
+/// Adjusts the checksum that stands at this offset of a packet.
+pub(crate) fn adjust_at(bytes: &mut [u8], at: usize, old: &[u8], new: &[u8]) {
+    let checksum = u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+    bytes[at..at + 2].copy_from_slice(&adjust(checksum, old, new).to_be_bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

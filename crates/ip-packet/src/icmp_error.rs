@@ -6,13 +6,13 @@ use crate::{
     packet::IpPacket,
     transport::{Flow, Transport, protocol},
 };
+// Errors go through the tunnel, too. Its MTU is the minimum one of IPv6, which RFC 4443 section
+// 2.4 (c) bounds them by.
+use model::limits::MTU;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// TTL and hop limit of generated errors. spec: data-plane 17.3
 const TTL: u8 = 20;
-
-/// Largest generated error, the minimum MTU of IPv6.
-const MAX_ERROR: usize = 1280;
 
 /// Why a packet cannot be delivered. spec: data-plane 17.3
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub fn emit_unreachable<B: AsRef<[u8]>>(
         // The header and eight bytes, RFC 792.
         &original.bytes()[..original.bytes().len().min(original.offset + 8)]
     } else {
-        &original.bytes()[..original.bytes().len().min(MAX_ERROR - 48)]
+        &original.bytes()[..original.bytes().len().min(MTU - 48)]
     };
     let error = Message {
         kind,
@@ -154,12 +154,8 @@ impl<'a> IcmpError<'a> {
         (from, to): (IpAddr, IpAddr),
         inside_port: u16,
     ) -> Option<usize> {
-        let mut copy = [0; MAX_ERROR];
-        let longest = if from.is_ipv4() {
-            MAX_ERROR - 28
-        } else {
-            MAX_ERROR - 48
-        };
+        let mut copy = [0; MTU];
+        let longest = if from.is_ipv4() { MTU - 28 } else { MTU - 48 };
         let length = self.quote.len().min(longest);
         let quote = &mut copy[..length];
         quote.copy_from_slice(&self.quote[..length]);

@@ -4,7 +4,8 @@
 //! failing: addresses, ports, echo ids, ECN. Rewrites keep all checksums right by adjusting them
 //! incrementally (RFC 1624). Beside the view stand the packets that the tunnel makes itself: UDP
 //! datagrams ([`emit_udp`]), ICMP errors ([`IcmpError`]) and the control messages that travel
-//! inside the tunnel ([`Control`]).
+//! inside the tunnel ([`Control`]). Congestion marks pass from an outer header to the packet inside
+//! on bytes, without a view ([`propagate_congestion`]).
 //!
 //! What it is not: no reassembly (fragments are refused), no options, no state, no I/O. Checksums
 //! of received packets are not verified. spec: data-plane 17.1
@@ -27,6 +28,7 @@
 
 mod checksum;
 mod control;
+mod ecn;
 mod emit;
 mod icmp_error;
 mod packet;
@@ -35,7 +37,8 @@ mod transport;
 
 pub use checksum::{Checksum, adjust};
 pub use control::{Control, ControlFault, DomainStatus, MAX_CONTROL};
+pub use ecn::{Ecn, propagate_congestion};
 pub use emit::emit_udp;
 pub use icmp_error::{IcmpError, QuotedPacket, Unreachable, emit_unreachable};
-pub use packet::{Ecn, IpPacket, PacketFault};
+pub use packet::{IpPacket, PacketFault};
 pub use transport::{Flow, Transport, protocol};

@@ -1,6 +1,9 @@
 //! The checked view of an IP packet.
 
-use crate::transport::{Transport, protocol};
+use crate::{
+    ecn::Ecn,
+    transport::{Transport, protocol},
+};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Extension headers that are skipped before giving up.
@@ -21,33 +24,6 @@ pub enum PacketFault {
     /// The version is neither 4 nor 6.
     #[error("the IP version is unknown")]
     Version,
-}
-
-/// Explicit congestion notification, RFC 3168; the numbers are those of the header.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Ecn {
-    /// The sender does not take part.
-    #[default]
-    NotEct = 0,
-    /// Capable, codepoint 1.
-    Ect1 = 1,
-    /// Capable, codepoint 0.
-    Ect0 = 2,
-    /// A router on the way was congested.
-    Ce = 3,
-}
-
-impl Ecn {
-    /// From the two lowest bits of a traffic class.
-    pub const fn from_bits(bits: u8) -> Self {
-        match bits & 3 {
-            0 => Self::NotEct,
-            1 => Self::Ect1,
-            2 => Self::Ect0,
-            _ => Self::Ce,
-        }
-    }
 }
 
 /// An IPv4 or IPv6 packet whose headers were checked once.
@@ -134,11 +110,7 @@ impl<B: AsRef<[u8]>> IpPacket<B> {
 
     /// Congestion mark of the IP header.
     pub fn ecn(&self) -> Ecn {
-        let bytes = self.bytes();
-        match self.source {
-            IpAddr::V4(_) => Ecn::from_bits(bytes[1]),
-            IpAddr::V6(_) => Ecn::from_bits(bytes[1] >> 4),
-        }
+        Ecn::of_packet(self.bytes())
     }
 
     /// TCP sequence number and flags of a SYN without ACK; none for everything else.

@@ -1,10 +1,6 @@
 //! Changes to a packet in place that keep its checksums right.
 
-use crate::{
-    checksum::adjust,
-    packet::{Ecn, IpPacket},
-    transport::Transport,
-};
+use crate::{checksum::adjust_at, packet::IpPacket, transport::Transport};
 use std::net::IpAddr;
 
 /// Which end of a packet is rewritten.
@@ -33,23 +29,6 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> IpPacket<B> {
     /// Replaces the destination port or the echo id.
     pub fn set_destination_port(&mut self, port: u16) {
         self.set_port(End::Destination, port);
-    }
-
-    /// Marks congestion if the sender takes part in ECN. spec: data-plane 17.1
-    pub fn mark_congestion(&mut self) {
-        if self.ecn() == Ecn::NotEct {
-            return;
-        }
-        let is_v4 = self.source().is_ipv4();
-        let bytes = self.buffer.as_mut();
-        if is_v4 {
-            let old = [bytes[0], bytes[1]];
-            bytes[1] |= 3;
-            let new = [bytes[0], bytes[1]];
-            adjust_at(bytes, 10, &old, &new);
-        } else {
-            bytes[1] |= 0x30;
-        }
     }
 
     fn set_address(&mut self, end: End, old: IpAddr, new: IpAddr) {
@@ -147,9 +126,4 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> IpPacket<B> {
             bytes[at..at + 2].copy_from_slice(&[0xff, 0xff]);
         }
     }
-}
-
-fn adjust_at(bytes: &mut [u8], at: usize, old: &[u8], new: &[u8]) {
-    let checksum = u16::from_be_bytes([bytes[at], bytes[at + 1]]);
-    bytes[at..at + 2].copy_from_slice(&adjust(checksum, old, new).to_be_bytes());
 }

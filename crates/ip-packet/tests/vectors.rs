@@ -4,7 +4,8 @@
 
 use ip_packet::{
     Checksum, Control, ControlFault, DomainStatus, Ecn, Flow, IcmpError, IpPacket, MAX_CONTROL,
-    PacketFault, Transport, Unreachable, emit_udp, emit_unreachable, protocol,
+    PacketFault, Transport, Unreachable, emit_udp, emit_unreachable, propagate_congestion,
+    protocol,
 };
 use proptest::prelude::*;
 use std::net::{IpAddr, SocketAddr};
@@ -347,8 +348,9 @@ fn rewrites_keep_checksums() {
             assert!(checksums_hold(packet.bytes()));
             packet.set_destination_port(61_001);
             assert!(checksums_hold(packet.bytes()));
-            packet.mark_congestion();
-            let again = IpPacket::parse(packet.bytes()).unwrap();
+            let mut bytes = packet.bytes().to_vec();
+            propagate_congestion(Ecn::Ce, &mut bytes);
+            let again = IpPacket::parse(bytes).unwrap();
             assert_eq!(again.transport(), packet.transport());
             assert_eq!(
                 (again.source(), again.destination()),
@@ -390,9 +392,9 @@ fn congestion_is_marked_only_for_those_who_take_part() {
             let sum = Checksum::new().add_bytes(&bytes[..20]).finish();
             bytes[10..12].copy_from_slice(&sum.to_be_bytes());
         }
-        let mut packet = IpPacket::parse(bytes).unwrap();
-        assert_eq!(packet.ecn(), Ecn::Ect0);
-        packet.mark_congestion();
+        assert_eq!(IpPacket::parse(&bytes[..]).unwrap().ecn(), Ecn::Ect0);
+        propagate_congestion(Ecn::Ce, &mut bytes);
+        let packet = IpPacket::parse(bytes).unwrap();
         assert_eq!(packet.ecn(), Ecn::Ce);
         assert!(checksums_hold(packet.bytes()));
     }
@@ -495,6 +497,9 @@ proptest! {
                 bytes[6] = next;
             }
         }
+        let mut marked = bytes.clone();
+        propagate_congestion(Ecn::Ce, &mut marked);
+        prop_assert_eq!(IpPacket::parse(&marked).is_ok(), IpPacket::parse(&bytes).is_ok());
         if let Ok(mut packet) = IpPacket::parse(bytes) {
             let _ = Control::recognize(&packet) && Control::parse(&packet).is_some();
             if let Some(error) = IcmpError::parse(&packet) {
@@ -506,7 +511,6 @@ proptest! {
                 prop_assert!(IpPacket::parse(&buffer[..length]).is_ok());
             }
             let _ = (packet.udp_payload().len(), packet.tcp_syn_sequence(), packet.is_tcp_reset());
-            packet.mark_congestion();
             packet.set_source_port(1);
             packet.set_destination(packet.source());
         }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use connectivity::Ecn;
 use ip_packet::emit_udp;
 use model::{CidrResource, Resource, ResourceId, limits};
-use netsim::{Nat, World, WorldConfig};
+use netsim::{World, WorldConfig};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use std::{
     hint::black_box,
@@ -109,10 +109,7 @@ struct Bench {
 
 impl Bench {
     fn new(resources: u32) -> Result<Self> {
-        let mut world = World::new(WorldConfig {
-            nat: Nat::None,
-            ..WorldConfig::default()
-        });
+        let mut world = World::new(WorldConfig::default());
         world.run_until_ready();
         for n in 1..resources {
             world.add_resource(range(n)?);
@@ -151,7 +148,7 @@ impl Bench {
     fn bare(&mut self) -> Result<(f64, f64)> {
         let mut seal = Duration::ZERO;
         let mut open = Duration::ZERO;
-        let mut buffers = vec![vec![0_u8; limits::MTU + 16]; BATCH];
+        let mut buffers = vec![vec![0_u8; limits::MTU + limits::TAG]; BATCH];
         for _ in 0..BATCHES {
             let first = self.counter;
             let start = Instant::now();

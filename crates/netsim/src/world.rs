@@ -1,7 +1,6 @@
 //! A client, a gateway, a relay and a portal on an emulated network.
 
-use crate::network::{HostId, Nat, Network};
-use connectivity::{Datagram, Ecn};
+use connectivity::Datagram;
 use devnet::{
     gateway,
     relay::{Forward, Ports, Server, ServerConfig},
@@ -10,6 +9,7 @@ use model::{
     CidrResource, ClientId, DnsResource, DomainName, GatewayId, IceCredentials, Interface, IpStack,
     PresharedKey, Relay, RelayId, Resource, ResourceId, Seed, SeedTree, Site, SiteId, limits,
 };
+use netem::{HostId, LinkConfig, NatConfig, Network};
 use portal_client::v1::gateway::{
     AuthorizeFlow, ClientPeer, FromPortal, GatewayInterface, Init, Masquerade, ToPortal,
 };
@@ -35,12 +35,12 @@ const SECRET: &str = "4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc5bb4af3cf65
 /// What a world looks like.
 #[derive(Debug, Clone)]
 pub struct WorldConfig {
-    /// The translation in front of client and gateway.
-    pub nat: Nat,
-    /// One way between any two hosts.
-    pub latency: Duration,
-    /// Lost datagrams per thousand.
-    pub loss: u32,
+    /// The NAT in front of the client, if there is one.
+    pub client_nat: Option<NatConfig>,
+    /// The NAT in front of the gateway, if there is one.
+    pub gateway_nat: Option<NatConfig>,
+    /// The way from each host to all others.
+    pub uplink: LinkConfig,
     /// What all randomness comes from.
     pub seed: [u8; 32],
 }
@@ -48,10 +48,24 @@ pub struct WorldConfig {
 impl Default for WorldConfig {
     fn default() -> Self {
         Self {
-            nat: Nat::None,
-            latency: Duration::from_millis(5),
-            loss: 0,
+            client_nat: None,
+            gateway_nat: None,
+            uplink: LinkConfig::delay(Self::DELAY),
             seed: [7; 32],
+        }
+    }
+}
+
+impl WorldConfig {
+    /// One way between any two hosts, unless a test says otherwise.
+    pub const DELAY: Duration = Duration::from_millis(5);
+
+    /// Client and gateway behind a NAT of this kind each, or behind none.
+    pub fn behind(nat: Option<NatConfig>) -> Self {
+        Self {
+            client_nat: nat,
+            gateway_nat: nat,
+            ..Self::default()
         }
     }
 }
@@ -61,7 +75,7 @@ impl Default for WorldConfig {
 pub struct Path {
     /// Straight.
     pub direct: u64,
-    /// Through the relay.
+    /// To the relay, be it by our allocation or to the gateway's.
     pub relayed: u64,
 }
 
@@ -76,7 +90,7 @@ pub struct World {
     /// What the tunnel wrote to its TUN device.
     pub delivered: Vec<Vec<u8>>,
     /// The latest datagrams that reached the client, at most [`Self::HEARD`].
-    pub heard: VecDeque<crate::Received>,
+    pub heard: VecDeque<netem::Received>,
     /// What arrived at the resource network.
     pub arrived: Vec<Vec<u8>>,
     /// What the tunnel asked DNS servers.
@@ -145,12 +159,17 @@ impl World {
     pub fn new(config: WorldConfig) -> Self {
         let seeds = SeedTree::new(Seed::from_bytes(config.seed));
         let start = Instant::now();
-        let mut network = Network::new(config.latency, config.loss, seeds.stream("network"));
-        let hosts = Hosts {
-            client: network.add(vec![v4("10.1.0.2")], v4("203.0.113.101"), config.nat),
-            gateway: network.add(vec![v4("10.2.0.2")], v4("203.0.113.111"), config.nat),
-            relay: network.add(vec![v4("203.0.113.21")], v4("203.0.113.21"), Nat::None),
+        let mut network = Network::new(seeds.branch("network"));
+        let mut host = |inside: &str, outside: &str, nat: Option<NatConfig>| {
+            let nat = nat.map(|nat| network.add_nat(v4(outside), nat));
+            network.add_host(vec![v4(inside)], nat)
         };
+        let hosts = Hosts {
+            client: host("10.1.0.2", "203.0.113.101", config.client_nat),
+            gateway: host("10.2.0.2", "203.0.113.111", config.gateway_nat),
+            relay: host("203.0.113.21", "203.0.113.21", None),
+        };
+        network.set_uplinks(config.uplink);
         let seed = |byte: u8| Seed::from_bytes([byte ^ config.seed[0]; 32]);
         let secret = SecretString::from(SECRET);
         let ipv4 = Some(Ipv4Addr::new(203, 0, 113, 21));
@@ -240,21 +259,26 @@ impl World {
     /// A program on the client's host sends a packet.
     pub fn send(&mut self, packet: &[u8]) -> Verdict {
         let verdict = self.tunnel.handle_tun(packet, self.now);
-        self.settle();
+        self.drain();
         verdict
     }
 
     /// The resource network sends a packet to the client.
     pub fn send_back(&mut self, packet: &mut [u8]) {
         self.gateway.handle_tun(packet, self.now);
-        self.settle();
+        self.drain();
     }
 
     /// The client changes networks.
     pub fn reset(&mut self) {
         self.tunnel.reset(Seed::from_bytes([0x77; 32]), self.now);
+        self.forget_mappings();
+        self.drain();
+    }
+
+    /// The client's NAT forgets all mappings, as when it restarts.
+    pub fn forget_mappings(&mut self) {
         self.network.forget_mappings(self.hosts.client);
-        self.settle();
     }
 
     /// Nothing passes directly between client and gateway any more.
@@ -283,7 +307,7 @@ impl World {
 
     /// Moves to the next thing that happens, not beyond `end`; says whether there was one.
     fn step(&mut self, end: Instant) -> bool {
-        let next = self.settle();
+        let next = self.drain();
         let next = next.into_iter().chain(self.network.deadline()).min();
         let at = next.map_or(end, |at| at.max(self.now)).min(end);
         let is_end = next.is_none_or(|at| at > end);
@@ -295,7 +319,7 @@ impl World {
         while let Some(received) = self.network.receive(at) {
             self.deliver(&received);
         }
-        self.settle();
+        self.drain();
         !is_end
     }
 
@@ -307,7 +331,7 @@ impl World {
     }
 
     /// Lets both sides and the portal do what they want at this instant.
-    fn settle(&mut self) -> Option<Instant> {
+    fn drain(&mut self) -> Option<Instant> {
         loop {
             let (client, client_busy) = self.drain_client();
             let (gateway, gateway_busy) = self.drain_gateway();
@@ -365,16 +389,24 @@ impl World {
         let from = source.unwrap_or(SocketAddr::new(address, PORT));
         for payload in transmit.segments() {
             if host == self.hosts.client {
-                match to.port() {
-                    RELAY_PORT => self.path.relayed += 1,
-                    _ => self.path.direct += 1,
+                let relay = self.network.address(self.hosts.relay, to.is_ipv4());
+                if relay == Some(to.ip()) {
+                    self.path.relayed += 1;
+                } else {
+                    self.path.direct += 1;
                 }
             }
-            self.network.send(host, from, to, payload, self.now);
+            let datagram = netem::Datagram {
+                from,
+                to,
+                ecn: transmit.ecn,
+                payload: payload.to_vec(),
+            };
+            self.network.send(host, datagram, self.now);
         }
     }
 
-    fn deliver(&mut self, received: &crate::Received) {
+    fn deliver(&mut self, received: &netem::Received) {
         if received.host == self.hosts.relay {
             self.relay_datagram(received);
             return;
@@ -382,7 +414,7 @@ impl World {
         let datagram = Datagram {
             local: received.local,
             remote: received.remote,
-            ecn: Ecn::NotEct,
+            ecn: received.ecn,
             payload: &received.payload,
         };
         if received.host == self.hosts.client {
@@ -404,33 +436,38 @@ impl World {
         }
     }
 
-    fn relay_datagram(&mut self, received: &crate::Received) {
+    fn relay_datagram(&mut self, received: &netem::Received) {
         let (local, remote, now) = (received.local, received.remote, self.now);
-        let host = self.hosts.relay;
-        if local.port() == RELAY_PORT {
+        let (from, to, payload) = if local.port() == RELAY_PORT {
             let clock = (now, Duration::from_secs(1_700_000_000));
             match self
                 .relay
                 .handle_client(remote, &received.payload, &mut self.ports, clock)
             {
-                Forward::Drop => {}
-                Forward::Reply(reply) => self.network.send(host, local, remote, &reply, now),
+                Forward::Drop => return,
+                Forward::Reply(reply) => (local, remote, reply),
                 Forward::ToPeer {
                     port,
                     peer,
                     payload,
-                } => {
-                    let from = SocketAddr::new(local.ip(), port);
-                    self.network.send(host, from, peer, payload, now);
-                }
+                } => (SocketAddr::new(local.ip(), port), peer, payload.to_vec()),
             }
-        } else if let Some((client, channel)) = self.relay.handle_peer(local.port(), remote, now) {
+        } else {
+            let Some((client, channel)) = self.relay.handle_peer(local.port(), remote, now) else {
+                return;
+            };
             let length = u16::try_from(received.payload.len()).unwrap_or(u16::MAX);
             let header = [channel.to_be_bytes(), length.to_be_bytes()].concat();
-            let data = [&header[..], &received.payload].concat();
             let from = SocketAddr::new(local.ip(), RELAY_PORT);
-            self.network.send(host, from, client, &data, now);
-        }
+            (from, client, [&header[..], &received.payload].concat())
+        };
+        let datagram = netem::Datagram {
+            from,
+            to,
+            ecn: received.ecn,
+            payload,
+        };
+        self.network.send(self.hosts.relay, datagram, now);
     }
 
     /// The portal as the client sees it.

@@ -13,7 +13,8 @@ use model::{
     Candidate, CidrResource, DnsResource, GatewayId, Interface, InternetResource, IpStack,
     Resource, ResourceId, Seed,
 };
-use netsim::{Nat, World, WorldConfig};
+use netem::NatConfig;
+use netsim::{World, WorldConfig};
 use proptest::{collection::vec, prelude::*, sample::Index};
 use std::{
     collections::BTreeSet,
@@ -190,7 +191,7 @@ fn from_client(to: SocketAddr, payload: &[u8]) -> Vec<u8> {
         SocketAddr::V4(_) => World::CLIENT_V4.into(),
         SocketAddr::V6(_) => World::CLIENT_V6.into(),
     };
-    let mut packet = vec![0; 1280];
+    let mut packet = vec![0; model::limits::MTU];
     let length = emit_udp(&mut packet, SocketAddr::new(from, 4000), to, payload).unwrap();
     packet.truncate(length);
     packet
@@ -346,11 +347,8 @@ fn recover(world: &mut World) -> bool {
     })
 }
 
-fn play(nat: Nat, acts: Vec<Act>) -> World {
-    let mut world = World::new(WorldConfig {
-        nat,
-        ..WorldConfig::default()
-    });
+fn play(nat: NatConfig, acts: Vec<Act>) -> World {
+    let mut world = World::new(WorldConfig::behind(Some(nat)));
     world.run_until_ready();
     let first = from_client("10.20.0.1:80".parse().unwrap(), b"first");
     let _verdict = world.send(&first);
@@ -367,7 +365,7 @@ proptest! {
 
     #[test]
     fn a_client_survives_everybody(acts in vec(acts(), 1..40)) {
-        let mut world = play(Nat::Cone, acts);
+        let mut world = play(NatConfig::PORT_RESTRICTED, acts);
         for packet in &world.delivered {
             prop_assert!(IpPacket::parse(&packet[..]).is_ok(), "{packet:?}");
         }

@@ -7,7 +7,8 @@ use hickory_proto::{
     rr::{Name, RData, RecordType},
 };
 use ip_packet::{IpPacket, Transport, emit_udp};
-use netsim::{Nat, World, WorldConfig};
+use netem::{LinkConfig, Loss, NatConfig, Share};
+use netsim::{World, WorldConfig};
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 use tunnel_core::{
     DnsFailure, DnsTransport, DropReason, Event, PortalRequest, PortalUpdate, Refusal, SiteState,
@@ -15,7 +16,7 @@ use tunnel_core::{
 };
 
 fn udp(from: &str, to: &str, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0; 1280];
+    let mut bytes = vec![0; model::limits::MTU];
     let length = emit_udp(
         &mut bytes,
         from.parse().unwrap(),
@@ -26,11 +27,8 @@ fn udp(from: &str, to: &str, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn ready(nat: Nat) -> World {
-    ready_with(WorldConfig {
-        nat,
-        ..WorldConfig::default()
-    })
+fn ready(nat: Option<NatConfig>) -> World {
+    ready_with(WorldConfig::behind(nat))
 }
 
 fn ready_with(config: WorldConfig) -> World {
@@ -40,6 +38,10 @@ fn ready_with(config: WorldConfig) -> World {
 }
 
 const HELLO: &str = "100.64.0.7:4000";
+/// A NAT that lets a direct path come about.
+const CONE: Option<NatConfig> = Some(NatConfig::PORT_RESTRICTED);
+/// A NAT that, on both sides, leaves only relays.
+const SYMMETRIC: Option<NatConfig> = Some(NatConfig::SYMMETRIC);
 
 /// Sends to the address resource and waits until it arrives.
 fn reach_cidr(world: &mut World, payload: &[u8]) -> bool {
@@ -89,7 +91,7 @@ fn addresses(message: &Message) -> Vec<IpAddr> {
 
 #[test]
 fn first_packet_asks_connects_and_arrives() {
-    for nat in [Nat::None, Nat::Cone] {
+    for nat in [None, CONE] {
         let mut world = ready(nat);
         assert!(world.requests.is_empty());
         assert!(reach_cidr(&mut world, b"first"), "{nat:?}");
@@ -111,7 +113,7 @@ fn first_packet_asks_connects_and_arrives() {
 
 #[test]
 fn symmetric_translation_on_both_sides_leads_through_the_relay() {
-    let mut world = ready(Nat::Symmetric);
+    let mut world = ready(SYMMETRIC);
     assert!(reach_cidr(&mut world, b"first"));
     let before = world.path;
     assert!(reach_cidr(&mut world, b"second"));
@@ -120,11 +122,11 @@ fn symmetric_translation_on_both_sides_leads_through_the_relay() {
 
 #[test]
 fn a_bare_round_trip_decides_the_time_to_the_first_packet() {
-    for (nat, trips) in [(Nat::Cone, 8), (Nat::Symmetric, 16)] {
+    for (nat, trips) in [(CONE, 8), (SYMMETRIC, 16)] {
         let mut world = ready(nat);
         let start = world.now;
         assert!(reach_cidr(&mut world, b"first"));
-        let trip = 2 * WorldConfig::default().latency;
+        let trip = 2 * WorldConfig::DELAY;
         let took = world.now - start;
         assert!(took <= trips * trip, "{nat:?}: {took:?}");
     }
@@ -134,7 +136,10 @@ fn a_bare_round_trip_decides_the_time_to_the_first_packet() {
 fn losses_delay_and_do_not_prevent() {
     for seed in 0..10 {
         let config = WorldConfig {
-            loss: 150,
+            uplink: LinkConfig {
+                loss: Loss::Uniform(Share::per_thousand(150)),
+                ..LinkConfig::delay(WorldConfig::DELAY)
+            },
             seed: [seed; 32],
             ..WorldConfig::default()
         };
@@ -146,7 +151,7 @@ fn losses_delay_and_do_not_prevent() {
 
 #[test]
 fn packets_without_a_way_are_dropped_with_their_reason() {
-    let mut world = ready(Nat::None);
+    let mut world = ready(None);
     for (from, to, reason) in [
         (HELLO, "192.0.2.1:80", DropReason::NoResource),
         ("100.64.0.8:1", "10.20.0.1:80", DropReason::ForeignSource),
@@ -185,7 +190,7 @@ fn nothing_passes_before_the_portal_told_our_addresses() {
 
 #[test]
 fn an_unanswered_request_is_repeated_by_traffic_every_two_seconds() {
-    let mut world = ready(Nat::None);
+    let mut world = ready(None);
     world.portal_answers = false;
     let packet = udp(HELLO, "10.20.0.1:80", b"x");
     for _ in 0..50 {
@@ -208,7 +213,7 @@ fn an_unanswered_request_is_repeated_by_traffic_every_two_seconds() {
 
 #[test]
 fn names_lead_to_proxy_addresses_and_through_them_to_the_resource() {
-    let mut world = ready(Nat::Cone);
+    let mut world = ready(CONE);
     let real: IpAddr = "10.9.9.9".parse().unwrap();
     world
         .names
@@ -237,7 +242,7 @@ fn names_lead_to_proxy_addresses_and_through_them_to_the_resource() {
 
 #[test]
 fn a_name_that_does_not_resolve_in_the_site_is_unreachable() {
-    let mut world = ready(Nat::None);
+    let mut world = ready(None);
     let proxies = addresses(&ask(&mut world, "no.app.test.", RecordType::A));
     let packet = udp(HELLO, &format!("{}:80", proxies[0]), b"get");
     world.send(&packet);
@@ -252,7 +257,7 @@ fn a_name_that_does_not_resolve_in_the_site_is_unreachable() {
 
 #[test]
 fn the_stub_answers_by_the_table() {
-    let mut world = ready(Nat::None);
+    let mut world = ready(None);
     let aaaa = ask(&mut world, "A.App.Test.", RecordType::AAAA);
     assert_eq!(addresses(&aaaa).len(), 4);
     assert_eq!(
@@ -290,7 +295,7 @@ fn the_stub_answers_by_the_table() {
 
 #[test]
 fn forwarded_answers_come_back_checked_and_cut_to_size() {
-    let mut world = ready(Nat::None);
+    let mut world = ready(None);
     let question = query("other.test.", RecordType::TXT);
     // Makes of the query that the server gets what it answers.
     type Make = fn(Vec<u8>) -> Result<Vec<u8>, DnsFailure>;
@@ -339,7 +344,7 @@ fn forwarded_answers_come_back_checked_and_cut_to_size() {
 
 #[test]
 fn a_removed_resource_is_out_of_reach_and_a_new_one_at_once_in_reach() {
-    let mut world = ready(Nat::None);
+    let mut world = ready(None);
     assert!(reach_cidr(&mut world, b"before"));
     world
         .tunnel
@@ -366,7 +371,7 @@ fn a_removed_resource_is_out_of_reach_and_a_new_one_at_once_in_reach() {
 
 #[test]
 fn a_reset_starts_over_with_a_new_key_and_keeps_names() {
-    let mut world = ready(Nat::Cone);
+    let mut world = ready(CONE);
     let before = addresses(&ask(&mut world, "web.app.test.", RecordType::A));
     assert!(reach_cidr(&mut world, b"before"));
     let key = world.tunnel.public_key();
@@ -383,7 +388,7 @@ fn a_reset_starts_over_with_a_new_key_and_keeps_names() {
 
 #[test]
 fn the_interface_follows_portal_and_system() {
-    let mut world = ready(Nat::None);
+    let mut world = ready(None);
     let plan = world.plan.clone().unwrap();
     assert_eq!((plan.ipv4, plan.ipv6), (World::CLIENT_V4, World::CLIENT_V6));
     assert_eq!(
@@ -405,7 +410,7 @@ fn the_interface_follows_portal_and_system() {
 
 #[test]
 fn internet_resources_are_used_only_when_switched_on() {
-    let mut world = ready(Nat::None);
+    let mut world = ready(None);
     let id = model::ResourceId::from_bytes([0x33; 16]);
     world.add_resource(model::Resource::Internet(model::InternetResource {
         id,
@@ -431,7 +436,7 @@ fn internet_resources_are_used_only_when_switched_on() {
 
 #[test]
 fn resources_that_are_switched_off_are_left_alone() {
-    let mut world = ready(Nat::None);
+    let mut world = ready(None);
     assert!(reach_cidr(&mut world, b"before"));
     let route = "10.20.0.0/16".parse().unwrap();
     assert!(world.plan.clone().unwrap().routes.contains(&route));
@@ -463,7 +468,7 @@ fn resources_that_are_switched_off_are_left_alone() {
 
 #[test]
 fn gateways_of_other_versions_are_told() {
-    let mut world = ready(Nat::None);
+    let mut world = ready(None);
     let refused = PortalUpdate::Refused {
         resource: World::CIDR,
         reason: Refusal::Incompatible,
@@ -485,7 +490,7 @@ fn gateways_of_other_versions_are_told() {
 
 #[test]
 fn events_tell_of_the_gateway() {
-    let mut world = ready(Nat::None);
+    let mut world = ready(None);
     assert!(reach_cidr(&mut world, b"x"));
     assert!(
         world
@@ -503,7 +508,7 @@ mod virtual_time {
 
     #[test]
     fn a_blocked_direct_path_gives_way_to_the_relay() {
-        let mut world = ready(Nat::Cone);
+        let mut world = ready(CONE);
         assert!(reach_cidr(&mut world, b"before"));
         world.block_direct();
         let mut recovered = None;
@@ -519,7 +524,7 @@ mod virtual_time {
 
     #[test]
     fn sessions_live_on_over_days_of_traffic_and_of_silence() {
-        let mut world = ready(Nat::Cone);
+        let mut world = ready(CONE);
         for minute in 0..30_u8 {
             assert!(reach_cidr(&mut world, &[minute]), "minute {minute}");
             world.run_for(Duration::from_secs(60));
@@ -531,8 +536,9 @@ mod virtual_time {
 
     #[test]
     fn forgotten_translations_are_healed() {
-        let mut world = ready(Nat::Cone);
+        let mut world = ready(CONE);
         assert!(reach_cidr(&mut world, b"before"));
+        world.forget_mappings();
         world.run_for(Duration::from_secs(30));
         let arrives = (0..20).any(|n| reach_cidr(&mut world, &[n]));
         assert!(arrives);

@@ -10,7 +10,8 @@ pub(crate) const DRAWING: &str = "docs/architecture.md";
 const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("ip-packet", &["model"]),
-    ("connectivity", &["model"]),
+    ("netem", &["ip-packet", "model"]),
+    ("connectivity", &["ip-packet", "model"]),
     ("tunnel-core", &["connectivity", "ip-packet", "model"]),
     ("socket-factory", &[]),
     ("portal-client", &["model"]),
@@ -48,6 +49,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "devnet",
             "ip-packet",
             "model",
+            "netem",
             "portal-client",
             "tunnel-core",
         ],
@@ -90,10 +92,10 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// What tests may use in addition.
-const FOR_TESTS: &[&str] = &["devnet", "ip-packet", "netsim"];
+const FOR_TESTS: &[&str] = &["devnet", "ip-packet", "netem", "netsim"];
 
 /// Crates without I/O, and what would bring it in.
-const PURE: &[&str] = &["model", "ip-packet", "connectivity", "tunnel-core"];
+const PURE: &[&str] = &["model", "ip-packet", "netem", "connectivity", "tunnel-core"];
 const IMPURE: &[&str] = &[
     "async-std",
     "libc",

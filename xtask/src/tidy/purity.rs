@@ -10,6 +10,7 @@ const PURE: &[&str] = &[
     "crates/connectivity",
     "crates/ip-packet",
     "crates/model",
+    "crates/netem",
     "crates/tunnel-core",
 ];
 

@@ -35,8 +35,8 @@ impl Pace {
         first: Duration::from_millis(250),
         most: Duration::from_millis(1500),
     };
-    /// Once all is well: a check that went out late on one beat of 2.5 s is due by the next.
-    pub(crate) const SETTLED: Self = Self {
+    /// Once timers are coalesced: a check that went out at one multiple of 2.5 s is due by the next.
+    pub(crate) const COALESCED: Self = Self {
         most: Duration::from_millis(2400),
         ..Self::DEFAULT
     };
@@ -48,9 +48,9 @@ impl Pace {
     };
 }
 
-/// What the agent found out.
+/// A change that the agent reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Finding {
+pub(crate) enum IceEvent {
     /// This pair is the one to send on.
     Nominated {
         source: SocketAddr,
@@ -58,8 +58,8 @@ pub(crate) enum Finding {
     },
     /// No pair works, and there is none left to try.
     Disconnected,
-    /// There is something to try again, or something works.
-    Viable,
+    /// There are pairs to check, or one works.
+    Checking,
 }
 
 /// HMAC-SHA1 by `ring`.
@@ -94,7 +94,7 @@ impl Agent {
         ice.set_control_tie_breaker(tie_breaker);
         ice.set_timing_advance(Duration::ZERO);
         ice.set_max_candidate_pairs(MAX_PAIRS);
-        // The preference sinks with every candidate there ever was, but never below zero.
+        // The preference falls with every candidate of a kind that was ever added; it must not underflow.
         ice.set_local_preference(|candidate: &Candidate, same_kind: usize| {
             default_local_preference(candidate, same_kind.min(7000))
         });
@@ -166,8 +166,8 @@ impl Agent {
         }
     }
 
-    /// The next finding.
-    pub(crate) fn poll(&mut self) -> Option<Finding> {
+    /// The next change.
+    pub(crate) fn poll(&mut self) -> Option<IceEvent> {
         loop {
             match self.ice.poll_event()? {
                 IceAgentEvent::NominatedSend {
@@ -175,15 +175,15 @@ impl Agent {
                     destination,
                     ..
                 } => {
-                    return Some(Finding::Nominated {
+                    return Some(IceEvent::Nominated {
                         source,
                         destination,
                     });
                 }
                 IceAgentEvent::IceConnectionStateChange(IceConnectionState::Disconnected) => {
-                    return Some(Finding::Disconnected);
+                    return Some(IceEvent::Disconnected);
                 }
-                IceAgentEvent::IceConnectionStateChange(_) => return Some(Finding::Viable),
+                IceAgentEvent::IceConnectionStateChange(_) => return Some(IceEvent::Checking),
                 IceAgentEvent::IceRestart(_) | IceAgentEvent::DiscoveredRecv { .. } => {}
             }
         }

@@ -1,6 +1,6 @@
 //! Addresses of both ends that come and go while a connection lives. spec: data-plane 2.6, 2.9, 2.18
 
-use super::{Connection, Io, path};
+use super::{Connection, Context, path};
 use crate::{Event, candidate, relay::Allocation};
 use model::{Candidate, CandidateKind, RelayId};
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ impl Connection {
     }
 
     /// An address of this host that is not used any more.
-    pub(crate) fn remove_host(&mut self, address: SocketAddr, io: &Io<'_>) {
+    pub(crate) fn remove_host(&mut self, address: SocketAddr, cx: &Context<'_>) {
         let Some(host) = candidate::host(address) else {
             return;
         };
@@ -24,7 +24,7 @@ impl Connection {
             if let Ok(removed) = host.to_sdp_string().parse() {
                 self.signals.remove(&removed);
             }
-            self.leave_end(address, io);
+            self.leave_end(address, cx);
         }
     }
 
@@ -46,44 +46,44 @@ impl Connection {
     }
 
     /// Chooses a relay if there is none yet.
-    pub(crate) fn join_relay(&mut self, io: &mut Io<'_>) {
+    pub(crate) fn join_relay(&mut self, cx: &mut Context<'_>) {
         if self.relay.is_some() {
             return;
         }
-        self.relay = io.relays.choose();
+        self.relay = cx.relays.choose();
         let granted: Vec<_> = self
             .relay
-            .and_then(|id| io.relays.get(id))
+            .and_then(|id| cx.relays.get(id))
             .into_iter()
             .flat_map(Allocation::granted)
             .collect();
         for (address, local) in granted {
             self.add_relayed(address, local);
         }
-        self.activity.changed = io.now;
-        self.open_channels(io);
+        self.activity.changed = cx.now;
+        self.open_channels(cx);
     }
 
-    /// The relay is gone, or of no use: all that rested on it goes.
-    pub(crate) fn leave_relay(&mut self, io: &Io<'_>) {
+    /// Gives up the relay, with all candidates and paths through it.
+    pub(crate) fn leave_relay(&mut self, cx: &Context<'_>) {
         for (own, signalled) in std::mem::take(&mut self.relayed) {
             self.agent.invalidate(&own);
             self.signals.remove(&signalled);
-            self.leave_end(signalled.address, io);
+            self.leave_end(signalled.address, cx);
         }
         self.relay = None;
         self.is_dirty = true;
     }
 
     /// Our relay opened an address for us.
-    pub(crate) fn grant(&mut self, address: SocketAddr, local: SocketAddr, io: &mut Io<'_>) {
+    pub(crate) fn grant(&mut self, address: SocketAddr, local: SocketAddr, cx: &mut Context<'_>) {
         self.add_relayed(address, local);
-        self.activity.changed = io.now;
-        self.open_channels(io);
+        self.activity.changed = cx.now;
+        self.open_channels(cx);
     }
 
     /// Our relay closed an address.
-    pub(crate) fn revoke(&mut self, address: SocketAddr, io: &Io<'_>) {
+    pub(crate) fn revoke(&mut self, address: SocketAddr, cx: &Context<'_>) {
         let (revoked, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.relayed)
             .into_iter()
             .partition(|(_, signalled)| signalled.address == address);
@@ -92,49 +92,49 @@ impl Connection {
             self.agent.invalidate(&own);
             self.signals.remove(&signalled);
         }
-        self.leave_end(address, io);
+        self.leave_end(address, cx);
     }
 
     /// Our relay forwards between us and this address from now on.
-    pub(crate) fn channel_bound(&mut self, address: SocketAddr, io: &mut Io<'_>) {
-        for (source, destination, message) in self.checks.opened(address, io.now) {
-            if path::owner(self.relay, source, io.relays).is_some() {
-                path::send_between(self.relay, source, destination, &message, io);
+    pub(crate) fn channel_bound(&mut self, address: SocketAddr, cx: &mut Context<'_>) {
+        for (source, destination, message) in self.checks.opened(address, cx.now) {
+            if path::owner(self.relay, source, cx.relays).is_some() {
+                path::send_between(self.relay, source, destination, &message, cx);
             }
         }
     }
 
     /// The peer signalled an address. spec: data-plane 2.9
-    pub(crate) fn add_remote(&mut self, candidate: &Candidate, io: &mut Io<'_>) {
+    pub(crate) fn add_remote(&mut self, candidate: &Candidate, cx: &mut Context<'_>) {
         let Some(remote) = candidate::remote(candidate).filter(|_| self.is_current(candidate))
         else {
             return;
         };
         if self.path.is_some() && self.remote.contains(candidate) {
             // A gateway repeats itself with every authorization; what failed need not be tried again.
-            return self.wake(io.now);
+            return self.wake(cx.now);
         }
         let Some(guesses) = self.remote.add(candidate) else {
             return;
         };
-        self.waiting.heard = true;
-        self.activity.changed = io.now;
+        self.waiting.has_remote_candidate = true;
+        self.activity.changed = cx.now;
         self.agent.add_remote(remote);
         if candidate.kind != CandidateKind::Host {
-            self.open_channel(candidate.address, io);
+            self.open_channel(candidate.address, cx);
         }
         for guess in guesses.iter().filter_map(candidate::remote) {
             self.agent.add_remote(guess);
         }
         if self.path.is_none() {
-            self.checks.plan_bursts(io.now);
+            self.checks.plan_bursts(cx.now);
         }
-        self.wake(io.now);
+        self.wake(cx.now);
         self.is_dirty = true;
     }
 
     /// The peer is no longer at this address.
-    pub(crate) fn remove_remote(&mut self, candidate: &Candidate, io: &Io<'_>) {
+    pub(crate) fn remove_remote(&mut self, candidate: &Candidate, cx: &Context<'_>) {
         let Some(guesses) = self.remote.remove(candidate) else {
             return;
         };
@@ -150,9 +150,9 @@ impl Connection {
             if let Some(remote) = candidate::remote(&gone) {
                 self.agent.invalidate(&remote);
             }
-            self.leave_end(gone.address, io);
+            self.leave_end(gone.address, cx);
         }
-        self.wake(io.now);
+        self.wake(cx.now);
         self.is_dirty = true;
     }
 
@@ -182,27 +182,27 @@ impl Connection {
         }
     }
 
-    /// Has our relay let through everything that comes from where the peer may be.
-    fn open_channels(&mut self, io: &mut Io<'_>) {
-        let addresses: Vec<_> = self.remote.behind_something().collect();
+    /// Binds a channel for every candidate of the peer that our relay needs a permission for.
+    fn open_channels(&mut self, cx: &mut Context<'_>) {
+        let addresses: Vec<_> = self.remote.needing_permission().collect();
         for address in addresses {
-            self.open_channel(address, io);
+            self.open_channel(address, cx);
         }
     }
 
-    fn open_channel(&self, address: SocketAddr, io: &mut Io<'_>) {
-        if let Some(allocation) = self.relay.and_then(|id| io.relays.get_mut(id)) {
-            allocation.bind(address, io.now);
+    fn open_channel(&self, address: SocketAddr, cx: &mut Context<'_>) {
+        if let Some(allocation) = self.relay.and_then(|id| cx.relays.get_mut(id)) {
+            allocation.bind(address, cx.now);
         }
     }
 
     /// Gives up the path if it starts or ends at this address; the agent finds another one.
-    fn leave_end(&mut self, address: SocketAddr, io: &Io<'_>) {
+    fn leave_end(&mut self, address: SocketAddr, cx: &Context<'_>) {
         if self
             .path
             .is_some_and(|path| path.source == address || path.destination == address)
         {
-            self.lose_path(io.now);
+            self.lose_path(cx.now);
         }
         self.is_dirty = true;
     }

@@ -1,41 +1,26 @@
-//! The life of a connection: what it consists of, what time does to it, and how it ends.
+//! The life of a connection: what it consists of, what is done when it is due, and how it ends.
 
 use super::{
-    Io,
-    agent::{Agent, Finding, Pace},
+    Context,
+    agent::{Agent, IceEvent, Pace},
     checks::Checks,
+    packet_queue::PacketQueue,
     path::{self, Path},
     remote::RemoteCandidates,
-    ring::Ring,
     signals::Signals,
+    timers::{Activity, Timer, Waiting},
     transactions::{check_id, is_request},
 };
 use crate::{
     Authorization, CloseReason, PeerStatus, Role,
-    event::Wakeup,
     session::{Session, Tick},
 };
 use model::{Candidate, PeerId, RelayId};
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
-/// How long the peer has to signal a first candidate. spec: data-plane 2.16
-const CANDIDATE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection may be without any pair that works or could. spec: data-plane 2.16
-const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
-/// How long a connection may be without a path while there are pairs to try.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Without packets for this long, checks slow down. spec: data-plane 2.15
-const IDLE_AFTER: Duration = Duration::from_secs(20);
-/// What healthy connections do regularly falls on multiples of this, so that it costs one wake-up.
-const BEAT: Duration = Duration::from_millis(2500);
-/// How long nothing new was tried before a connection keeps to the beat.
-const SETTLED_AFTER: Duration = Duration::from_secs(5);
-/// A peer that is checked every 1.5 s and has not been heard for this long is in trouble.
-const SILENCE: Duration = Duration::from_secs(3);
-/// How often relays are asked what is going on.
-const QUESTION_INTERVAL: Duration = Duration::from_secs(5);
-/// A peer that is not heard for this long after we were stopped has given us up meanwhile.
-const RESUME_TIMEOUT: Duration = Duration::from_secs(4);
 /// Room for any message that WireGuard's timers produce.
 const SCRATCH: usize = 256;
 
@@ -51,33 +36,6 @@ pub(crate) struct Origin {
     pub(crate) slot: usize,
     /// For ICE role conflicts.
     pub(crate) tie_breaker: u64,
-}
-
-/// How lively a connection is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Activity {
-    /// When an IP packet last passed.
-    pub(super) last_packet: Instant,
-    /// When anything authentic last came from the peer, or was first expected.
-    pub(super) heard: Instant,
-    /// When there last was something new to try.
-    pub(super) changed: Instant,
-    /// When relays were last asked why the peer is silent.
-    pub(super) questioned: Option<Instant>,
-    pub(super) is_idle: bool,
-}
-
-/// What may end a connection that has no path.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Waiting {
-    /// Since when there has been no path.
-    pub(super) since: Instant,
-    /// The peer signalled a candidate.
-    pub(super) heard: bool,
-    /// Since when there has been no pair to try.
-    pub(super) disconnected: Option<Instant>,
-    /// When this process ran again after it had been stopped, while the peer has not been heard since.
-    pub(super) resumed: Option<Instant>,
 }
 
 /// IP traffic so far.
@@ -100,16 +58,16 @@ pub(crate) struct Connection {
     /// What our relay opened for this connection, as the agent and the peer know it.
     pub(super) relayed: Vec<(is::Candidate, Candidate)>,
     pub(super) path: Option<Path>,
-    pub(super) packets: Ring,
-    pub(super) messages: Ring,
+    pub(super) packets: PacketQueue,
+    pub(super) messages: PacketQueue,
     pub(super) activity: Activity,
     pub(super) waiting: Waiting,
     pub(super) traffic: Traffic,
     /// The owner was told that the session is there.
     pub(super) is_announced: bool,
     /// Why this must end.
-    pub(super) doom: Option<CloseReason>,
-    /// Something happened that time or the agent has to follow up.
+    pub(super) close_reason: Option<CloseReason>,
+    /// [`Connection::drive`] has something to do.
     pub(super) is_dirty: bool,
 }
 
@@ -125,24 +83,13 @@ impl Connection {
             relay: None,
             relayed: Vec::new(),
             path: None,
-            packets: Ring::default(),
-            messages: Ring::default(),
-            activity: Activity {
-                last_packet: now,
-                heard: now,
-                changed: now,
-                questioned: None,
-                is_idle: false,
-            },
-            waiting: Waiting {
-                since: now,
-                heard: false,
-                disconnected: None,
-                resumed: None,
-            },
+            packets: PacketQueue::default(),
+            messages: PacketQueue::default(),
+            activity: Activity::new(now),
+            waiting: Waiting::new(now),
             traffic: Traffic::default(),
             is_announced: false,
-            doom: None,
+            close_reason: None,
             is_dirty: true,
         }
     }
@@ -170,7 +117,7 @@ impl Connection {
     /// The same peer was authorized again.
     pub(crate) fn reuse(&mut self, now: Instant) {
         self.wake(now);
-        // The other side may have lost its half and be waiting for what we said long ago.
+        // The peer may have lost its connection, and with it the candidates that were signalled before.
         if self.origin.role == Role::Gateway || self.path.is_none() {
             self.signals.repeat();
             self.is_dirty = true;
@@ -202,84 +149,39 @@ impl Connection {
     }
 
     /// Does all that is due. Returns why the connection has to end, if it has to.
-    pub(crate) fn drive(&mut self, io: &mut Io<'_>) -> Option<CloseReason> {
-        if self.path.is_some() && self.session_deadline(io.now).at <= io.now {
-            self.tick(io);
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) -> Option<CloseReason> {
+        if self.is_due(Timer::Handshake, cx.now) || self.is_due(Timer::WireGuard, cx.now) {
+            self.tick(cx);
         }
-        self.advance_agent(io);
-        self.repeat_checks(io);
-        self.question_relays(io);
-        self.set_pace(io.now);
+        self.advance_agent(cx);
+        self.repeat_checks(cx);
+        self.check_relays(cx);
+        self.set_pace(cx.now);
         self.is_dirty = false;
-        self.failure(io.now)
-    }
-
-    /// When [`Self::drive`] is to be called, and why. Beats are counted from `epoch`.
-    pub(crate) fn deadline(&mut self, now: Instant, epoch: Instant) -> Option<Wakeup> {
-        let due = |at: Option<Instant>, why| at.map(|at| Wakeup { at, why });
-        let waiting = self.waiting;
-        let no_path = self.path.is_none();
-        let session = (!no_path).then(|| self.session_deadline(now));
-        let keeps_beat = self.keeps_beat(now);
-        let paced = |at| {
-            if keeps_beat { next_beat(at, epoch) } else { at }
-        };
-        let is_lively = !no_path && !self.activity.is_idle;
-        [
-            due(self.agent.deadline().map(paced), "connectivity check"),
-            due(self.checks.deadline(), "early connectivity check"),
-            session.map(|wakeup| Wakeup {
-                at: paced(wakeup.at),
-                ..wakeup
-            }),
-            due(
-                (!waiting.heard).then(|| waiting.since + CANDIDATE_TIMEOUT),
-                "candidate timeout",
-            ),
-            due(
-                waiting.disconnected.map(|since| since + DISCONNECT_GRACE),
-                "disconnect grace",
-            ),
-            due(
-                waiting.resumed.map(|since| since + RESUME_TIMEOUT),
-                "resume timeout",
-            ),
-            due(is_lively.then(|| self.question_at()), "silent peer"),
-            due(
-                no_path.then(|| waiting.since + CONNECT_TIMEOUT),
-                "connect timeout",
-            ),
-            due(
-                is_lively.then(|| self.activity.last_packet + IDLE_AFTER),
-                "idle",
-            ),
-        ]
-        .into_iter()
-        .flatten()
-        .min_by_key(|wakeup| wakeup.at)
+        self.close_reason.or_else(|| self.expired_limit(cx.now))
     }
 
     /// This process had been stopped for longer than peers wait.
     pub(crate) fn resume(&mut self, now: Instant) {
         self.wake(now);
-        self.activity.heard = now;
+        self.activity.last_received = now;
         self.waiting.resumed = Some(now);
         self.is_dirty = true;
     }
 
     /// Something authentic came from the peer.
-    pub(super) fn hear(&mut self, now: Instant) {
-        self.activity.heard = now;
+    pub(super) fn on_authenticated(&mut self, now: Instant) {
+        self.activity.last_received = now;
         self.waiting.resumed = None;
     }
 
     /// Lets WireGuard's timers catch up.
-    pub(super) fn tick(&mut self, io: &mut Io<'_>) {
+    pub(super) fn tick(&mut self, cx: &mut Context<'_>) {
         let mut scratch = [0; SCRATCH];
-        match self.session.tick(&mut scratch, io.now) {
-            Tick::Send(length) => self.send_message(&scratch[..length], io),
+        match self.session.tick(&mut scratch, cx.now) {
+            Tick::Send(length) => self.send_message(&scratch[..length], cx),
             Tick::Done => {}
-            Tick::Dead(reason) => self.doom = self.doom.or(Some(reason)),
+            Tick::Dead(reason) => self.close_reason = self.close_reason.or(Some(reason)),
         }
         self.is_dirty = true;
     }
@@ -289,7 +191,7 @@ impl Connection {
         self.activity.last_packet = now;
         if self.activity.is_idle {
             self.activity.is_idle = false;
-            self.activity.heard = now;
+            self.activity.last_received = now;
             self.activity.changed = now;
             self.agent.set_pace(Pace::DEFAULT);
             self.is_dirty = true;
@@ -304,7 +206,7 @@ impl Connection {
         self.is_dirty = true;
     }
 
-    fn advance_agent(&mut self, io: &mut Io<'_>) {
+    fn advance_agent(&mut self, cx: &mut Context<'_>) {
         let Self {
             agent,
             checks,
@@ -312,135 +214,82 @@ impl Connection {
             origin,
             ..
         } = self;
-        let now = io.now;
+        let now = cx.now;
         agent.advance(now, |source, destination, message| {
             if is_request(message) {
                 checks.sent(source, destination, message, now);
                 if let Some(id) = check_id(message) {
-                    io.transactions.insert(id, origin.slot, now);
+                    cx.transactions.insert(id, origin.slot, now);
                 }
             }
-            path::send_between(*relay, source, destination, message, io);
+            path::send_between(*relay, source, destination, message, cx);
         });
-        while let Some(finding) = self.agent.poll() {
-            match finding {
-                Finding::Nominated {
+        while let Some(event) = self.agent.poll() {
+            match event {
+                IceEvent::Nominated {
                     source,
                     destination,
-                } => self.take_path(source, destination, io),
-                Finding::Disconnected => self.waiting.disconnected = Some(now),
-                Finding::Viable => self.waiting.disconnected = None,
+                } => self.take_path(source, destination, cx),
+                IceEvent::Disconnected => self.waiting.disconnected = Some(now),
+                IceEvent::Checking => self.waiting.disconnected = None,
             }
         }
     }
 
     /// ICE chose a pair: what waited for a path goes out, and the controlling side shakes hands.
-    fn take_path(
-        &mut self,
-        source: std::net::SocketAddr,
-        destination: std::net::SocketAddr,
-        io: &mut Io<'_>,
-    ) {
+    fn take_path(&mut self, source: SocketAddr, destination: SocketAddr, cx: &mut Context<'_>) {
         if self
             .path
             .is_some_and(|path| path.joins(source, destination))
         {
             return;
         }
-        let relay = path::owner(self.relay, source, io.relays);
+        let relay = path::owner(self.relay, source, cx.relays);
         let ends_at_relay = self.agent.is_remote_relay(destination);
         let path = Path::new(source, destination, relay, ends_at_relay);
-        tracing::debug!(peer = %self.origin.peer, kind = ?path.kind, "New path");
+        tracing::debug!(peer = %self.origin.peer, path = %path.kind, "New path");
         self.path = Some(path);
-        self.activity.changed = io.now;
+        self.activity.changed = cx.now;
         self.waiting.disconnected = None;
         self.checks.cancel_bursts();
         while let Some(message) = self.messages.pop() {
-            path.send_control(&message, io);
+            path.send_control(&message, cx);
         }
         if self.origin.role == Role::Client {
-            self.shake_hands(io);
+            self.start_handshake(cx);
         }
-        self.flush_packets(io);
+        self.flush_packets(cx);
     }
 
-    fn repeat_checks(&mut self, io: &mut Io<'_>) {
-        let (agent, relay, relays) = (&self.agent, self.relay, &*io.relays);
-        let repeated = self.checks.pop_burst(io.now, |source, destination| {
+    fn repeat_checks(&mut self, cx: &mut Context<'_>) {
+        let (agent, relay, relays) = (&self.agent, self.relay, &*cx.relays);
+        let repeated = self.checks.pop_burst(cx.now, |source, destination| {
             path::owner(relay, source, relays).is_some() || agent.is_remote_relay(destination)
         });
         for (source, destination, message) in repeated {
-            path::send_between(self.relay, source, destination, &message, io);
+            path::send_between(self.relay, source, destination, &message, cx);
         }
     }
 
     /// A silent peer may mean that a relay is gone, or that our address has changed on the way.
-    fn question_relays(&mut self, io: &mut Io<'_>) {
-        let is_lively = self.path.is_some() && !self.activity.is_idle;
-        if is_lively && self.question_at() <= io.now {
-            self.activity.questioned = Some(io.now);
-            io.relays.question(io.now);
+    fn check_relays(&mut self, cx: &mut Context<'_>) {
+        if self.is_due(Timer::SilentPeer, cx.now) {
+            self.activity.relays_checked_at = Some(cx.now);
+            cx.relays.check(cx.now);
         }
-    }
-
-    fn question_at(&self) -> Instant {
-        let silent = self.activity.heard + SILENCE;
-        let again = self.activity.questioned.map(|at| at + QUESTION_INTERVAL);
-        again.map_or(silent, |again| again.max(silent))
     }
 
     /// Adapts the pace of checks to what is going on.
     fn set_pace(&mut self, now: Instant) {
-        let is_quiet = now.saturating_duration_since(self.activity.last_packet) >= IDLE_AFTER;
-        self.activity.is_idle |= is_quiet && self.path.is_some();
+        self.activity.is_idle |= self.is_due(Timer::Idle, now);
         self.agent.set_pace(if self.activity.is_idle {
             Pace::IDLE
-        } else if self.keeps_beat(now) {
-            Pace::SETTLED
+        } else if self.is_coalesced(now) {
+            Pace::COALESCED
         } else {
             Pace::DEFAULT
         });
     }
-
-    /// Whether all is well and nothing new is tried, so that no timer has to be exact.
-    fn keeps_beat(&self, now: Instant) -> bool {
-        let since = |at| now.saturating_duration_since(at);
-        self.path.is_some()
-            && !self.session.is_shaking_hands()
-            && since(self.activity.changed) >= SETTLED_AFTER
-            && (self.activity.is_idle || since(self.activity.heard) < SILENCE)
-    }
-
-    fn session_deadline(&self, now: Instant) -> Wakeup {
-        let is_quiet = now.saturating_duration_since(self.activity.last_packet) >= IDLE_AFTER;
-        self.session.deadline(is_quiet)
-    }
-
-    fn failure(&self, now: Instant) -> Option<CloseReason> {
-        let waiting = self.waiting;
-        let lasted = |since: Instant, limit| now.saturating_duration_since(since) >= limit;
-        if let Some(reason) = self.doom {
-            return Some(reason);
-        }
-        if !waiting.heard && lasted(waiting.since, CANDIDATE_TIMEOUT) {
-            return Some(CloseReason::NoCandidates);
-        }
-        let is_cut_off = waiting
-            .disconnected
-            .is_some_and(|since| lasted(since, DISCONNECT_GRACE));
-        let is_given_up = waiting
-            .resumed
-            .is_some_and(|since| lasted(since, RESUME_TIMEOUT));
-        let is_stuck = self.path.is_none() && lasted(waiting.since, CONNECT_TIMEOUT);
-        (is_cut_off || is_given_up || is_stuck).then_some(CloseReason::NoPath)
-    }
-}
-
-/// The first beat that is not before `at`.
-fn next_beat(at: Instant, epoch: Instant) -> Instant {
-    let past = at.saturating_duration_since(epoch).as_nanos() % BEAT.as_nanos();
-    let rest = u64::try_from((BEAT.as_nanos() - past) % BEAT.as_nanos()).unwrap_or(0);
-    at + Duration::from_nanos(rest)
 }
 
 impl std::fmt::Debug for Origin {

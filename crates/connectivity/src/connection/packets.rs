@@ -1,19 +1,15 @@
 //! Packets and WireGuard messages of one connection. spec: data-plane 2.12, 2.14, 6
 
-use super::{Connection, Io, path};
+use super::{Connection, Context, path};
 use crate::{
-    DropReason, Ecn, Received, Role, Verdict, ecn,
-    session::{MAX_HANDSHAKE, OVERHEAD, Opened, Sealed},
+    DropReason, Ecn, Received, Role, Verdict,
+    session::{MAX_HANDSHAKE, Opened, Sealed},
 };
 use is::stun::StunMessage;
+use model::limits::{MAX_UDP_PAYLOAD, MTU, TAG, WIREGUARD_OVERHEAD};
 use std::net::SocketAddr;
 
-/// The largest IP packet. spec: data-plane 7
-pub(crate) const MTU: usize = 1280;
-/// The largest datagram: the largest packet, encrypted, in a channel.
-pub(crate) const MAX_DATAGRAM: usize = 1316;
-
-/// A WireGuard or STUN message, freed from any channel it came in.
+/// A WireGuard or STUN message, without the ChannelData header that it may have come behind.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival<'a> {
     /// The peer's end.
@@ -28,7 +24,7 @@ pub(crate) struct Arrival<'a> {
 
 impl Connection {
     /// Sends an IP packet, or keeps it until that is possible.
-    pub(crate) fn send(&mut self, packet: &[u8], io: &mut Io<'_>) -> Verdict {
+    pub(crate) fn send(&mut self, packet: &[u8], cx: &mut Context<'_>) -> Verdict {
         if packet.is_empty() {
             return Verdict::Dropped(DropReason::MalformedInner);
         }
@@ -40,17 +36,17 @@ impl Connection {
                 Role::Gateway => Verdict::Dropped(DropReason::NotConnected),
                 Role::Client => {
                     if self.packets.push(packet) {
-                        io.counters.count(DropReason::BufferFull);
+                        cx.counters.count(DropReason::BufferFull);
                     }
                     Verdict::Buffered
                 }
             };
         }
-        self.wake(io.now);
-        if self.session.is_stale(io.now) {
-            self.tick(io);
+        self.wake(cx.now);
+        if self.session.is_stale(cx.now) {
+            self.tick(cx);
         }
-        self.seal(packet, io)
+        self.seal(packet, cx)
     }
 
     /// Handles a connectivity check or the answer to one.
@@ -58,7 +54,7 @@ impl Connection {
         &mut self,
         arrival: Arrival<'_>,
         stun: StunMessage<'_>,
-        io: &mut Io<'_>,
+        cx: &mut Context<'_>,
     ) -> Received {
         let Arrival {
             source,
@@ -67,17 +63,17 @@ impl Connection {
             ..
         } = arrival;
         let is_request = stun.is_binding_request();
-        if !self.agent.handle_check(source, destination, stun, io.now) {
+        if !self.agent.handle_check(source, destination, stun, cx.now) {
             return Received::Dropped(DropReason::UnknownCheck);
         }
-        self.hear(io.now);
+        self.on_authenticated(cx.now);
         self.is_dirty = true;
         if !is_request {
             if let Some(id) = message.get(8..20) {
                 self.checks.answered(id);
             }
-        } else if let Some(check) = self.checks.triggered(destination, source, io.now) {
-            path::send_between(self.relay, destination, source, &check, io);
+        } else if let Some(check) = self.checks.triggered(destination, source, cx.now) {
+            path::send_between(self.relay, destination, source, &check, cx);
         }
         Received::Consumed
     }
@@ -87,18 +83,18 @@ impl Connection {
         &mut self,
         arrival: Arrival<'_>,
         plain: &mut [u8],
-        io: &mut Io<'_>,
+        cx: &mut Context<'_>,
     ) -> Received {
-        if self.session.is_stale(io.now) {
-            self.tick(io);
+        if self.session.is_stale(cx.now) {
+            self.tick(cx);
         }
-        // The ciphertext is decrypted in place, so its tag needs room too.
-        let has_room = plain.len() + OVERHEAD / 2 >= arrival.message.len();
+        // The ciphertext is decrypted in place, so its tag needs room too; the header does not.
+        let has_room = plain.len() + (WIREGUARD_OVERHEAD - TAG) >= arrival.message.len();
         if has_room && plain.len() >= MAX_HANDSHAKE {
-            return self.open(arrival, plain, io);
+            return self.open(arrival, plain, cx);
         }
-        let mut scratch = [0; MAX_DATAGRAM];
-        match self.open(arrival, &mut scratch, io) {
+        let mut scratch = [0; MAX_UDP_PAYLOAD];
+        match self.open(arrival, &mut scratch, cx) {
             Received::Packet { peer, len } if len <= plain.len() => {
                 plain[..len].copy_from_slice(&scratch[..len]);
                 Received::Packet { peer, len }
@@ -108,53 +104,58 @@ impl Connection {
         }
     }
 
+    /// How many packets and messages wait for a path or a session.
+    pub(crate) fn waiting(&self) -> usize {
+        self.packets.len() + self.messages.len() + self.session.waiting()
+    }
+
     /// Starts a handshake on the path.
-    pub(super) fn shake_hands(&mut self, io: &mut Io<'_>) {
-        if self.session.is_stale(io.now) {
-            self.tick(io);
+    pub(super) fn start_handshake(&mut self, cx: &mut Context<'_>) {
+        if self.session.is_stale(cx.now) {
+            self.tick(cx);
         }
         let mut scratch = [0; MAX_HANDSHAKE];
-        if let Some(length) = self.session.initiate(&mut scratch, io.now) {
-            self.send_message(&scratch[..length], io);
+        if let Some(length) = self.session.initiate(&mut scratch, cx.now) {
+            self.send_message(&scratch[..length], cx);
         }
     }
 
     /// Sends a message of WireGuard itself, or keeps it until there is a path.
-    pub(super) fn send_message(&mut self, message: &[u8], io: &mut Io<'_>) {
+    pub(super) fn send_message(&mut self, message: &[u8], cx: &mut Context<'_>) {
         match self.path {
-            Some(path) => path.send_control(message, io),
+            Some(path) => path.send_control(message, cx),
             None => {
                 if self.messages.push(message) {
-                    io.counters.count(DropReason::BufferFull);
+                    cx.counters.count(DropReason::BufferFull);
                 }
             }
         }
     }
 
     /// Sends the packets that waited for path and session, in order.
-    pub(super) fn flush_packets(&mut self, io: &mut Io<'_>) {
+    pub(super) fn flush_packets(&mut self, cx: &mut Context<'_>) {
         while self.is_connected() {
             let Some(packet) = self.packets.pop() else {
                 return;
             };
-            if let Verdict::Dropped(reason) = self.seal(&packet, io) {
-                io.counters.count(reason);
+            if let Verdict::Dropped(reason) = self.seal(&packet, cx) {
+                cx.counters.count(reason);
             }
         }
     }
 
     /// Encrypts a packet straight into the batch of its path.
-    fn seal(&mut self, packet: &[u8], io: &mut Io<'_>) -> Verdict {
+    fn seal(&mut self, packet: &[u8], cx: &mut Context<'_>) -> Verdict {
         let Some(path) = self.path else {
             return Verdict::Dropped(DropReason::NotConnected);
         };
-        let length = packet.len() + OVERHEAD;
-        let Some((route, header)) = path.route(length, Ecn::of_packet(packet), io) else {
+        let length = packet.len() + WIREGUARD_OVERHEAD;
+        let Some((route, header)) = path.route(length, Ecn::of_packet(packet), cx) else {
             return Verdict::Dropped(DropReason::NoChannel);
         };
         let header: &[u8] = header.as_ref().map_or(&[], |header| header);
-        let (session, now) = (&mut self.session, io.now);
-        let sealed = io.queue.write(route, header.len() + length, |room| {
+        let (session, now) = (&mut self.session, cx.now);
+        let sealed = cx.queue.write(route, header.len() + length, |room| {
             let (front, rest) = room.split_at_mut(header.len());
             front.copy_from_slice(header);
             let sealed = session.seal(packet, rest, now);
@@ -165,24 +166,31 @@ impl Connection {
                 self.traffic.sent += u64::try_from(packet.len()).unwrap_or_default();
                 Verdict::Sent
             }
-            Sealed::Initiate(message) => {
-                self.send_message(&message[..], io);
-                self.is_dirty = true;
-                Verdict::Buffered
+            Sealed::NoSession {
+                is_kept,
+                initiation,
+            } => {
+                if let Some(message) = initiation {
+                    self.send_message(&message[..], cx);
+                    self.is_dirty = true;
+                }
+                if is_kept {
+                    Verdict::Buffered
+                } else {
+                    Verdict::Dropped(DropReason::NoSession)
+                }
             }
-            Sealed::Waiting => Verdict::Buffered,
-            Sealed::Failed => Verdict::Dropped(DropReason::NoSession),
         }
     }
 
-    fn open(&mut self, arrival: Arrival<'_>, plain: &mut [u8], io: &mut Io<'_>) -> Received {
+    fn open(&mut self, arrival: Arrival<'_>, plain: &mut [u8], cx: &mut Context<'_>) -> Received {
         let from = arrival.source.ip();
-        let received = match self.session.open(from, arrival.message, plain, io.now) {
+        let received = match self.session.open(from, arrival.message, plain, cx.now) {
             Opened::Packet(len) if len > MTU => return Received::Dropped(DropReason::TooLarge),
             Opened::Packet(len) => {
-                ecn::propagate(arrival.ecn, &mut plain[..len]);
+                ip_packet::propagate_congestion(arrival.ecn, &mut plain[..len]);
                 self.traffic.received += u64::try_from(len).unwrap_or_default();
-                self.wake(io.now);
+                self.wake(cx.now);
                 let peer = self.origin.peer;
                 Received::Packet { peer, len }
             }
@@ -190,26 +198,26 @@ impl Connection {
                 let mut reply = [0; MAX_HANDSHAKE];
                 let len = len.min(MAX_HANDSHAKE);
                 reply[..len].copy_from_slice(&plain[..len]);
-                self.send_message(&reply[..len], io);
+                self.send_message(&reply[..len], cx);
                 self.is_dirty = true;
                 Received::Consumed
             }
             Opened::Done => Received::Consumed,
             Opened::Dropped(reason) => return Received::Dropped(reason),
         };
-        self.hear(io.now);
-        self.follow_up(io);
+        self.on_authenticated(cx.now);
+        self.follow_up(cx);
         received
     }
 
-    /// A message was authentic: whatever waited for the session can go.
-    fn follow_up(&mut self, io: &mut Io<'_>) {
+    /// A message was authentic: sends what waited for the session.
+    fn follow_up(&mut self, cx: &mut Context<'_>) {
         if self.session.is_established() && !self.packets.is_empty() {
-            self.flush_packets(io);
+            self.flush_packets(cx);
         }
-        let mut scratch = [0; MAX_DATAGRAM + MAX_HANDSHAKE];
+        let mut scratch = [0; MAX_UDP_PAYLOAD + MAX_HANDSHAKE];
         while let Some(length) = self.session.poll_waiting(&mut scratch) {
-            self.send_message(&scratch[..length], io);
+            self.send_message(&scratch[..length], cx);
         }
         if self.session.is_established() && !self.is_announced {
             self.is_dirty = true;
@@ -218,8 +226,8 @@ impl Connection {
 
     /// Whether the owner has yet to be told that the session is there.
     pub(crate) fn take_established(&mut self) -> bool {
-        let is_news = self.session.is_established() && !self.is_announced;
-        self.is_announced |= is_news;
-        is_news
+        let is_new = self.session.is_established() && !self.is_announced;
+        self.is_announced |= is_new;
+        is_new
     }
 }

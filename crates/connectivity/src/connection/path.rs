@@ -1,12 +1,12 @@
 //! Ways to a peer, and how datagrams get onto them. spec: data-plane 2.11
 
-use super::Io;
+use super::Context;
 use crate::{
-    PathKind,
+    DropReason, PathKind,
     relay::{Relays, channel_header},
-    transmit::{CHANNEL_HEADER, Route},
+    transmit::Route,
 };
-use model::RelayId;
+use model::{RelayId, limits::CHANNEL_HEADER};
 use std::net::SocketAddr;
 
 /// The way packets to a peer take.
@@ -49,8 +49,8 @@ impl Path {
     }
 
     /// Sends a message of ICE or WireGuard itself along this path.
-    pub(crate) fn send_control(&self, message: &[u8], io: &mut Io<'_>) {
-        send_between(self.relay, self.source, self.destination, message, io);
+    pub(crate) fn send_control(&self, message: &[u8], cx: &mut Context<'_>) {
+        send_between(self.relay, self.source, self.destination, message, cx);
     }
 
     /// Where to put a data message of this length; the header, if any, goes in front.
@@ -58,7 +58,7 @@ impl Path {
         &self,
         length: usize,
         ecn: crate::Ecn,
-        io: &mut Io<'_>,
+        cx: &mut Context<'_>,
     ) -> Option<(Route, Option<[u8; CHANNEL_HEADER]>)> {
         let Some(relay) = self.relay else {
             let route = Route {
@@ -68,9 +68,9 @@ impl Path {
             };
             return Some((route, None));
         };
-        let (server, number) = io
+        let (server, number) = cx
             .relays
-            .route_to(relay, self.destination, io.queue, io.now)?;
+            .route_to(relay, self.destination, cx.queue, cx.now)?;
         let route = Route {
             source: None,
             destination: server,
@@ -80,28 +80,30 @@ impl Path {
     }
 }
 
-/// Sends a control message between two addresses; through `relay` if our end belongs to it.
+/// Sends a control message between two addresses; through `relay` if our end belongs to it. Without
+/// a channel it is dropped, and counted.
 pub(crate) fn send_between(
     relay: Option<RelayId>,
     source: SocketAddr,
     destination: SocketAddr,
     message: &[u8],
-    io: &mut Io<'_>,
+    cx: &mut Context<'_>,
 ) {
-    let Some(relay) = owner(relay, source, io.relays) else {
-        io.queue
+    let Some(relay) = owner(relay, source, cx.relays) else {
+        cx.queue
             .push(Route::control(Some(source), destination), message);
         return;
     };
-    let channel = io.relays.route_to(relay, destination, io.queue, io.now);
+    let channel = cx.relays.route_to(relay, destination, cx.queue, cx.now);
     let (Some((server, number)), Some(header)) = (
         channel,
         channel.and_then(|(_, number)| channel_header(number, message.len())),
     ) else {
+        cx.counters.count(DropReason::NoChannel);
         return;
     };
     debug_assert_eq!(header[..2], number.to_be_bytes());
-    io.queue
+    cx.queue
         .push_to_channel(Route::control(None, server), header, message);
 }
 

@@ -69,8 +69,9 @@ impl RemoteCandidates {
         Some(orphaned)
     }
 
-    /// Addresses that a relay has to open up for us: all but the peer's own.
-    pub(crate) fn behind_something(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+    /// Addresses that a relay needs a permission for before it forwards from there (RFC 8656 section 9):
+    /// all but the peer's own.
+    pub(crate) fn needing_permission(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.known
             .iter()
             .filter(|candidate| candidate.kind != CandidateKind::Host)
@@ -179,7 +180,7 @@ mod tests {
         remote.add(&candidate("203.0.113.9 3 typ relay raddr 0.0.0.0 rport 0"));
         remote.add(&candidate("203.0.113.8 4 typ prflx raddr 0.0.0.0 rport 0"));
         let ports: Vec<_> = remote
-            .behind_something()
+            .needing_permission()
             .map(|address| address.port())
             .collect();
         assert_eq!(ports, [2, 3, 4]);

@@ -43,23 +43,23 @@ impl Signals {
         }
     }
 
-    /// Tells everything that is current once more.
+    /// Signals everything that is current once more.
     pub(crate) fn repeat(&mut self) {
         self.added = self.current.clone();
         self.best_first = true;
     }
 
-    /// Whether there is anything to tell.
+    /// Whether there is nothing to signal.
     pub(crate) fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty()
     }
 
-    /// What the peer should forget, in the order of the text.
+    /// The candidates to withdraw, sorted by their text.
     pub(crate) fn take_removed(&mut self) -> Option<Vec<Candidate>> {
         sorted_by_text(std::mem::take(&mut self.removed))
     }
 
-    /// What the peer should try, in the order of the text or the best first.
+    /// The candidates to signal, sorted by their text; by priority, the best first, for a new connection.
     pub(crate) fn take_added(&mut self) -> Option<Vec<Candidate>> {
         let mut added = sorted_by_text(std::mem::take(&mut self.added))?;
         if std::mem::take(&mut self.best_first) {

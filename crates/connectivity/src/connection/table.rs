@@ -18,7 +18,7 @@ pub(crate) struct Connections {
     by_username: BTreeMap<String, usize>,
     dirty: BTreeSet<usize>,
     /// Slots of connections with something to signal.
-    talking: BTreeSet<usize>,
+    signalling: BTreeSet<usize>,
 }
 
 impl Connections {
@@ -51,12 +51,12 @@ impl Connections {
         self.by_key.retain(|_, other| *other != slot);
         self.by_username.retain(|_, other| *other != slot);
         self.dirty.remove(&slot);
-        self.talking.remove(&slot);
+        self.signalling.remove(&slot);
         self.free.push(slot);
         Some(connection)
     }
 
-    /// Removes all connections; their slots.
+    /// Removes all connections.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
@@ -125,20 +125,20 @@ impl Connections {
     }
 
     /// A connection has something to signal.
-    pub(crate) fn mark_talking(&mut self, slot: usize) {
-        self.talking.insert(slot);
+    pub(crate) fn mark_signalling(&mut self, slot: usize) {
+        self.signalling.insert(slot);
     }
 
     /// A connection that has something to signal.
-    pub(crate) fn talking(&mut self) -> Option<&mut Connection> {
-        while let Some(&slot) = self.talking.first() {
+    pub(crate) fn signalling(&mut self) -> Option<&mut Connection> {
+        while let Some(&slot) = self.signalling.first() {
             let is_done = self
                 .get_mut(slot)
                 .is_none_or(|connection| !connection.has_signals());
             if !is_done {
                 return self.get_mut(slot);
             }
-            self.talking.remove(&slot);
+            self.signalling.remove(&slot);
         }
         None
     }

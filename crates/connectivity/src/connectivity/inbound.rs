@@ -3,20 +3,20 @@
 use super::Connectivity;
 use crate::{
     Datagram, DropReason, Received,
-    connection::{Arrival, MAX_DATAGRAM, check_id, send_between},
+    connection::{Arrival, check_id, send_between},
     demux::{self, Class, WireGuard},
     relay::parse_channel_data,
     session::Handshake,
 };
 use is::stun::StunMessage;
-use model::RelayId;
+use model::{RelayId, limits};
 use std::time::Instant;
 
 impl Connectivity {
     /// Handles one datagram. An IP packet in it is decrypted to the start of `plain`.
     ///
-    /// `plain` takes the largest packet, 1280 bytes; with 1296 bytes or more, which is what the
-    /// ciphertext needs, a copy is saved.
+    /// `plain` takes the largest packet, [`limits::MTU`] bytes; with room for a tag behind it,
+    /// [`limits::TAG`] bytes more, a copy is saved.
     pub fn handle_datagram(
         &mut self,
         datagram: Datagram<'_>,
@@ -27,7 +27,7 @@ impl Connectivity {
         if let Received::Dropped(reason) = received {
             self.counters.count(reason);
         }
-        self.settle(now);
+        self.propagate(now);
         received
     }
 
@@ -38,7 +38,7 @@ impl Connectivity {
             ecn,
             payload,
         } = datagram;
-        if payload.len() > MAX_DATAGRAM {
+        if payload.len() > limits::MAX_UDP_PAYLOAD {
             return Received::Dropped(DropReason::TooLarge);
         }
         let direct = Arrival {
@@ -50,10 +50,12 @@ impl Connectivity {
         match demux::classify(payload) {
             Class::MaybeStun => match self.relays.at(remote) {
                 Some(id) => {
-                    if let Some(allocation) = self.relays.get_mut(id) {
-                        allocation.handle_stun(remote, local, payload, now);
-                    }
-                    Received::Consumed
+                    let handled = self
+                        .relays
+                        .get_mut(id)
+                        .ok_or(DropReason::UnknownRelay)
+                        .and_then(|relay| relay.handle_stun(remote, local, payload, now));
+                    handled.map_or_else(Received::Dropped, |()| Received::Consumed)
                 }
                 None => self.receive_from_peer(direct, None, plain, now),
             },
@@ -115,8 +117,8 @@ impl Connectivity {
             check_id(arrival.message).and_then(|id| self.transactions.owner(&id))
         };
         slot.and_then(|slot| {
-            self.with_connection(slot, now, |connection, io| {
-                connection.handle_check(arrival, check, io)
+            self.with_connection(slot, now, |connection, cx| {
+                connection.handle_check(arrival, check, cx)
             })
         })
         .unwrap_or(Received::Dropped(DropReason::UnknownCheck))
@@ -154,8 +156,8 @@ impl Connectivity {
         now: Instant,
     ) -> Received {
         slot.and_then(|slot| {
-            self.with_connection(slot, now, |connection, io| {
-                connection.handle_wireguard(arrival, plain, io)
+            self.with_connection(slot, now, |connection, cx| {
+                connection.handle_wireguard(arrival, plain, cx)
             })
         })
         .unwrap_or(Received::Dropped(DropReason::UnknownSession))
@@ -169,7 +171,7 @@ impl Connectivity {
         message: &[u8],
         now: Instant,
     ) {
-        let (_, mut io) = self.parts(now);
-        send_between(relay, arrival.destination, arrival.source, message, &mut io);
+        let (_, mut cx) = self.parts(now);
+        send_between(relay, arrival.destination, arrival.source, message, &mut cx);
     }
 }

@@ -1,8 +1,8 @@
 //! What the whole does that no part does alone.
 
 use super::*;
-use crate::{Datagram, Ecn, Received, session::OVERHEAD};
-use model::{IceCredentials, PresharedKey};
+use crate::{Datagram, Ecn, Received};
+use model::{IceCredentials, PresharedKey, limits};
 use std::net::SocketAddrV4;
 use stun_codec::{
     Message, MessageClass, MessageEncoder, TransactionId,
@@ -302,6 +302,28 @@ fn exchange(client: &mut Connectivity, gateway: &mut Connectivity, now: Instant)
     }
 }
 
+/// Exchanges everything but the client's handshake initiation, which is returned.
+fn exchange_up_to_initiation(
+    client: &mut Connectivity,
+    gateway: &mut Connectivity,
+    now: Instant,
+) -> Vec<u8> {
+    let mut initiation = None;
+    for _ in 0..20 {
+        for (_, payload) in drain(client).0 {
+            if payload.len() == 148 && payload[0] == 1 {
+                initiation = Some(payload);
+            } else {
+                receive(gateway, address(2), &payload, now);
+            }
+        }
+        for (_, payload) in drain(gateway).0 {
+            receive(client, address(2), &payload, now);
+        }
+    }
+    initiation.expect("an initiation")
+}
+
 #[test]
 fn a_session_is_found_by_index_and_key_wherever_its_messages_come_from() {
     let now = Instant::now();
@@ -315,7 +337,7 @@ fn a_session_is_found_by_index_and_key_wherever_its_messages_come_from() {
     assert_eq!(client.send(peer(2), &packet, now), Verdict::Sent);
     let (sent, ..) = drain(&mut client);
     let (_, message) = sent.last().unwrap();
-    assert_eq!(message.len(), packet.len() + OVERHEAD);
+    assert_eq!(message.len(), packet.len() + limits::WIREGUARD_OVERHEAD);
     let elsewhere = address(77);
     assert_eq!(
         receive(&mut gateway, elsewhere, message, now),
@@ -356,23 +378,46 @@ fn plaintext_fits_a_buffer_of_exactly_one_packet() {
 }
 
 #[test]
+fn the_key_of_a_removed_connection_leads_to_nobody() {
+    let now = Instant::now();
+    let (mut client, mut gateway) = face_to_face(now);
+    let initiation = exchange_up_to_initiation(&mut client, &mut gateway, now);
+    gateway.remove(peer(1), now);
+    // Another peer takes the place in the table.
+    let other = node(Role::Client, 3, now);
+    let upsert = gateway.upsert(peer(3), authorization(&other, 3, true), now);
+    assert_eq!(upsert, Ok(Upsert::Created));
+    let received = receive(&mut gateway, address(2), &initiation, now);
+    assert_eq!(received, Received::Dropped(DropReason::UnknownSession));
+}
+
+#[test]
+fn candidates_of_another_ice_session_do_not_count() {
+    let now = Instant::now();
+    let other = node(Role::Gateway, 2, now);
+    for (ufrag, counts) in [("r1", true), ("r2", false)] {
+        let mut client = node(Role::Client, 1, now);
+        client.update_relays(&[], vec![relay(1)], now);
+        let upsert = client.upsert(peer(2), authorization(&other, 1, false), now);
+        assert_eq!(upsert, Ok(Upsert::Created));
+        let text = format!("candidate:1 1 udp 9 192.0.2.9 9 typ host ufrag {ufrag}");
+        client.add_remote_candidate(peer(2), &text.parse().unwrap(), now);
+        client.handle_timeout(now + 10 * SECOND);
+        let reason = crate::CloseReason::NoCandidates;
+        let closed = Event::Closed {
+            peer: peer(2),
+            reason,
+        };
+        let is_closed = drain(&mut client).1.contains(&closed);
+        assert_eq!(is_closed, !counts, "{ufrag}");
+    }
+}
+
+#[test]
 fn too_many_handshakes_are_answered_with_cookies_where_they_came_from() {
     let now = Instant::now();
     let (mut client, mut gateway) = face_to_face(now);
-    let mut initiation = None;
-    for _ in 0..20 {
-        for (_, payload) in drain(&mut client).0 {
-            if payload.len() == 148 && payload[0] == 1 {
-                initiation = Some(payload);
-            } else {
-                receive(&mut gateway, address(2), &payload, now);
-            }
-        }
-        for (_, payload) in drain(&mut gateway).0 {
-            receive(&mut client, address(2), &payload, now);
-        }
-    }
-    let initiation = initiation.expect("an initiation");
+    let initiation = exchange_up_to_initiation(&mut client, &mut gateway, now);
     let limited = (0..110)
         .filter(|_| {
             receive(&mut gateway, address(66), &initiation, now)

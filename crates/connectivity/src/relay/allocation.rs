@@ -1,14 +1,15 @@
 //! One TURN allocation: from the first BINDING to the last REFRESH. spec: data-plane 4.3 to 4.6
 
 mod response;
+mod timers;
 
 use super::{
     channel::Channels,
     credentials::Credentials,
     message::{Request, Response},
-    request::{Due, Outstanding, Pending},
+    request::{Outstanding, Pending},
 };
-use crate::event::Wakeup;
+use crate::DropReason;
 use model::Relay;
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng as _;
@@ -28,7 +29,7 @@ const MIN_REFRESH: Duration = Duration::from_secs(5);
 
 /// What an allocation tells its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum News {
+pub(crate) enum AllocationEvent {
     /// The relay answered a BINDING that went out from `local`.
     Reached {
         local: SocketAddr,
@@ -45,7 +46,7 @@ pub(crate) enum News {
     ChannelBound { peer: SocketAddr },
     /// The relay will not serve us for now.
     Suspended,
-    /// The relay did not answer an urgent question.
+    /// The relay did not answer an urgent Binding request.
     Silent,
 }
 
@@ -105,11 +106,11 @@ pub(crate) struct Allocation {
     waiting: VecDeque<SocketAddr>,
     outstanding: Outstanding,
     standing: Standing,
-    /// Fruitless rounds of ALLOCATE and REFRESH in a row.
+    /// Rounds of ALLOCATE and REFRESH in a row that led to nothing.
     conflicts: u8,
     ids: ChaCha20Rng,
     outbox: VecDeque<(SocketAddr, Vec<u8>)>,
-    news: VecDeque<News>,
+    events: VecDeque<AllocationEvent>,
 }
 
 impl Allocation {
@@ -127,7 +128,7 @@ impl Allocation {
             conflicts: 0,
             ids,
             outbox: VecDeque::new(),
-            news: VecDeque::new(),
+            events: VecDeque::new(),
         };
         allocation.start(now);
         allocation
@@ -138,8 +139,9 @@ impl Allocation {
         &self.relay
     }
 
-    /// Asks whether the relay still knows us: one try. spec: data-plane 4.1
-    pub(crate) fn probe(&mut self, now: Instant) {
+    /// Sends one Refresh request, without repetition, to learn whether the relay still knows us; starts
+    /// over if there is no allocation to refresh. spec: data-plane 4.1
+    pub(crate) fn send_refresh(&mut self, now: Instant) {
         match (self.link.active, self.lease) {
             (Some(server), Some(_)) if !self.is_negotiating() => {
                 self.send(Pending::once(Request::Refresh, server, now));
@@ -158,16 +160,13 @@ impl Allocation {
         local: SocketAddr,
         datagram: &[u8],
         now: Instant,
-    ) {
-        let Some(response) = Response::parse(datagram) else {
-            return;
-        };
-        let Some(pending) = self.outstanding.get(response.id(), server) else {
-            return;
-        };
-        if !response.answers(pending.request) {
-            return;
-        }
+    ) -> Result<(), DropReason> {
+        let response = Response::parse(datagram).ok_or(DropReason::Unrecognized)?;
+        let pending = self
+            .outstanding
+            .get(response.id(), server)
+            .filter(|pending| response.answers(pending.request))
+            .ok_or(DropReason::UnsolicitedAnswer)?;
         let is_trusted = match pending.request {
             // A BINDING is not signed; its errors tell nothing.
             Request::Binding => response.error().is_none(),
@@ -177,11 +176,12 @@ impl Allocation {
                 .is_some_and(|credentials| response.is_signed_by(credentials)),
         };
         if !is_trusted {
-            return;
+            return Err(DropReason::UnsolicitedAnswer);
         }
         if let Some(pending) = self.outstanding.take(response.id(), server) {
             self.on_response(pending, &response, local, now);
         }
+        Ok(())
     }
 
     /// Data on a channel: the peer it is from, and our address it was sent to.
@@ -192,41 +192,6 @@ impl Allocation {
     ) -> Option<(SocketAddr, SocketAddr)> {
         let peer = self.channels.receive_on(number, now)?;
         Some((peer, self.lease?.facing(peer)?))
-    }
-
-    /// Sends what is due.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        while let Some(due) = self.outstanding.pop_due(now) {
-            match due {
-                Due::Retry(pending) => self.send(pending),
-                Due::Expired(pending) => self.on_expired(&pending),
-            }
-        }
-        let (Some(lease), Some(server)) = (self.lease.as_mut(), self.link.active) else {
-            return;
-        };
-        if lease.expires_at <= now {
-            self.restart(now);
-            return;
-        }
-        let refresh = lease.refresh_at <= now;
-        if refresh {
-            let rest = lease.expires_at.saturating_duration_since(now) / 2;
-            lease.refresh_at = now + rest.max(MIN_REFRESH);
-        }
-        let keep_alive = lease.keep_alive_at <= now;
-        if keep_alive {
-            lease.keep_alive_at = now + KEEP_ALIVE;
-        }
-        if refresh && !self.is_negotiating() {
-            self.send(Pending::new(Request::Refresh, server, now));
-        }
-        if keep_alive && !self.is_binding(server) {
-            self.send(Pending::new(Request::Binding, server, now));
-        }
-        while let Some((number, peer)) = self.channels.pop_refresh(now) {
-            self.send_bind(number, peer, now);
-        }
     }
 
     /// Makes the relay forward between us and `peer`, now or as soon as there is an allocation.
@@ -257,8 +222,9 @@ impl Allocation {
         Some((server, self.channels.number_for(peer, now)?))
     }
 
-    /// Asks whether the relay is there and what it sees of us, because a peer has fallen silent.
-    pub(crate) fn question(&mut self, now: Instant) {
+    /// Sends an urgent Binding request, because a peer has fallen silent: is the relay there, and has
+    /// our address changed?
+    pub(crate) fn send_binding(&mut self, now: Instant) {
         if let Some(server) = self.link.active.filter(|&server| !self.is_binding(server)) {
             self.send(Pending::urgent(Request::Binding, server, now));
         }
@@ -283,24 +249,8 @@ impl Allocation {
     }
 
     /// The next thing the owner should know.
-    pub(crate) fn poll_news(&mut self) -> Option<News> {
-        self.news.pop_front()
-    }
-
-    /// When something is due, and what.
-    pub(crate) fn deadline(&self) -> Option<Wakeup> {
-        let due = |at: Option<Instant>, why| at.map(|at| Wakeup { at, why });
-        let lease = self.lease;
-        [
-            due(self.outstanding.deadline(), "relay request"),
-            due(lease.map(|lease| lease.expires_at), "allocation expiry"),
-            due(lease.map(|lease| lease.refresh_at), "allocation refresh"),
-            due(lease.map(|lease| lease.keep_alive_at), "relay keep-alive"),
-            due(self.channels.deadline(), "channel refresh"),
-        ]
-        .into_iter()
-        .flatten()
-        .min_by_key(|wakeup| wakeup.at)
+    pub(crate) fn poll_event(&mut self) -> Option<AllocationEvent> {
+        self.events.pop_front()
     }
 
     /// Whether connections may choose this relay: it has answered and not refused us.
@@ -394,7 +344,7 @@ impl Allocation {
 
     fn on_expired(&mut self, pending: &Pending) {
         if pending.urgent {
-            self.news.push_back(News::Silent);
+            self.events.push_back(AllocationEvent::Silent);
         } else if Some(pending.server) == self.link.active {
             self.invalidate();
             self.link = Link::default();
@@ -406,8 +356,10 @@ impl Allocation {
     /// Forgets what the relay granted, and everything under way.
     fn invalidate(&mut self) {
         if let Some(lease) = self.lease.take() {
-            let revoked = lease.addresses().map(|address| News::Revoked { address });
-            self.news.extend(revoked);
+            let revoked = lease
+                .addresses()
+                .map(|address| AllocationEvent::Revoked { address });
+            self.events.extend(revoked);
         }
         self.channels.clear();
         self.outstanding.clear();

@@ -29,7 +29,7 @@ struct Channel {
     in_flight: bool,
     /// Data came in since it was last bound.
     received: bool,
-    /// When to think about a refresh.
+    /// When to look whether it needs a refresh.
     check_at: Option<Instant>,
 }
 
@@ -142,7 +142,7 @@ impl Channels {
         None
     }
 
-    /// When the next channel wants to be looked at.
+    /// When to look at the next channel.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.by_number
             .values()

@@ -1,6 +1,6 @@
 //! Long-term credentials for a relay. RFC 8489 section 9.2; spec: data-plane 4.2
 
-use super::message::Attribute;
+use super::attribute::Attribute;
 use model::Relay;
 use secrecy::{ExposeSecret as _, SecretString};
 use stun_codec::{

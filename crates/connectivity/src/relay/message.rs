@@ -1,46 +1,21 @@
 //! The STUN and TURN messages we exchange with relays. spec: data-plane 4.2
 
-use super::credentials::Credentials;
+use super::{attribute::Attribute, credentials::Credentials};
 use bytecodec::{DecodeExt as _, EncodeExt as _};
+use model::limits::CHANNEL_HEADER;
 use std::{net::SocketAddr, time::Duration};
 use stun_codec::{
     Message, MessageClass, MessageDecoder, MessageEncoder, Method, TransactionId,
-    define_attribute_enums,
     rfc5389::{
-        attributes::{
-            ErrorCode, MessageIntegrity, Nonce, Realm, Software, Username, XorMappedAddress,
-        },
+        attributes::{ErrorCode, MessageIntegrity, Nonce, Realm, Software, XorMappedAddress},
         methods::BINDING,
     },
     rfc5766::{
-        attributes::{
-            ChannelNumber, Lifetime, RequestedTransport, XorPeerAddress, XorRelayAddress,
-        },
+        attributes::{ChannelNumber, Lifetime, RequestedTransport, XorPeerAddress},
         methods::{ALLOCATE, CHANNEL_BIND, REFRESH},
     },
     rfc8656::attributes::{AdditionalAddressFamily, AddressFamily},
 };
-
-define_attribute_enums!(
-    Attribute,
-    AttributeDecoder,
-    AttributeEncoder,
-    [
-        AdditionalAddressFamily,
-        ChannelNumber,
-        ErrorCode,
-        Lifetime,
-        MessageIntegrity,
-        Nonce,
-        Realm,
-        RequestedTransport,
-        Software,
-        Username,
-        XorMappedAddress,
-        XorPeerAddress,
-        XorRelayAddress
-    ]
-);
 
 /// What we call ourselves towards relays.
 const SOFTWARE: &str = "snownet";
@@ -50,15 +25,15 @@ const UDP: u8 = 17;
 /// What a relay is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Request {
-    /// What do you see as our address?
+    /// Tells what the relay sees as our address. RFC 8489 section 3
     Binding,
-    /// Open ports for us.
+    /// Opens an allocation. RFC 8656 section 7
     Allocate,
-    /// Keep them open.
+    /// Prolongs the allocation. RFC 8656 section 8
     Refresh,
-    /// Close them.
+    /// Ends the allocation: a Refresh request with a lifetime of zero.
     Release,
-    /// Forward between this channel and this peer.
+    /// Binds a channel to a peer. RFC 8656 section 12
     ChannelBind {
         /// The number of the channel.
         number: u16,
@@ -68,6 +43,17 @@ pub(crate) enum Request {
 }
 
 impl Request {
+    /// The name in logs.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Binding => "binding",
+            Self::Allocate => "allocate",
+            Self::Refresh => "refresh",
+            Self::Release => "release",
+            Self::ChannelBind { .. } => "channel-bind",
+        }
+    }
+
     fn method(self) -> Method {
         match self {
             Self::Binding => BINDING,
@@ -188,13 +174,13 @@ impl Response {
 
 /// The channel and the payload of a ChannelData message whose length is exactly right.
 pub(crate) fn parse_channel_data(datagram: &[u8]) -> Option<(u16, &[u8])> {
-    let (&[a, b, c, d], payload) = datagram.split_first_chunk()?;
+    let (&[a, b, c, d], payload) = datagram.split_first_chunk::<CHANNEL_HEADER>()?;
     let length = usize::from(u16::from_be_bytes([c, d]));
     (length == payload.len()).then_some((u16::from_be_bytes([a, b]), payload))
 }
 
 /// The header of a ChannelData message; `None` if the payload is too long for one.
-pub(crate) fn channel_header(number: u16, length: usize) -> Option<[u8; 4]> {
+pub(crate) fn channel_header(number: u16, length: usize) -> Option<[u8; CHANNEL_HEADER]> {
     let [a, b] = number.to_be_bytes();
     let [c, d] = u16::try_from(length).ok()?.to_be_bytes();
     Some([a, b, c, d])

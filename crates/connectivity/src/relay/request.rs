@@ -7,13 +7,13 @@ use std::{
 };
 use stun_codec::TransactionId;
 
-/// Wait before the first retransmission.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// Wait before the first retransmission; the RTO of RFC 8489 section 6.2.1.
+const INITIAL_RTO: Duration = Duration::from_secs(1);
 /// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(8);
-/// The same for a question whose answer is overdue when it is asked.
-const URGENT_FIRST_RETRY: Duration = Duration::from_millis(500);
-const URGENT_PATIENCE: Duration = Duration::from_secs(3);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
+/// The same for a request that is sent because something is amiss already.
+const URGENT_RTO: Duration = Duration::from_millis(500);
+const URGENT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A request on its way.
 #[derive(Debug)]
@@ -47,19 +47,19 @@ impl Pending {
             urgent: false,
             ids: Vec::new(),
             first_sent: now,
-            interval: FIRST_RETRY,
-            retry_at: Some(now + FIRST_RETRY),
-            give_up_at: now + PATIENCE,
+            interval: INITIAL_RTO,
+            retry_at: Some(now + INITIAL_RTO),
+            give_up_at: now + REQUEST_TIMEOUT,
         }
     }
 
-    /// A question whether the relay is still there, asked because somebody behind it is silent.
+    /// A request that shows whether the relay is there, sent because a peer behind it is silent.
     pub(crate) fn urgent(request: Request, server: SocketAddr, now: Instant) -> Self {
         Self {
             urgent: true,
-            interval: URGENT_FIRST_RETRY,
-            retry_at: Some(now + URGENT_FIRST_RETRY),
-            give_up_at: now + URGENT_PATIENCE,
+            interval: URGENT_RTO,
+            retry_at: Some(now + URGENT_RTO),
+            give_up_at: now + URGENT_TIMEOUT,
             ..Self::new(request, server, now)
         }
     }
@@ -68,7 +68,7 @@ impl Pending {
     pub(crate) fn once(request: Request, server: SocketAddr, now: Instant) -> Self {
         Self {
             retry_at: None,
-            give_up_at: now + FIRST_RETRY,
+            give_up_at: now + INITIAL_RTO,
             ..Self::new(request, server, now)
         }
     }
@@ -148,7 +148,7 @@ impl Outstanding {
         Some(self.0.remove(index))
     }
 
-    /// Takes one request that needs attention; a retry comes with its timers wound up.
+    /// Takes one request that is due; for a retry, its timers are set for the next one.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Due> {
         let index = self
             .0
@@ -209,7 +209,7 @@ mod tests {
             }
         };
         assert_eq!(sent, [1000, 2500, 4750]);
-        assert_eq!(given_up, PATIENCE);
+        assert_eq!(given_up, REQUEST_TIMEOUT);
         assert!(outstanding.is_empty());
     }
 
@@ -219,12 +219,12 @@ mod tests {
         let mut outstanding = Outstanding::default();
         outstanding.push(Pending::once(Request::Refresh, server(), start));
         let now = outstanding.deadline().unwrap();
-        assert_eq!(now - start, FIRST_RETRY);
+        assert_eq!(now - start, INITIAL_RTO);
         assert!(matches!(outstanding.pop_due(now), Some(Due::Expired(_))));
     }
 
     #[test]
-    fn an_urgent_question_is_repeated_sooner_and_given_up_sooner() {
+    fn an_urgent_request_is_repeated_sooner_and_given_up_sooner() {
         let start = Instant::now();
         let mut outstanding = Outstanding::default();
         outstanding.push(Pending::urgent(Request::Binding, server(), start));

@@ -1,12 +1,12 @@
 //! One WireGuard session as a state machine that takes the time as an argument. spec: data-plane 6
 
-use super::{Identity, MAX_HANDSHAKE, OVERHEAD};
-use crate::{CloseReason, DropReason, event::Wakeup};
+use super::{Identity, MAX_HANDSHAKE};
+use crate::{CloseReason, DropReason};
 use boringtun::{
     noise::{Tunn, TunnResult, errors::WireGuardError},
     x25519,
 };
-use model::{PresharedKey, PublicKey};
+use model::{PresharedKey, PublicKey, limits::WIREGUARD_OVERHEAD};
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng as _;
 use std::{
@@ -25,27 +25,29 @@ const ATTEMPT_TIME: Duration = Duration::from_secs(15);
 const TICK: Duration = Duration::from_secs(1);
 /// The same when none do.
 const QUIET_TICK: Duration = Duration::from_secs(10);
-
+/// How many packets `boringtun` keeps for a session; it drops further ones.
+const MAX_WAITING: usize = 256;
 /// Wait before an overdue retry is asked for again.
-const PATIENCE: Duration = Duration::from_millis(50);
+const OVERDUE_RETRY: Duration = Duration::from_millis(50);
 
 /// A message of WireGuard itself.
 pub(crate) type HandshakeMessage = [u8; MAX_HANDSHAKE];
 
-/// What encrypting a packet led to.
+/// Outcome of [`Session::seal`].
 #[derive(Debug)]
 pub(crate) enum Sealed {
-    /// The packet is encrypted in place; the message is as long as the packet plus [`OVERHEAD`].
+    /// The packet is encrypted in place; the message is as long as the packet plus [`WIREGUARD_OVERHEAD`].
     Data,
-    /// There is no session: the packet waits inside, and this initiation is to be sent.
-    Initiate(Box<HandshakeMessage>),
-    /// There is no session: the packet waits inside.
-    Waiting,
-    /// The packet can't be sent.
-    Failed,
+    /// There is no session.
+    NoSession {
+        /// Whether the packet waits inside; if not, too many do already.
+        is_kept: bool,
+        /// To be sent.
+        initiation: Option<Box<HandshakeMessage>>,
+    },
 }
 
-/// What a message of the peer led to.
+/// Outcome of [`Session::open`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Opened {
     /// An IP packet, at the start of the buffer.
@@ -58,7 +60,7 @@ pub(crate) enum Opened {
     Dropped(DropReason),
 }
 
-/// What time led to.
+/// Outcome of [`Session::tick`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Tick {
     /// Something to send, at the start of the buffer.
@@ -83,8 +85,8 @@ pub(crate) struct Session {
     ticked: Instant,
     /// A session was confirmed at least once.
     established: bool,
-    /// Packets wait inside for a session.
-    has_waiting: bool,
+    /// How many packets wait inside for a session.
+    waiting: usize,
     last_handshake: Option<Instant>,
     jitter: ChaCha20Rng,
 }
@@ -111,7 +113,7 @@ impl Session {
             attempt: None,
             ticked: now,
             established: false,
-            has_waiting: false,
+            waiting: 0,
             last_handshake: None,
             jitter,
         }
@@ -127,24 +129,29 @@ impl Session {
         self.last_handshake
     }
 
-    /// Encrypts `packet` into `buffer`, which is at least 32 bytes longer and no shorter than 148.
+    /// Encrypts `packet` into `buffer`, which is at least [`WIREGUARD_OVERHEAD`] bytes longer and has
+    /// room for [`MAX_HANDSHAKE`] bytes.
     pub(crate) fn seal(&mut self, packet: &[u8], buffer: &mut [u8], now: Instant) -> Sealed {
         match self.tunn.encapsulate(packet, buffer) {
             TunnResult::WriteToNetwork(message) if is_initiation(message) => {
                 let mut copy = Box::new([0; MAX_HANDSHAKE]);
                 copy[..message.len()].copy_from_slice(message);
-                self.has_waiting = true;
                 self.note_initiation(now);
-                Sealed::Initiate(copy)
+                Sealed::NoSession {
+                    is_kept: self.note_waiting(),
+                    initiation: Some(copy),
+                }
             }
-            TunnResult::WriteToNetwork(message) if message.len() == packet.len() + OVERHEAD => {
+            TunnResult::WriteToNetwork(message)
+                if message.len() == packet.len() + WIREGUARD_OVERHEAD =>
+            {
                 Sealed::Data
             }
-            TunnResult::Done => {
-                self.has_waiting = true;
-                Sealed::Waiting
-            }
-            _ => Sealed::Failed,
+            // Anything but this is a failure to start a handshake, which the buffer has room for.
+            _ => Sealed::NoSession {
+                is_kept: self.note_waiting(),
+                initiation: None,
+            },
         }
     }
 
@@ -182,15 +189,23 @@ impl Session {
         opened
     }
 
+    /// How many packets wait inside for a session.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
     /// The next packet that waited inside for a session, encrypted; its length.
     pub(crate) fn poll_waiting(&mut self, buffer: &mut [u8]) -> Option<usize> {
-        if !self.has_waiting || self.tunn.time_since_last_handshake().is_none() {
+        if self.waiting == 0 || self.tunn.time_since_last_handshake().is_none() {
             return None;
         }
         match self.tunn.decapsulate(None, &[], buffer) {
-            TunnResult::WriteToNetwork(message) => Some(message.len()),
+            TunnResult::WriteToNetwork(message) => {
+                self.waiting -= 1;
+                Some(message.len())
+            }
             _ => {
-                self.has_waiting = false;
+                self.waiting = 0;
                 None
             }
         }
@@ -235,7 +250,7 @@ impl Session {
             _ => {
                 // The clock inside may be a little behind; ask again, but not in a busy loop.
                 if let Some(attempt) = &mut self.attempt {
-                    attempt.retry_at = attempt.retry_at.max(now + PATIENCE);
+                    attempt.retry_at = attempt.retry_at.max(now + OVERDUE_RETRY);
                 }
                 Tick::Done
             }
@@ -243,29 +258,26 @@ impl Session {
     }
 
     /// Whether an answer to a handshake is awaited.
-    pub(crate) fn is_shaking_hands(&self) -> bool {
+    pub(crate) fn is_handshaking(&self) -> bool {
         self.attempt.is_some()
     }
 
-    /// When to call [`Self::tick`] next; more seldom when no packets flow.
-    pub(crate) fn deadline(&self, is_quiet: bool) -> Wakeup {
-        let interval = if is_quiet { QUIET_TICK } else { TICK };
-        let tick = Wakeup {
-            at: self.ticked + interval,
-            why: "WireGuard timers",
-        };
-        let Some(attempt) = self.attempt else {
-            return tick;
-        };
-        let handshake = Wakeup {
-            at: attempt.retry_at.min(attempt.started + ATTEMPT_TIME),
-            why: "WireGuard handshake",
-        };
-        if handshake.at <= tick.at {
-            handshake
-        } else {
-            tick
-        }
+    /// When to call [`Self::tick`] for the handshake under way, if there is one.
+    pub(crate) fn handshake_deadline(&self) -> Option<Instant> {
+        let attempt = self.attempt?;
+        Some(attempt.retry_at.min(attempt.started + ATTEMPT_TIME))
+    }
+
+    /// When to call [`Self::tick`] for WireGuard's other timers; more seldom when no packets flow.
+    pub(crate) fn tick_deadline(&self, is_quiet: bool) -> Instant {
+        self.ticked + if is_quiet { QUIET_TICK } else { TICK }
+    }
+
+    /// One more packet was given to `tunn` without a session; whether it had room for it.
+    fn note_waiting(&mut self) -> bool {
+        let is_kept = self.waiting < MAX_WAITING;
+        self.waiting += usize::from(is_kept);
+        is_kept
     }
 
     fn note_initiation(&mut self, now: Instant) {

@@ -2,6 +2,7 @@
 
 use crate::lab::{Lab, Landed, Side, ipv4_packet};
 use connectivity::{Connectivity, Datagram, Ecn, Output, Received, Verdict};
+use model::limits::{MTU, TAG};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
@@ -88,11 +89,11 @@ fn receive(node: &mut Connectivity, landed: &Landed, plain: &mut [u8], now: Inst
 
 fn assert_steady_state_allocates_nothing(mut lab: Lab) {
     lab.connect();
-    lab.settle();
-    let mut plain = [0; 1296];
+    lab.deliver_all();
+    let mut plain = [0; MTU + TAG];
     for (side, size) in [Side::Client, Side::Gateway]
         .into_iter()
-        .flat_map(|side| [40, 600, 1280].map(|size| (side, size)))
+        .flat_map(|side| [40, 600, MTU].map(|size| (side, size)))
     {
         let packet = ipv4_packet(&vec![7; size - 20]);
         // The first round fills the pool.

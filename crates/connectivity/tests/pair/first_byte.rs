@@ -1,17 +1,18 @@
 //! How long the first packet takes. Latency of set-up is what users feel of all this.
 
 use crate::lab::{Lab, Side, ipv4_packet};
+use netem::LinkConfig;
 use std::time::Duration;
 
 /// Time from the client's authorization until its first packet reaches the gateway, and until the answer is back.
 fn first_packet(mut lab: Lab, hop: u64, signalling: u64) -> (Duration, Duration) {
-    lab.latency = Duration::from_millis(hop);
-    lab.signalling = Duration::from_millis(signalling);
+    lab.set_hops(LinkConfig::delay(Duration::from_millis(hop)));
+    lab.set_signalling(Duration::from_millis(signalling));
     lab.start_relays();
     lab.run_for(Duration::from_secs(1));
     lab.upsert(Side::Gateway);
     // The portal tells the client once the gateway has agreed, just before it passes candidates on.
-    lab.run_for(lab.signalling - Duration::from_micros(1));
+    lab.run_for(Duration::from_millis(signalling) - Duration::from_micros(1));
     let start = lab.now;
     lab.upsert(Side::Client);
     lab.send(Side::Client, &ipv4_packet(b"hello"));

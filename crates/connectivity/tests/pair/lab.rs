@@ -1,27 +1,30 @@
-//! The little internet itself: two ends, relays, NATs, and a portal that passes candidates on.
+//! Two ends and their relays on an emulated network, and a portal that passes candidates on.
 #![expect(
     clippy::unwrap_used,
     reason = "a failure here is a failure of the test"
 )]
 
-use crate::nat::{Nat, NatKind};
 use crate::relay::TestRelay;
 use connectivity::{
     Authorization, Connectivity, Datagram, Ecn, Event, Output, PathKind, Received, Role, Upsert,
     Verdict,
 };
-use model::{Candidate, IceCredentials, PeerId, PresharedKey, PublicKey, Seed};
+use model::{
+    Candidate, IceCredentials, PeerId, PresharedKey, PublicKey, Seed, SeedTree,
+    limits::MAX_UDP_PAYLOAD,
+};
+use netem::{HostId, LinkConfig, NatConfig, Network};
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::{Duration, Instant},
 };
 
 pub(crate) const CLIENT: PeerId = PeerId::from_bytes([0xc1; 16]);
 pub(crate) const GATEWAY: PeerId = PeerId::from_bytes([0x6a; 16]);
-/// The largest datagram any of us may send. spec: data-plane 7
-const MAX_DATAGRAM: usize = 1316;
-
+/// Where datagrams go that stand for what the portal passes on, so that they keep their order with
+/// all others.
+const PORTAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 18, 255, 1)), 443);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Client,
@@ -54,14 +57,8 @@ impl Side {
     }
 }
 
-/// What travels, and to where.
-enum Cargo {
-    Datagram {
-        from: SocketAddr,
-        to: SocketAddr,
-        ecn: Ecn,
-        payload: Vec<u8>,
-    },
+/// What the portal passes on, and to whom.
+enum Signal {
     Added(Side, Vec<Candidate>),
     Removed(Side, Vec<Candidate>),
 }
@@ -70,7 +67,7 @@ pub(crate) struct Node {
     pub(crate) connectivity: Connectivity,
     v4: SocketAddr,
     v6: Option<SocketAddr>,
-    pub(crate) nat: Option<Nat>,
+    host: HostId,
     pub(crate) inbox: Vec<Vec<u8>>,
     pub(crate) events: Vec<Event>,
     /// Datagrams sent so far.
@@ -98,39 +95,50 @@ pub(crate) struct Lab {
     start: Instant,
     nodes: [Node; 2],
     pub(crate) relays: Vec<TestRelay>,
-    cargo: BTreeMap<(Instant, u64), Cargo>,
+    /// To be disturbed.
+    pub(crate) network: Network,
+    relay_hosts: BTreeMap<model::RelayId, HostId>,
+    /// What the portal has yet to pass on, by the number in the datagram that stands for it.
+    signals: BTreeMap<u64, Signal>,
     sequence: u64,
-    /// Time one hop takes.
-    pub(crate) latency: Duration,
-    /// Time the portal takes to pass candidates on.
-    pub(crate) signalling: Duration,
-    /// Whether a datagram from the first to the second address is lost.
-    pub(crate) cut: Box<dyn FnMut(SocketAddr, SocketAddr) -> bool>,
+    portal: HostId,
     /// Marks every datagram on the way as having met congestion.
     pub(crate) congested: bool,
     pub(crate) psk: [u8; 32],
 }
 
 impl Lab {
-    pub(crate) fn new(nat: Option<NatKind>, relays: Vec<TestRelay>) -> Self {
+    /// Both ends behind a NAT of this kind, or behind none.
+    pub(crate) fn new(nat: Option<NatConfig>, relays: Vec<TestRelay>) -> Self {
+        Self::behind([nat, nat], relays)
+    }
+
+    /// The client behind the first NAT, the gateway behind the second one.
+    pub(crate) fn behind(nats: [Option<NatConfig>; 2], relays: Vec<TestRelay>) -> Self {
         let now = Instant::now();
-        let node = |role, n: u8| {
-            let seed = Seed::from_bytes([n; 32]);
-            let outside = Ipv4Addr::new(203, 0, 113, n);
+        let mut network = Network::new(SeedTree::new(Seed::from_bytes([42; 32])));
+        let relay_hosts = relays.iter().map(|relay| {
+            let addresses = [relay.v4.into()].into_iter();
+            let addresses = addresses.chain(relay.v6.map(IpAddr::from));
+            (relay.id, network.add_host(addresses.collect(), None))
+        });
+        let relay_hosts = relay_hosts.collect();
+        let mut node = |role, n: u8, nat: Option<NatConfig>| {
+            let outside = IpAddr::from([203, 0, 113, n]);
+            let nat = nat.map(|nat| network.add_nat(outside, nat));
             let inside = match nat {
-                Some(_) => Ipv4Addr::new(192, 168, n, 2),
+                Some(_) => IpAddr::from([192, 168, n, 2]),
                 None => outside,
             };
+            let (seed, epoch) = (
+                Seed::from_bytes([n; 32]),
+                Duration::from_secs(1_750_000_000),
+            );
             Node {
-                connectivity: Connectivity::new(
-                    role,
-                    seed,
-                    Duration::from_secs(1_750_000_000),
-                    now,
-                ),
-                v4: SocketAddr::from((inside, 52625)),
+                connectivity: Connectivity::new(role, seed, epoch, now),
+                v4: SocketAddr::new(inside, 52625),
                 v6: None,
-                nat: nat.map(|kind| Nat::new(kind, outside)),
+                host: network.add_host(vec![inside], nat),
                 inbox: Vec::new(),
                 events: Vec::new(),
                 sent: 0,
@@ -140,21 +148,29 @@ impl Lab {
                 paused: false,
             }
         };
+        let nodes = [
+            node(Role::Client, 1, nats[0]),
+            node(Role::Gateway, 2, nats[1]),
+        ];
         let hop = if cfg!(feature = "__virtual-time") {
             5
         } else {
             0
         };
+        let hop = Duration::from_millis(hop);
+        network.set_uplinks(LinkConfig::delay(hop));
+        let portal = network.add_host(vec![PORTAL.ip()], None);
+        network.set_uplink(portal, LinkConfig::delay(hop));
         Self {
             now,
             start: now,
-            nodes: [node(Role::Client, 1), node(Role::Gateway, 2)],
+            nodes,
             relays,
-            cargo: BTreeMap::new(),
+            network,
+            relay_hosts,
+            signals: BTreeMap::new(),
             sequence: 0,
-            latency: Duration::from_millis(hop),
-            signalling: Duration::from_millis(hop),
-            cut: Box::new(|_, _| false),
+            portal,
             congested: false,
             psk: [9; 32],
         }
@@ -163,7 +179,7 @@ impl Lab {
     /// Both ends behind NATs that let a direct path come about.
     pub(crate) fn direct() -> Self {
         Self::new(
-            Some(NatKind::Cone),
+            Some(NatConfig::PORT_RESTRICTED),
             vec![TestRelay::new(1), TestRelay::new(2)],
         )
     }
@@ -171,7 +187,7 @@ impl Lab {
     /// Both ends behind NATs that leave only relays.
     pub(crate) fn relayed() -> Self {
         Self::new(
-            Some(NatKind::Symmetric),
+            Some(NatConfig::SYMMETRIC),
             vec![TestRelay::new(1), TestRelay::new(2)],
         )
     }
@@ -181,6 +197,7 @@ impl Lab {
         for (n, node) in (1..).zip(&mut self.nodes) {
             let ip = Ipv6Addr::new(0x2001, 0xdb8, n, 0, 0, 0, 0, 2);
             node.v6 = Some(SocketAddr::from((ip, 52625)));
+            self.network.add_address(node.host, ip.into());
         }
         self
     }
@@ -210,7 +227,7 @@ impl Lab {
             node.connectivity.update_relays(&[], listed.clone(), now);
             self.collect(side);
         }
-        self.settle();
+        self.deliver_all();
     }
 
     pub(crate) fn authorization(&mut self, side: Side) -> Authorization {
@@ -291,8 +308,8 @@ impl Lab {
     }
 
     /// Runs until nothing is under way; deadlines do not count.
-    pub(crate) fn settle(&mut self) {
-        while let Some((&(at, _), _)) = self.cargo.first_key_value() {
+    pub(crate) fn deliver_all(&mut self) {
+        while let Some(at) = self.network.deadline() {
             self.advance_to(at);
             self.deliver_due();
         }
@@ -332,19 +349,74 @@ impl Lab {
 
     /// Takes a datagram all the way to the other end, outside time; as it arrives there.
     pub(crate) fn carry(&mut self, side: Side, to: SocketAddr, payload: &[u8]) -> Landed {
+        let (now, mut payload) = (self.now, payload.to_vec());
+        let (mut host, mut from, mut to) = (self.node(side).host, self.node(side).v4, to);
+        loop {
+            let (_, local, remote) = self.network.trace(host, from, to, now).unwrap();
+            let Some(relay) = self.relays.iter_mut().find(|relay| relay.owns(local)) else {
+                return Landed {
+                    local,
+                    remote,
+                    payload,
+                };
+            };
+            host = self.relay_hosts[&relay.id];
+            (from, to, payload) = relay.handle(remote, local, &payload, now).remove(0);
+        }
+    }
+
+    /// Has the NAT in front of one end forget all mappings.
+    pub(crate) fn forget_mappings(&mut self, side: Side) {
+        let host = self.node(side).host;
+        self.network.forget_mappings(host);
+    }
+
+    /// Gives every hop this behaviour.
+    pub(crate) fn set_hops(&mut self, config: LinkConfig) {
+        for node in &self.nodes {
+            self.network.set_uplink(node.host, config);
+        }
+        for &host in self.relay_hosts.values() {
+            self.network.set_uplink(host, config);
+        }
+    }
+
+    /// Has the portal take this much time to pass candidates on.
+    pub(crate) fn set_signalling(&mut self, delay: Duration) {
+        let config = LinkConfig::delay(delay);
+        self.network.set_uplink(self.portal, config);
+    }
+
+    /// Drops datagrams of this source and destination on the way; the portal is out of its reach.
+    pub(crate) fn cut(&mut self, mut cut: impl FnMut(SocketAddr, SocketAddr) -> bool + 'static) {
+        let cut = move |from, to| to != PORTAL && cut(from, to);
+        self.network.cut(cut);
+    }
+
+    /// Hands a datagram to one end, outside time and links.
+    pub(crate) fn hand_over(&mut self, side: Side, landed: &Landed) -> Received {
+        let now = self.now;
+        let datagram = Datagram {
+            local: landed.local,
+            remote: landed.remote,
+            ecn: Ecn::NotEct,
+            payload: &landed.payload,
+        };
+        let node = self.node(side);
+        let received = node
+            .connectivity
+            .handle_datagram(datagram, &mut [0; MAX_UDP_PAYLOAD], now);
+        self.collect(side);
+        received
+    }
+
+    /// The portal tells one end about a candidate of the other one.
+    pub(crate) fn signal(&mut self, side: Side, candidate: &Candidate) {
         let now = self.now;
         let node = self.node(side);
-        let mut from = node.nat.as_mut().unwrap().outbound(node.v4, to);
-        let (mut to, mut payload) = (to, payload.to_vec());
-        while let Some(relay) = self.relays.iter_mut().find(|relay| relay.owns(to)) {
-            (from, to, payload) = relay.handle(from, to, &payload, now).remove(0);
-        }
-        let nat = self.node(side.other()).nat.as_ref().unwrap();
-        Landed {
-            local: nat.inbound(from, to).unwrap(),
-            remote: from,
-            payload,
-        }
+        node.connectivity
+            .add_remote_candidate(side.peer(), candidate, now);
+        self.collect(side);
     }
 
     /// The portal tells one end that these candidates of the other one are no longer valid.
@@ -359,13 +431,13 @@ impl Lab {
     }
 
     fn step(&mut self, end: Instant) -> bool {
-        let cargo = self.cargo.first_key_value().map(|(&(at, _), _)| at);
+        let arrival = self.network.deadline();
         let wakeups = Side::BOTH.map(|side| self.wakeup(side));
-        let next = wakeups.into_iter().flatten().chain(cargo).min();
+        let next = wakeups.into_iter().flatten().chain(arrival).min();
         let Some(next) = next.filter(|&next| next <= end) else {
             return false;
         };
-        if !cfg!(feature = "__virtual-time") && cargo.is_none() {
+        if !cfg!(feature = "__virtual-time") && arrival.is_none() {
             return false;
         }
         self.advance_to(next);
@@ -406,90 +478,80 @@ impl Lab {
     }
 
     fn deliver_due(&mut self) {
-        while let Some(entry) = self.cargo.first_entry() {
-            if entry.key().0 > self.now {
-                return;
+        while let Some(received) = self.network.receive(self.now) {
+            self.deliver(received);
+        }
+    }
+
+    fn pass_on(&mut self, signal: Signal) {
+        match signal {
+            Signal::Added(side, candidates) => {
+                for candidate in &candidates {
+                    self.signal(side, candidate);
+                }
             }
-            match entry.remove() {
-                Cargo::Datagram {
+            Signal::Removed(side, candidates) => self.retract(side, &candidates),
+        }
+    }
+
+    fn deliver(&mut self, received: netem::Received) {
+        let (now, ecn) = (self.now, received.ecn);
+        let netem::Received {
+            host,
+            local,
+            remote,
+            payload,
+            ..
+        } = received;
+        if let Some(relay) = self.relays.iter_mut().find(|relay| relay.owns(local)) {
+            for (from, to, payload) in relay.handle(remote, local, &payload, now) {
+                let datagram = netem::Datagram {
                     from,
                     to,
                     ecn,
                     payload,
-                } => self.deliver(from, to, ecn, &payload),
-                Cargo::Added(side, candidates) => {
-                    let now = self.now;
-                    let node = self.node(side);
-                    for candidate in &candidates {
-                        node.connectivity
-                            .add_remote_candidate(side.peer(), candidate, now);
-                    }
-                    self.collect(side);
-                }
-                Cargo::Removed(side, candidates) => {
-                    let now = self.now;
-                    let node = self.node(side);
-                    for candidate in &candidates {
-                        node.connectivity
-                            .remove_remote_candidate(side.peer(), candidate, now);
-                    }
-                    self.collect(side);
-                }
-            }
-        }
-    }
-
-    fn deliver(&mut self, from: SocketAddr, to: SocketAddr, ecn: Ecn, payload: &[u8]) {
-        if (self.cut)(from, to) {
-            return;
-        }
-        let now = self.now;
-        if let Some(relay) = self.relays.iter_mut().find(|relay| relay.owns(to)) {
-            for (from, to, payload) in relay.handle(from, to, payload, now) {
-                self.ship(from, to, ecn, payload);
+                };
+                self.network.send(host, datagram, now);
             }
             return;
         }
-        for side in Side::BOTH {
-            let node = &mut self.nodes[side.index()];
-            let local = match &node.nat {
-                Some(nat) if nat.owns(to) => match nat.inbound(from, to) {
-                    Some(inside) => inside,
-                    None => return,
-                },
-                Some(_) if to.is_ipv4() => continue,
-                _ if to == node.v4 || Some(to) == node.v6 => to,
-                _ => continue,
-            };
-            if node.paused {
-                return;
-            }
-            node.arrived.push(Landed {
-                local,
-                remote: from,
-                payload: payload.to_vec(),
-            });
-            let mut plain = [0; 1316];
-            let datagram = Datagram {
-                local,
-                remote: from,
-                ecn,
-                payload,
-            };
-            if let Received::Packet { peer, len } =
-                node.connectivity.handle_datagram(datagram, &mut plain, now)
-            {
-                assert_eq!(peer, side.peer());
-                node.inbox.push(plain[..len].to_vec());
-            }
-            self.collect(side);
+        if host == self.portal {
+            let number = u64::from_be_bytes(payload[..].try_into().unwrap());
+            let signal = self.signals.remove(&number).unwrap();
+            self.pass_on(signal);
+            return;
         }
+        let its_host = |side: &Side| self.nodes[side.index()].host == host;
+        let Some(side) = Side::BOTH.into_iter().find(its_host) else {
+            return;
+        };
+        let node = &mut self.nodes[side.index()];
+        if node.paused {
+            return;
+        }
+        let mut plain = [0; MAX_UDP_PAYLOAD];
+        let datagram = Datagram {
+            local,
+            remote,
+            ecn,
+            payload: &payload,
+        };
+        if let Received::Packet { peer, len } =
+            node.connectivity.handle_datagram(datagram, &mut plain, now)
+        {
+            assert_eq!(peer, side.peer());
+            node.inbox.push(plain[..len].to_vec());
+        }
+        node.arrived.push(Landed {
+            local,
+            remote,
+            payload,
+        });
+        self.collect(side);
     }
 
     /// Takes everything a node has to say and puts it on the wire.
     fn collect(&mut self, side: Side) {
-        let mut datagrams = VecDeque::new();
-        let mut signals = Vec::new();
         let node = &mut self.nodes[side.index()];
         loop {
             match node.connectivity.poll() {
@@ -500,60 +562,51 @@ impl Lab {
                     for segment in transmit.segments() {
                         node.sent += 1;
                         // A host without the family meets an error when it sends.
-                        let Some(own) = own else { continue };
-                        assert!(transmit.source.is_none_or(|source| source == own));
-                        let from = match &mut node.nat {
-                            Some(nat) if to.is_ipv4() => nat.outbound(own, to),
-                            _ => own,
+                        let Some(from) = own else { continue };
+                        assert!(transmit.source.is_none_or(|source| source == from));
+                        let datagram = netem::Datagram {
+                            from,
+                            to,
+                            ecn: if self.congested {
+                                Ecn::Ce
+                            } else {
+                                transmit.ecn
+                            },
+                            payload: segment.to_vec(),
                         };
-                        datagrams.push_back((from, to, transmit.ecn, segment.to_vec()));
+                        self.network.send(node.host, datagram, self.now);
                     }
                     node.connectivity.recycle(transmit);
                 }
                 Output::Event(event) => {
-                    match &event {
+                    let signal = match &event {
                         Event::CandidatesAdded { peer, candidates } => {
                             assert_eq!(*peer, side.peer());
                             node.signalled.extend(candidates.iter().cloned());
-                            signals.push(Cargo::Added(side.other(), candidates.clone()));
+                            Some(Signal::Added(side.other(), candidates.clone()))
                         }
                         Event::CandidatesRemoved { peer, candidates } => {
                             assert_eq!(*peer, side.peer());
-                            signals.push(Cargo::Removed(side.other(), candidates.clone()));
+                            Some(Signal::Removed(side.other(), candidates.clone()))
                         }
-                        _ => {}
+                        _ => None,
+                    };
+                    if let Some(signal) = signal {
+                        self.sequence += 1;
+                        self.signals.insert(self.sequence, signal);
+                        let datagram = netem::Datagram {
+                            from: PORTAL,
+                            to: PORTAL,
+                            ecn: Ecn::NotEct,
+                            payload: self.sequence.to_be_bytes().into(),
+                        };
+                        self.network.send(self.portal, datagram, self.now);
                     }
                     node.events.push(event);
                 }
-                Output::Idle(_) => break,
+                Output::Idle(_) => return,
             }
         }
-        for (from, to, ecn, payload) in datagrams {
-            let ecn = if self.congested { Ecn::Ce } else { ecn };
-            self.ship(from, to, ecn, payload);
-        }
-        for signal in signals {
-            let at = self.now + self.signalling;
-            self.load(at, signal);
-        }
-    }
-
-    pub(crate) fn ship(&mut self, from: SocketAddr, to: SocketAddr, ecn: Ecn, payload: Vec<u8>) {
-        let at = self.now + self.latency;
-        self.load(
-            at,
-            Cargo::Datagram {
-                from,
-                to,
-                ecn,
-                payload,
-            },
-        );
-    }
-
-    fn load(&mut self, at: Instant, cargo: Cargo) {
-        self.sequence += 1;
-        self.cargo.insert((at, self.sequence), cargo);
     }
 }
 
@@ -561,7 +614,7 @@ impl Lab {
 fn check_batch(transmit: &connectivity::Transmit) {
     let payload = transmit.payload();
     assert!(!payload.is_empty() && payload.len() <= 65_000);
-    assert!(transmit.segment_size <= MAX_DATAGRAM, "{transmit:?}");
+    assert!(transmit.segment_size <= MAX_UDP_PAYLOAD, "{transmit:?}");
     assert!(transmit.segments().count() <= 64, "{transmit:?}");
     let is_data = payload[0] == 4 || (64..80).contains(&payload[0]) && payload.get(4) == Some(&4);
     assert!(is_data || transmit.ecn == Ecn::NotEct, "{transmit:?}");

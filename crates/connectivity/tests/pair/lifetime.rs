@@ -2,11 +2,11 @@
 
 use crate::{
     lab::{GATEWAY, Lab, Side, ipv4_packet},
-    nat::NatKind,
     relay::{PORT, TestRelay},
 };
 use connectivity::{CloseReason, Ecn, Event, NoRelay, PathKind, Upsert, Verdict};
 use model::{CandidateKind, Seed};
+use netem::NatConfig;
 use std::{net::SocketAddr, time::Duration};
 use stun_codec::rfc5766::methods::{ALLOCATE, CHANNEL_BIND, REFRESH};
 
@@ -124,7 +124,7 @@ fn a_healthy_connection_wakes_up_seldom() {
         for side in Side::BOTH {
             assert!(!lab.status(side).unwrap().idle, "{side:?}");
             let awake = lab.node(side).awake.len();
-            // Four or five beats for all pairs and for WireGuard's timers, and what relays need.
+            // Four or five coalesced wake-ups for all pairs and for WireGuard's timers, and what relays need.
             assert!((4..=7).contains(&awake), "{side:?} {awake}");
         }
     }
@@ -274,7 +274,8 @@ fn a_direct_path_that_is_cut_is_replaced_by_a_relayed_one() {
     lab.connect();
     lab.run_for(seconds(2));
     let is_household = |address: SocketAddr| matches!(address, SocketAddr::V4(a) if a.ip().octets()[..3] == [203, 0, 113]);
-    lab.cut = Box::new(move |from, to| is_household(from) && is_household(to));
+    lab.network
+        .cut(move |from, to| is_household(from) && is_household(to));
     let start = lab.now;
     while lab.now < start + seconds(25) {
         chatter(&mut lab, seconds(1));
@@ -312,7 +313,7 @@ fn a_nat_that_forgets_everything_interrupts_nothing_for_long() {
     for mut lab in [Lab::direct(), Lab::relayed()] {
         lab.connect();
         chatter(&mut lab, seconds(2));
-        lab.node(Side::Client).nat.as_mut().unwrap().forget();
+        lab.forget_mappings(Side::Client);
         let outage = recovery(&mut lab);
         assert!(outage < seconds(6), "{outage:?}");
         assert_eq!(chatter(&mut lab, seconds(30)), 0);
@@ -334,7 +335,7 @@ fn a_changed_mapping_is_signalled_and_the_old_one_taken_back() {
         addresses
     };
     let before = reflexive(&mut lab);
-    lab.node(Side::Client).nat.as_mut().unwrap().forget();
+    lab.forget_mappings(Side::Client);
     lab.run_for(seconds(30));
     let after = reflexive(&mut lab);
     assert!(after.len() > before.len(), "{after:?}");
@@ -395,9 +396,9 @@ fn ten_seconds_without_network_are_survived() {
     for mut lab in [Lab::direct(), Lab::relayed()] {
         lab.connect();
         chatter(&mut lab, seconds(2));
-        lab.cut = Box::new(|_, _| true);
+        lab.cut(|_, _| true);
         chatter(&mut lab, seconds(10));
-        lab.cut = Box::new(|_, _| false);
+        lab.network.heal();
         chatter(&mut lab, seconds(2));
         assert_eq!(chatter(&mut lab, seconds(20)), 0);
     }
@@ -406,7 +407,7 @@ fn ten_seconds_without_network_are_survived() {
 #[test]
 fn a_relay_whose_ipv6_address_is_out_of_reach_works_over_ipv4() {
     let relays = vec![TestRelay::dual_stack(1), TestRelay::dual_stack(2)];
-    let mut lab = Lab::new(Some(NatKind::Symmetric), relays);
+    let mut lab = Lab::new(Some(NatConfig::SYMMETRIC), relays);
     lab.start_relays();
     assert!(
         lab.elapsed() < Duration::from_millis(100),
@@ -424,7 +425,7 @@ fn a_relay_whose_ipv6_address_is_out_of_reach_works_over_ipv4() {
 #[test]
 fn dual_stack_peers_meet_over_ipv6() {
     let relays = vec![TestRelay::dual_stack(1), TestRelay::dual_stack(2)];
-    let mut lab = Lab::new(Some(NatKind::Symmetric), relays).with_ipv6();
+    let mut lab = Lab::new(Some(NatConfig::SYMMETRIC), relays).with_ipv6();
     lab.connect();
     lab.run_for(seconds(2));
     for side in Side::BOTH {
@@ -437,7 +438,7 @@ fn dual_stack_peers_meet_over_ipv6() {
 fn lost_first_datagrams_are_repeated_after_a_second() {
     let mut lab = Lab::direct();
     let mut lost = 0;
-    lab.cut = Box::new(move |_, to| {
+    lab.cut(move |_, to| {
         lost += usize::from(to.port() == PORT);
         to.port() == PORT && lost <= 4
     });
@@ -467,7 +468,7 @@ fn congestion_marks_reach_the_inner_packet() {
         let mut packet = ipv4_packet(b"marked");
         packet[1] = sent.bits();
         assert_eq!(lab.send(Side::Client, &packet), Verdict::Sent);
-        lab.settle();
+        lab.deliver_all();
         let received = lab.node(Side::Gateway).inbox.pop().unwrap();
         assert_eq!(Ecn::from_bits(received[1]), arrives, "{sent:?}");
     }
@@ -497,9 +498,10 @@ fn handshakes_come_back_when_the_first_ones_are_lost() {
     lab.authorize();
     let end = lab.now + seconds(4);
     lab.run_until(seconds(1), |lab| lab.path(Side::Client).is_some());
-    lab.cut = Box::new(|from, to| from.port() != PORT && to.port() != PORT);
+    lab.network
+        .cut(|from, to| from.port() != PORT && to.port() != PORT);
     lab.run_until(end - lab.now, |_| false);
-    lab.cut = Box::new(|_, _| false);
+    lab.network.heal();
     lab.run_until(seconds(3), Lab::is_established);
     assert!(lab.is_established());
 }

@@ -1,9 +1,13 @@
-//! A client and a gateway as a pair, in a little internet of relays and NATs.
+//! A client and a gateway as a pair, on an emulated network with relays and NATs.
 //!
 //! With the feature `__virtual-time` every hop takes time, and time is what the test says. Without
 //! it the clock is the real one and nothing waits: tests that need no timer run both ways.
 
 mod allocations;
+#[cfg(feature = "__virtual-time")]
+mod conditions;
+#[cfg(feature = "__virtual-time")]
+mod drops;
 #[cfg(feature = "__virtual-time")]
 mod first_byte;
 #[cfg_attr(
@@ -14,11 +18,6 @@ mod lab;
 #[cfg(feature = "__virtual-time")]
 mod lifetime;
 mod meeting;
-#[cfg_attr(
-    not(feature = "__virtual-time"),
-    expect(dead_code, reason = "only tests that let time pass use all of it")
-)]
-mod nat;
 #[cfg_attr(
     not(feature = "__virtual-time"),
     expect(dead_code, reason = "only tests that let time pass use all of it")

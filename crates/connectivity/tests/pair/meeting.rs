@@ -9,7 +9,7 @@ use std::time::Duration;
 fn peers_behind_friendly_nats_meet_directly() {
     let mut lab = Lab::direct();
     lab.connect();
-    lab.settle();
+    lab.deliver_all();
     for side in Side::BOTH {
         assert_eq!(lab.path(side), Some(PathKind::PeerToPeer), "{side:?}");
         let peer = side.peer();
@@ -22,7 +22,7 @@ fn peers_behind_friendly_nats_meet_directly() {
 fn peers_behind_symmetric_nats_meet_through_relays() {
     let mut lab = Lab::relayed();
     lab.connect();
-    lab.settle();
+    lab.deliver_all();
     for side in Side::BOTH {
         let path = lab.path(side);
         assert!(
@@ -47,7 +47,7 @@ fn packets_sent_while_connecting_arrive_in_order_and_only_from_the_client() {
         ));
     }
     lab.run_until(Duration::from_secs(5), Lab::is_established);
-    lab.settle();
+    lab.deliver_all();
     assert_eq!(lab.node(Side::Gateway).inbox, packets);
     assert!(lab.node(Side::Client).inbox.is_empty());
 }

@@ -1,4 +1,9 @@
 //! A TURN server in memory: what section 5 of the data-plane specification asks of a relay.
+//!
+//! `devnet` has another one, and that is meant. This one was written from the specification alone, for
+//! the tests of the client: if both servers agree with the client, a misreading of the specification
+//! would have to have happened twice. It is also one that a test can have misbehave: go down, restart,
+//! wear out nonces.
 #![expect(
     clippy::unwrap_used,
     reason = "a failure here is a failure of the test"

@@ -1,7 +1,7 @@
 //! Whatever comes from the network or the portal: no panic, no endless work, no lost connection.
 
 use crate::lab::{Lab, Landed, Side};
-use connectivity::{Datagram, Ecn, Output};
+use connectivity::{Datagram, Ecn, Output, Received};
 use model::{Candidate, CandidateKind};
 use proptest::{
     collection::vec,
@@ -86,7 +86,11 @@ fn hand_over(lab: &mut Lab, side: Side, landed: &Landed) {
         ecn: Ecn::Ce,
         payload: &landed.payload,
     };
-    node.handle_datagram(datagram, &mut [0; 1280], now);
+    let before = node.counters().total();
+    let received = node.handle_datagram(datagram, &mut [0; model::limits::MTU], now);
+    let counted = node.counters().total() - before;
+    let expected = u64::from(matches!(received, Received::Dropped(_)));
+    assert_eq!(counted, expected, "counted once: {received:?}");
     let mut outputs = 0;
     while !matches!(node.poll(), Output::Idle(_)) {
         outputs += 1;
@@ -108,7 +112,7 @@ fn runner() -> TestRunner {
 fn connected() -> RefCell<Lab> {
     let mut lab = Lab::direct();
     lab.connect();
-    lab.settle();
+    lab.deliver_all();
     RefCell::new(lab)
 }
 

@@ -1,6 +1,6 @@
 //! What each answer of a relay does to an allocation. spec: data-plane 4.4
 
-use super::{Allocation, KEEP_ALIVE, Lease, Link, MIN_REFRESH, News, Standing};
+use super::{Allocation, AllocationEvent, KEEP_ALIVE, Lease, Link, MIN_REFRESH, Standing};
 use crate::relay::{
     credentials::REALM,
     message::{Request, Response},
@@ -58,7 +58,8 @@ impl Allocation {
             },
             Request::ChannelBind { number, .. } => {
                 if let Some(peer) = self.channels.confirm(number, now) {
-                    self.news.push_back(News::ChannelBound { peer });
+                    self.events
+                        .push_back(AllocationEvent::ChannelBound { peer });
                 }
             }
         }
@@ -72,7 +73,8 @@ impl Allocation {
         mapped: Option<SocketAddr>,
         now: Instant,
     ) {
-        self.news.push_back(News::Reached { local, mapped });
+        self.events
+            .push_back(AllocationEvent::Reached { local, mapped });
         let server = pending.server;
         let is_first = self.link.active.is_none();
         if is_first {
@@ -80,8 +82,8 @@ impl Allocation {
         } else if self.link.active != Some(server) {
             return;
         }
-        // The relay knows us by the address it sees: with another one we are a stranger. So we are
-        // after it has started anew, which is what an urgent question is about.
+        // The relay identifies us by the address it sees: with another one it does not know us. Nor
+        // does it after a restart, which an urgent request is to find out.
         let has_moved = matches!((self.link.mapped, mapped), (Some(old), Some(new)) if old != new);
         self.link.local = Some(local);
         self.link.mapped = mapped.or(self.link.mapped);
@@ -117,8 +119,8 @@ impl Allocation {
         self.extend(lifetime, now);
         let granted = lease
             .addresses()
-            .map(|address| News::Granted { address, local });
-        self.news.extend(granted);
+            .map(|address| AllocationEvent::Granted { address, local });
+        self.events.extend(granted);
         while let Some(peer) = self.waiting.pop_front() {
             self.bind(peer, now);
         }
@@ -154,7 +156,7 @@ impl Allocation {
         match (request, self.link.active) {
             (Request::Binding, _) | (_, None) => {}
             (Request::Allocate, Some(server)) => {
-                if self.is_patient() {
+                if self.may_retry() {
                     self.send(Pending::new(Request::Release, server, now));
                 }
             }
@@ -167,7 +169,7 @@ impl Allocation {
     }
 
     fn on_error(&mut self, request: Request, code: u16) {
-        tracing::debug!(relay = %self.relay.id, ?request, code, "Relay refused a request");
+        tracing::debug!(relay = %self.relay.id, method = request.name(), code, "Relay refused a request");
         match request {
             Request::Allocate => self.suspend(),
             Request::ChannelBind { number, .. } => self.channels.forget(number),
@@ -176,26 +178,26 @@ impl Allocation {
     }
 
     fn allocate_again(&mut self, now: Instant) {
-        if self.is_patient() {
+        if self.may_retry() {
             self.allocate(now);
         }
     }
 
     /// Counts one more round without success; too many of them suspend the allocation.
-    fn is_patient(&mut self) -> bool {
+    fn may_retry(&mut self) -> bool {
         self.conflicts += 1;
-        let is_patient = self.conflicts <= MAX_ROUNDS;
-        if !is_patient {
+        let may_retry = self.conflicts <= MAX_ROUNDS;
+        if !may_retry {
             self.conflicts = 0;
             self.suspend();
         }
-        is_patient
+        may_retry
     }
 
     fn suspend(&mut self) {
         self.standing = Standing::Suspended;
         self.waiting.clear();
-        self.news.push_back(News::Suspended);
+        self.events.push_back(AllocationEvent::Suspended);
     }
 
     /// The relay will never serve us with what we have.

@@ -1,7 +1,7 @@
 //! The tables of data-plane 4.4, 4.5 and 4.6, row by row, against a scripted relay.
 
 use super::*;
-use crate::relay::message::Attribute;
+use crate::relay::attribute::Attribute;
 use bytecodec::{DecodeExt as _, EncodeExt as _};
 use model::{RelayId, Seed, SeedTree};
 use std::net::{SocketAddrV4, SocketAddrV6};
@@ -87,6 +87,8 @@ impl Seen {
 struct Bench {
     allocation: Allocation,
     now: Instant,
+    /// What became of the last answer.
+    handled: Result<(), DropReason>,
 }
 
 impl Bench {
@@ -96,6 +98,7 @@ impl Bench {
         Self {
             allocation: Allocation::new(relay("2000000000:salt"), ids, now),
             now,
+            handled: Ok(()),
         }
     }
 
@@ -107,7 +110,7 @@ impl Bench {
         bench.challenge(&request, 401, "nonce1");
         let request = bench.one();
         bench.grant(&request);
-        bench.news();
+        bench.events();
         bench
     }
 
@@ -142,8 +145,8 @@ impl Bench {
         assert!(methods.is_empty(), "{methods:?}");
     }
 
-    fn news(&mut self) -> Vec<News> {
-        std::iter::from_fn(|| self.allocation.poll_news()).collect()
+    fn events(&mut self) -> Vec<AllocationEvent> {
+        std::iter::from_fn(|| self.allocation.poll_event()).collect()
     }
 
     fn answer(&mut self, to: &Seen, attributes: Vec<Attribute>, key: Option<&Credentials>) {
@@ -164,7 +167,8 @@ impl Bench {
         }
         let bytes = MessageEncoder::default().encode_into_bytes(reply).unwrap();
         let (server, now) = (to.server, self.now);
-        self.allocation
+        self.handled = self
+            .allocation
             .handle_stun(server, local(server), &bytes, now);
     }
 
@@ -240,9 +244,10 @@ const BIND: Request = Request::ChannelBind {
     )),
 };
 
-fn revoked(news: &[News]) -> usize {
-    news.iter()
-        .filter(|news| matches!(news, News::Revoked { .. }))
+fn revoked(events: &[AllocationEvent]) -> usize {
+    events
+        .iter()
+        .filter(|event| matches!(event, AllocationEvent::Revoked { .. }))
         .count()
 }
 
@@ -258,13 +263,13 @@ fn it_starts_with_a_binding_to_every_address_and_uses_the_first_that_answers() {
         assert_eq!(request.method(), ALLOCATE);
         assert_eq!(request.server, servers[first]);
         let [
-            News::Reached {
+            AllocationEvent::Reached {
                 local: from,
                 mapped,
             },
-        ] = bench.news()[..]
+        ] = bench.events()[..]
         else {
-            panic!("one answer, one piece of news");
+            panic!("one answer, one event");
         };
         assert_eq!(
             (from, mapped),
@@ -274,7 +279,7 @@ fn it_starts_with_a_binding_to_every_address_and_uses_the_first_that_answers() {
         bench.mapped(&bindings[1 - first], v4(200, 40_001));
         bench.none();
         assert_eq!(
-            bench.news().len(),
+            bench.events().len(),
             1,
             "the second answer only updates candidates"
         );
@@ -386,7 +391,7 @@ fn refused_credentials_end_the_allocation() {
         let mut bench = Bench::allocated();
         let request = bench.provoke(Request::Refresh);
         bench.refuse(&request, code);
-        assert_eq!(revoked(&bench.news()), 2, "{code}");
+        assert_eq!(revoked(&bench.events()), 2, "{code}");
         bench.none();
         assert!(bench.allocation.is_gone(), "{code}");
     }
@@ -402,7 +407,7 @@ fn a_mismatch_starts_over() {
         let mut bench = Bench::allocated();
         let seen = bench.provoke(request);
         bench.refuse(&seen, 437);
-        assert_eq!(revoked(&bench.news()), 2, "{request:?}");
+        assert_eq!(revoked(&bench.events()), 2, "{request:?}");
         let mut next = bench.one();
         assert_eq!(
             (next.method(), next.lifetime()),
@@ -439,7 +444,7 @@ fn endless_mismatches_end() {
             None => break,
         }
     }
-    assert!(bench.news().contains(&News::Suspended));
+    assert!(bench.events().contains(&AllocationEvent::Suspended));
 }
 
 #[test]
@@ -450,11 +455,14 @@ fn other_errors_hit_only_what_was_asked() {
         bench.allocation.bind(v4(9, 9), bench.now);
         let request = bench.one();
         bench.refuse(&request, code);
-        assert!(bench.news().contains(&News::Suspended), "{code}");
+        assert!(
+            bench.events().contains(&AllocationEvent::Suspended),
+            "{code}"
+        );
         assert!(!bench.allocation.is_usable() && !bench.allocation.is_gone());
         bench.pass(60 * SECOND);
         bench.none();
-        bench.allocation.probe(bench.now);
+        bench.allocation.send_refresh(bench.now);
         bench.reach();
         let request = bench.one();
         bench.challenge(&request, 401, "nonce1");
@@ -466,7 +474,7 @@ fn other_errors_hit_only_what_was_asked() {
         let mut bench = Bench::allocated();
         let bind = bench.provoke(BIND);
         bench.refuse(&bind, code);
-        assert_eq!(bench.news(), [], "{code}");
+        assert_eq!(bench.events(), [], "{code}");
         assert_ne!(
             bench.provoke(BIND).number(),
             bind.number(),
@@ -476,7 +484,7 @@ fn other_errors_hit_only_what_was_asked() {
         let mut bench = Bench::allocated();
         let refresh = bench.provoke(Request::Refresh);
         bench.refuse(&refresh, code);
-        assert_eq!(bench.news(), [], "{code}");
+        assert_eq!(bench.events(), [], "{code}");
         assert!(bench.allocation.is_usable());
     }
 }
@@ -494,18 +502,19 @@ fn what_is_not_signed_by_the_relay_is_not_believed() {
             let request = bench.provoke(Request::Refresh);
             let error = ErrorCode::new(code, String::new()).unwrap();
             bench.answer(&request, vec![error.into()], key);
+            assert_eq!(bench.handled, Err(DropReason::UnsolicitedAnswer));
             bench.none();
-            assert_eq!(bench.news(), [], "{code}");
+            assert_eq!(bench.events(), [], "{code}");
             bench.pass(SECOND);
             assert_eq!(bench.one().method(), REFRESH, "it stays outstanding");
         }
         let mut bench = Bench::new();
         bench.reach();
         let request = bench.one();
-        bench.news();
+        bench.events();
         let relayed = XorRelayAddress::new(v4(1, 50_000)).into();
         bench.answer(&request, vec![relayed, Lifetime::from_u32(600).into()], key);
-        assert_eq!(bench.news(), []);
+        assert_eq!(bench.events(), []);
     }
 }
 
@@ -514,7 +523,7 @@ fn errors_to_a_binding_are_ignored() {
     let mut bench = Bench::new();
     let bindings = bench.sent();
     bench.refuse(&bindings[0], 420);
-    assert_eq!(bench.news(), []);
+    assert_eq!(bench.events(), []);
     bench.mapped(&bindings[0], v4(200, 1));
     assert_eq!(bench.one().method(), ALLOCATE);
 }
@@ -523,19 +532,24 @@ fn errors_to_a_binding_are_ignored() {
 fn answers_of_another_method_or_class_are_ignored() {
     let mut bench = Bench::allocated();
     let request = bench.provoke(Request::Refresh);
-    for (class, method) in [
-        (MessageClass::SuccessResponse, CHANNEL_BIND),
-        (MessageClass::Request, REFRESH),
-        (MessageClass::Indication, REFRESH),
+    for (class, method, reason) in [
+        (
+            MessageClass::SuccessResponse,
+            CHANNEL_BIND,
+            DropReason::UnsolicitedAnswer,
+        ),
+        (MessageClass::Request, REFRESH, DropReason::Unrecognized),
+        (MessageClass::Indication, REFRESH, DropReason::Unrecognized),
     ] {
         let mut reply = Message::new(class, method, request.message.transaction_id());
         reply.add_attribute(Lifetime::from_u32(600));
         let key = Credentials::new(&relay("2000000000:salt")).unwrap();
         key.sign(&mut reply).unwrap();
         let bytes = MessageEncoder::default().encode_into_bytes(reply).unwrap();
-        bench
+        let handled = bench
             .allocation
             .handle_stun(SERVER, local(SERVER), &bytes, bench.now);
+        assert_eq!(handled, Err(reason));
     }
     bench.pass(SECOND);
     assert_eq!(bench.one().method(), REFRESH, "still outstanding");
@@ -566,13 +580,13 @@ fn an_allocation_needs_a_lifetime_and_one_address() {
         let mut bench = Bench::new();
         bench.reach();
         let request = bench.one();
-        bench.news();
+        bench.events();
         bench.signed(&request, attributes);
         let granted: Vec<_> = bench
-            .news()
+            .events()
             .into_iter()
-            .filter_map(|news| match news {
-                News::Granted { address, .. } => Some(address),
+            .filter_map(|event| match event {
+                AllocationEvent::Granted { address, .. } => Some(address),
                 _ => None,
             })
             .collect();
@@ -605,10 +619,10 @@ fn unanswered_requests_end_the_allocation_if_they_went_where_it_lives() {
         let is_same = ids.iter().all(|id| *id == ids[0]);
         assert_eq!(is_same, request == Request::Binding, "{request:?}");
         bench.pass(Duration::from_millis(8000 - 4750 - 1));
-        assert_eq!(bench.news(), []);
+        assert_eq!(bench.events(), []);
         bench.pass(Duration::from_millis(1));
         let expected = if ends { 2 } else { 0 };
-        assert_eq!(revoked(&bench.news()), expected, "{request:?} {server}");
+        assert_eq!(revoked(&bench.events()), expected, "{request:?} {server}");
         assert_eq!(bench.allocation.is_gone(), ends, "{request:?} {server}");
     }
 }
@@ -625,20 +639,20 @@ fn a_relay_that_never_answers_is_gone_after_eight_seconds() {
 #[test]
 fn a_probe_is_one_attempt_of_one_second() {
     let mut bench = Bench::allocated();
-    bench.allocation.probe(bench.now);
+    bench.allocation.send_refresh(bench.now);
     assert_eq!(bench.one().method(), REFRESH);
-    bench.allocation.probe(bench.now);
+    bench.allocation.send_refresh(bench.now);
     bench.none();
     bench.pass(SECOND);
     bench.none();
-    assert_eq!(revoked(&bench.news()), 2);
+    assert_eq!(revoked(&bench.events()), 2);
     assert!(bench.allocation.is_gone());
 }
 
 #[test]
 fn a_probe_survives_a_challenge() {
     let mut bench = Bench::allocated();
-    bench.allocation.probe(bench.now);
+    bench.allocation.send_refresh(bench.now);
     let request = bench.one();
     bench.challenge(&request, 438, "fresh");
     let again = bench.one();
@@ -694,7 +708,7 @@ fn the_lease_is_refreshed_at_half_time_and_ends_without() {
     // A process that slept through all of it starts over.
     bench.now += 3600 * SECOND;
     bench.allocation.handle_timeout(bench.now);
-    assert_eq!(revoked(&bench.news()), 2);
+    assert_eq!(revoked(&bench.events()), 2);
     let methods: Vec<_> = bench.sent().iter().map(Seen::method).collect();
     assert!(methods.ends_with(&[BINDING, BINDING]), "{methods:?}");
 }
@@ -709,7 +723,7 @@ fn the_mapping_is_kept_alive_every_25_seconds_while_there_is_a_lease() {
         let binding = bench.one();
         assert_eq!((binding.method(), binding.server), (BINDING, SERVER));
         bench.mapped(&binding, v4(200, 40_000));
-        bench.news();
+        bench.events();
     }
 }
 
@@ -726,20 +740,20 @@ fn another_mapping_makes_sure_that_the_relay_still_knows_us() {
 }
 
 #[test]
-fn an_urgent_question_is_a_binding_then_a_refresh_or_silence() {
+fn an_urgent_binding_leads_to_a_refresh_or_to_silence() {
     let mut bench = Bench::allocated();
-    bench.allocation.question(bench.now);
+    bench.allocation.send_binding(bench.now);
     let binding = bench.one();
     assert_eq!(binding.method(), BINDING);
-    bench.allocation.question(bench.now);
+    bench.allocation.send_binding(bench.now);
     bench.none();
     bench.mapped(&binding, v4(200, 40_000));
     assert_eq!(bench.one().method(), REFRESH);
 
     let mut bench = Bench::allocated();
-    bench.allocation.question(bench.now);
+    bench.allocation.send_binding(bench.now);
     bench.pass(3 * SECOND);
-    assert_eq!(bench.news(), [News::Silent]);
+    assert_eq!(bench.events(), [AllocationEvent::Silent]);
     assert!(!bench.allocation.is_gone(), "that is for others to decide");
 }
 
@@ -785,7 +799,10 @@ fn sending_without_a_channel_asks_for_one_and_uses_it_at_once() {
     bench.none();
     assert_eq!(bench.allocation.handle_channel(0x4000, bench.now), None);
     bench.signed(&bind, vec![]);
-    assert_eq!(bench.news(), [News::ChannelBound { peer: v4(9, 9) }]);
+    assert_eq!(
+        bench.events(),
+        [AllocationEvent::ChannelBound { peer: v4(9, 9) }]
+    );
     assert_eq!(
         bench.allocation.handle_channel(0x4000, bench.now),
         Some((v4(9, 9), v4(1, 50_000)))
@@ -821,7 +838,11 @@ fn credentials_that_fit_into_no_message_make_a_relay_useless_not_a_panic() {
     let ids = SeedTree::new(Seed::from_bytes([1; 32])).stream("ids");
     let now = Instant::now();
     let allocation = Allocation::new(relay(&"x".repeat(600)), ids, now);
-    let mut bench = Bench { allocation, now };
+    let mut bench = Bench {
+        allocation,
+        now,
+        handled: Ok(()),
+    };
     bench.reach();
     bench.none();
     assert!(bench.allocation.is_gone());

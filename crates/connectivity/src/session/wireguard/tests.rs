@@ -37,7 +37,7 @@ impl Pair {
         }
     }
 
-    fn shake_hands(&mut self) {
+    fn start_handshake(&mut self) {
         let mut buffer = [0; 1500];
         let length = self.client.initiate(&mut buffer, self.now).unwrap();
         let reply = reply(&mut self.gateway, &buffer[..length], self.now);
@@ -73,7 +73,7 @@ fn sealed(session: &mut Session, packet: &[u8], now: Instant) -> Vec<u8> {
     let mut buffer = [0; 1500];
     let outcome = session.seal(packet, &mut buffer, now);
     assert!(matches!(outcome, Sealed::Data), "{outcome:?}");
-    buffer[..packet.len() + OVERHEAD].to_vec()
+    buffer[..packet.len() + WIREGUARD_OVERHEAD].to_vec()
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn handshake_establishes_the_initiator_at_the_response_and_the_responder_at_the_
     assert!(!pair.gateway.is_established());
     let confirmation = reply(&mut pair.client, &response, pair.now);
     assert!(pair.client.is_established());
-    assert_eq!(confirmation.len(), OVERHEAD, "a keep-alive");
+    assert_eq!(confirmation.len(), WIREGUARD_OVERHEAD, "a keep-alive");
     pair.gateway
         .open(FROM, &confirmation, &mut buffer, pair.now);
     assert!(pair.gateway.is_established());
@@ -97,7 +97,7 @@ fn handshake_establishes_the_initiator_at_the_response_and_the_responder_at_the_
 #[test]
 fn packets_are_not_padded_and_arrive_once() {
     let mut pair = Pair::new();
-    pair.shake_hands();
+    pair.start_handshake();
     let mut buffer = [0; 1500];
     let message = sealed(&mut pair.client, &packet(7), pair.now);
     let opened = pair.gateway.open(FROM, &message, &mut buffer, pair.now);
@@ -110,7 +110,7 @@ fn packets_are_not_padded_and_arrive_once() {
 #[test]
 fn damaged_messages_are_dropped_with_a_reason() {
     let mut pair = Pair::new();
-    pair.shake_hands();
+    pair.start_handshake();
     let mut buffer = [0; 1500];
     let good = sealed(&mut pair.client, &packet(7), pair.now);
     for (index, reason) in [
@@ -140,15 +140,52 @@ fn indices_carry_the_connection_in_the_upper_bits_and_count_in_the_lower() {
     }
 }
 
+/// Whether a packet that found a handshake under way waits for it.
+fn waits(outcome: &Sealed) -> bool {
+    match outcome {
+        Sealed::NoSession {
+            is_kept,
+            initiation: None,
+        } => *is_kept,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn no_more_than_256_packets_wait_for_a_session_and_all_of_them_go_out() {
+    let mut pair = Pair::new();
+    let mut buffer = [0; 1500];
+    let Sealed::NoSession {
+        initiation: Some(initiation),
+        ..
+    } = pair.client.seal(&packet(0), &mut buffer, pair.now)
+    else {
+        panic!("no initiation");
+    };
+    for n in 1..300 {
+        let outcome = pair.client.seal(&packet(1), &mut buffer, pair.now);
+        assert_eq!(waits(&outcome), n < 256, "{n}");
+    }
+    assert_eq!(pair.client.waiting(), 256);
+    let response = reply(&mut pair.gateway, &initiation[..], pair.now);
+    reply(&mut pair.client, &response, pair.now);
+    let sent = std::iter::from_fn(|| pair.client.poll_waiting(&mut buffer)).count();
+    assert_eq!((sent, pair.client.waiting()), (256, 0));
+}
+
 #[test]
 fn a_packet_without_a_session_starts_a_handshake_and_goes_out_after_it() {
     let mut pair = Pair::new();
     let mut buffer = [0; 1500];
-    let Sealed::Initiate(initiation) = pair.client.seal(&packet(1), &mut buffer, pair.now) else {
+    let Sealed::NoSession {
+        is_kept: true,
+        initiation: Some(initiation),
+    } = pair.client.seal(&packet(1), &mut buffer, pair.now)
+    else {
         panic!("no initiation");
     };
     let second = pair.client.seal(&packet(2), &mut buffer, pair.now);
-    assert!(matches!(second, Sealed::Waiting));
+    assert!(waits(&second));
     assert_eq!(
         pair.client.poll_waiting(&mut buffer),
         None,
@@ -222,12 +259,17 @@ mod timers {
         }
     }
 
+    fn deadline(session: &Session, is_quiet: bool) -> Instant {
+        let tick = session.tick_deadline(is_quiet);
+        session.handshake_deadline().map_or(tick, |at| at.min(tick))
+    }
+
     /// Ticks whenever the session wants it; the messages it sends, with the time they are sent at.
     fn run(pair: &mut Pair, limit: Duration) -> (Vec<(Duration, usize)>, Option<CloseReason>) {
         let start = pair.now;
         let mut sent = Vec::new();
         while pair.now - start < limit {
-            let at = pair.client.deadline(false).at;
+            let at = deadline(&pair.client, false);
             let wait = at.saturating_duration_since(pair.now);
             pair.pass(wait);
             let mut buffer = [0; 256];
@@ -266,7 +308,7 @@ mod timers {
     fn what_was_received_is_acknowledged_after_ten_seconds_and_keys_change_after_two_minutes() {
         let mut pair = Pair::new();
         pair.pass(Duration::from_secs(1));
-        pair.shake_hands();
+        pair.start_handshake();
         let mut buffer = [0; 256];
         pair.client.tick(&mut buffer, pair.now);
         pair.pass(Duration::from_secs(1));
@@ -275,7 +317,7 @@ mod timers {
         pair.client.open(FROM, &message, &mut [0; 1500], pair.now);
         let (sent, end) = run(&mut pair, Duration::from_secs(20));
         assert_eq!(end, None);
-        let [(at, OVERHEAD)] = sent[..] else {
+        let [(at, WIREGUARD_OVERHEAD)] = sent[..] else {
             panic!("one keep-alive: {sent:?}");
         };
         // Ten seconds after we last sent anything, which was two seconds before.
@@ -294,7 +336,7 @@ mod timers {
     #[test]
     fn without_a_new_session_it_ends_after_nine_minutes() {
         let mut pair = Pair::new();
-        pair.shake_hands();
+        pair.start_handshake();
         let (_, end) = run(&mut pair, Duration::from_secs(600));
         assert_eq!(end, Some(CloseReason::Expired));
     }
@@ -306,7 +348,7 @@ mod timers {
         // Our time goes on, the other clock stands still.
         let mut ticks = 0;
         while let Tick::Done | Tick::Send(_) = {
-            pair.now = pair.now.max(pair.client.deadline(true).at);
+            pair.now = pair.now.max(deadline(&pair.client, true));
             pair.client.tick(&mut [0; 256], pair.now)
         } {
             ticks += 1;

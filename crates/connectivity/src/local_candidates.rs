@@ -1,4 +1,4 @@
-//! Addresses of ours that every connection shares. spec: data-plane 2.6
+//! Candidates of ours that every connection shares: host and server-reflexive ones. spec: data-plane 2.6
 
 use crate::candidate;
 use model::{Candidate, RelayId};
@@ -7,17 +7,17 @@ use std::{collections::BTreeMap, net::SocketAddr};
 /// Most host addresses kept; the oldest goes first.
 const MAX_HOSTS: usize = 16;
 
-/// What an answer of a relay taught us.
+/// What changes about our candidates when a relay answers.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Learned {
+pub(crate) struct CandidateChange {
     /// A host address we did not know.
-    pub(crate) host: Option<SocketAddr>,
+    pub(crate) host_added: Option<SocketAddr>,
     /// A host address that is forgotten in its favour.
-    pub(crate) forgotten: Option<SocketAddr>,
+    pub(crate) host_removed: Option<SocketAddr>,
     /// A reflexive address to signal.
-    pub(crate) added: Option<Candidate>,
+    pub(crate) reflexive_added: Option<Candidate>,
     /// Reflexive addresses that are no longer ours.
-    pub(crate) removed: Vec<Candidate>,
+    pub(crate) reflexive_removed: Vec<Candidate>,
 }
 
 /// Host and server-reflexive addresses, as far as relays told us.
@@ -25,7 +25,7 @@ pub(crate) struct Learned {
 /// A reflexive address is ours for as long as a relay says so. What a relay that is gone said last
 /// holds until another one of the family says something else.
 #[derive(Debug, Default)]
-pub(crate) struct Gathered {
+pub(crate) struct LocalCandidates {
     hosts: Vec<SocketAddr>,
     reflexive: BTreeMap<(RelayId, Family), Candidate>,
     orphans: Vec<Candidate>,
@@ -46,7 +46,7 @@ impl Family {
     }
 }
 
-impl Gathered {
+impl LocalCandidates {
     /// Host addresses, oldest first.
     pub(crate) fn hosts(&self) -> &[SocketAddr] {
         &self.hosts
@@ -67,17 +67,17 @@ impl Gathered {
     }
 
     /// Takes in a host address.
-    pub(crate) fn add_host(&mut self, address: SocketAddr) -> Learned {
-        let mut learned = Learned::default();
+    pub(crate) fn add_host(&mut self, address: SocketAddr) -> CandidateChange {
+        let mut change = CandidateChange::default();
         if !candidate::is_reachable(address) || self.hosts.contains(&address) {
-            return learned;
+            return change;
         }
         if self.hosts.len() == MAX_HOSTS {
-            learned.forgotten = Some(self.hosts.remove(0));
+            change.host_removed = Some(self.hosts.remove(0));
         }
         self.hosts.push(address);
-        learned.host = Some(address);
-        learned
+        change.host_added = Some(address);
+        change
     }
 
     /// A relay answered: it was reached from `local`, and saw us as `mapped`.
@@ -86,13 +86,13 @@ impl Gathered {
         relay: RelayId,
         local: SocketAddr,
         mapped: Option<SocketAddr>,
-    ) -> Learned {
-        let mut learned = self.add_host(local);
+    ) -> CandidateChange {
+        let mut change = self.add_host(local);
         let Some(candidate) = mapped
             .filter(|&mapped| candidate::is_reachable(mapped))
             .and_then(|mapped| candidate::server_reflexive(mapped, local))
         else {
-            return learned;
+            return change;
         };
         let family = Family::of(candidate.address);
         let is_known = self.is_reflexive(candidate.address);
@@ -104,13 +104,13 @@ impl Gathered {
         self.orphans = kept;
         for candidate in old.into_iter().chain(stale) {
             if !self.is_reflexive(candidate.address) {
-                learned.removed.push(candidate);
+                change.reflexive_removed.push(candidate);
             }
         }
         if !is_known {
-            learned.added = Some(candidate);
+            change.reflexive_added = Some(candidate);
         }
-        learned
+        change
     }
 
     /// The relay is gone; what it said holds until another one knows better.
@@ -156,69 +156,78 @@ mod tests {
 
     #[test]
     fn first_answer_teaches_both_addresses_and_repetition_nothing() {
-        let mut gathered = Gathered::default();
-        let learned = gathered.observe(A, host(1), Some(mapped(1)));
-        assert_eq!(learned.host, Some(host(1)));
-        assert_eq!(learned.added.unwrap().address, mapped(1));
-        assert!(learned.removed.is_empty());
+        let mut local_candidates = LocalCandidates::default();
+        let change = local_candidates.observe(A, host(1), Some(mapped(1)));
+        assert_eq!(change.host_added, Some(host(1)));
+        assert_eq!(change.reflexive_added.unwrap().address, mapped(1));
+        assert!(change.reflexive_removed.is_empty());
         for relay in [A, B] {
-            let learned = gathered.observe(relay, host(1), Some(mapped(1)));
-            assert_eq!(learned, Learned::default());
+            let change = local_candidates.observe(relay, host(1), Some(mapped(1)));
+            assert_eq!(change, CandidateChange::default());
         }
-        assert_eq!(gathered.hosts(), [host(1)]);
-        assert_eq!(addresses(&gathered.reflexive()), [mapped(1)]);
+        assert_eq!(local_candidates.hosts(), [host(1)]);
+        assert_eq!(addresses(&local_candidates.reflexive()), [mapped(1)]);
     }
 
     #[test]
     fn a_changed_mapping_replaces_the_old_one_once_no_relay_sees_it() {
-        let mut gathered = Gathered::default();
-        gathered.observe(A, host(1), Some(mapped(1)));
-        gathered.observe(B, host(1), Some(mapped(1)));
-        let learned = gathered.observe(A, host(1), Some(mapped(2)));
-        assert_eq!(learned.added.unwrap().address, mapped(2));
-        assert!(learned.removed.is_empty(), "the other relay still sees it");
-        let learned = gathered.observe(B, host(1), Some(mapped(2)));
-        assert_eq!(learned.added, None);
-        assert_eq!(addresses(&learned.removed), [mapped(1)]);
+        let mut local_candidates = LocalCandidates::default();
+        local_candidates.observe(A, host(1), Some(mapped(1)));
+        local_candidates.observe(B, host(1), Some(mapped(1)));
+        let change = local_candidates.observe(A, host(1), Some(mapped(2)));
+        assert_eq!(change.reflexive_added.unwrap().address, mapped(2));
+        assert!(
+            change.reflexive_removed.is_empty(),
+            "the other relay still sees it"
+        );
+        let change = local_candidates.observe(B, host(1), Some(mapped(2)));
+        assert_eq!(change.reflexive_added, None);
+        assert_eq!(addresses(&change.reflexive_removed), [mapped(1)]);
     }
 
     #[test]
     fn behind_a_symmetric_nat_each_relay_has_its_own_mapping() {
-        let mut gathered = Gathered::default();
-        gathered.observe(A, host(1), Some(mapped(1)));
-        let learned = gathered.observe(B, host(1), Some(mapped(2)));
-        assert!(learned.removed.is_empty());
-        assert_eq!(addresses(&gathered.reflexive()), [mapped(1), mapped(2)]);
+        let mut local_candidates = LocalCandidates::default();
+        local_candidates.observe(A, host(1), Some(mapped(1)));
+        let change = local_candidates.observe(B, host(1), Some(mapped(2)));
+        assert!(change.reflexive_removed.is_empty());
+        assert_eq!(
+            addresses(&local_candidates.reflexive()),
+            [mapped(1), mapped(2)]
+        );
     }
 
     #[test]
     fn what_a_lost_relay_said_holds_until_another_knows_better() {
-        let mut gathered = Gathered::default();
-        gathered.observe(A, host(1), Some(mapped(1)));
-        gathered.orphan(A);
-        assert_eq!(addresses(&gathered.reflexive()), [mapped(1)]);
+        let mut local_candidates = LocalCandidates::default();
+        local_candidates.observe(A, host(1), Some(mapped(1)));
+        local_candidates.orphan(A);
+        assert_eq!(addresses(&local_candidates.reflexive()), [mapped(1)]);
         let v6 = "[2001:db8::1]:1".parse().unwrap();
-        let learned = gathered.observe(B, v6, Some(v6));
-        assert!(learned.removed.is_empty(), "another family");
-        let learned = gathered.observe(B, host(1), Some(mapped(1)));
-        assert_eq!(learned, Learned::default());
-        gathered.orphan(B);
-        let learned = gathered.observe(A, host(1), Some(mapped(2)));
-        assert_eq!(addresses(&learned.removed), [mapped(1)]);
+        let change = local_candidates.observe(B, v6, Some(v6));
+        assert!(change.reflexive_removed.is_empty(), "another family");
+        let change = local_candidates.observe(B, host(1), Some(mapped(1)));
+        assert_eq!(change, CandidateChange::default());
+        local_candidates.orphan(B);
+        let change = local_candidates.observe(A, host(1), Some(mapped(2)));
+        assert_eq!(addresses(&change.reflexive_removed), [mapped(1)]);
     }
 
     #[test]
     fn unreachable_addresses_are_ignored_and_hosts_are_bounded() {
-        let mut gathered = Gathered::default();
+        let mut local_candidates = LocalCandidates::default();
         let nowhere = "0.0.0.0:1".parse().unwrap();
         assert_eq!(
-            gathered.observe(A, nowhere, Some(nowhere)),
-            Learned::default()
+            local_candidates.observe(A, nowhere, Some(nowhere)),
+            CandidateChange::default()
         );
         for n in 1..=16 {
-            assert_eq!(gathered.add_host(host(n)).forgotten, None);
+            assert_eq!(local_candidates.add_host(host(n)).host_removed, None);
         }
-        assert_eq!(gathered.add_host(host(17)).forgotten, Some(host(1)));
-        assert_eq!(gathered.hosts().len(), MAX_HOSTS);
+        assert_eq!(
+            local_candidates.add_host(host(17)).host_removed,
+            Some(host(1))
+        );
+        assert_eq!(local_candidates.hosts().len(), MAX_HOSTS);
     }
 }

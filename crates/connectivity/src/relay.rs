@@ -1,13 +1,14 @@
 //! The relays we know, and our allocations with them. spec: data-plane 2.18, 4
 
 mod allocation;
+mod attribute;
 mod channel;
 mod credentials;
 mod message;
 mod request;
 mod selection;
 
-pub(crate) use allocation::{Allocation, News};
+pub(crate) use allocation::{Allocation, AllocationEvent};
 pub(crate) use message::{channel_header, parse_channel_data};
 #[cfg(test)]
 pub(crate) use {
@@ -77,7 +78,7 @@ impl Relays {
         }
         for id in unlisted {
             if let Some(allocation) = self.get_mut(id) {
-                allocation.probe(now);
+                allocation.send_refresh(now);
             }
         }
         gone
@@ -134,8 +135,8 @@ impl Relays {
     }
 
     /// The next thing this allocation has to say.
-    pub(crate) fn poll_news(&mut self, id: RelayId) -> Option<News> {
-        self.allocations.get_mut(&id)?.poll_news()
+    pub(crate) fn poll_event(&mut self, id: RelayId) -> Option<AllocationEvent> {
+        self.allocations.get_mut(&id)?.poll_event()
     }
 
     /// Hands out the messages of one allocation.
@@ -160,10 +161,10 @@ impl Relays {
         self.allocations.remove(&id).is_some()
     }
 
-    /// Asks all relays whether they are there and what they see of us.
-    pub(crate) fn question(&mut self, now: Instant) {
+    /// Sends a Binding request to every relay, to learn whether it is there and what it sees of us.
+    pub(crate) fn check(&mut self, now: Instant) {
         for (&id, allocation) in &mut self.allocations {
-            allocation.question(now);
+            allocation.send_binding(now);
             self.touched.insert(id);
         }
     }

@@ -1,7 +1,9 @@
-//! Explicit congestion notification, carried between inner and outer headers. spec: data-plane 17.1
+//! Explicit congestion notification, and how it passes through a tunnel. spec: data-plane 17.1
 
-/// The two ECN bits of an IP header, as in RFC 3168.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+use crate::checksum::adjust_at;
+
+/// The two ECN bits of an IP header, RFC 3168.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum Ecn {
     /// 00: the transport does not take part.
     #[default]
@@ -36,7 +38,7 @@ impl Ecn {
     }
 
     /// The marking of an IP packet; whatever is no IP packet takes no part.
-    pub(crate) fn of_packet(packet: &[u8]) -> Self {
+    pub fn of_packet(packet: &[u8]) -> Self {
         match packet {
             [first, second, ..] if first >> 4 == 4 => Self::from_bits(*second),
             [first, second, ..] if first >> 4 == 6 => Self::from_bits(*second >> 4),
@@ -50,31 +52,24 @@ impl Ecn {
     }
 }
 
-/// Carries a congestion mark of the outer header into the inner packet.
+/// Carries a congestion mark of an outer header into the packet that was inside. RFC 6040 section 4.2
 ///
-/// Only a packet of a capable transport is marked; the IPv4 header checksum is kept correct (RFC 1624).
-pub(crate) fn propagate(outer: Ecn, packet: &mut [u8]) {
+/// Only a packet of a capable transport is marked, and the checksum of an IPv4 header stays right.
+/// What is no IP packet is left alone. Costs a comparison for an outer header without mark.
+pub fn propagate_congestion(outer: Ecn, packet: &mut [u8]) {
     if outer != Ecn::Ce || !Ecn::of_packet(packet).is_ect() {
         return;
     }
     match packet.first().map(|first| first >> 4) {
         Some(4) if packet.len() >= 20 => {
-            let old = u16::from_be_bytes([packet[0], packet[1]]);
+            let old = [packet[0], packet[1]];
             packet[1] |= Ecn::Ce.bits();
-            let new = u16::from_be_bytes([packet[0], packet[1]]);
-            let checksum = u16::from_be_bytes([packet[10], packet[11]]);
-            packet[10..12].copy_from_slice(&updated_checksum(checksum, old, new).to_be_bytes());
+            let new = [packet[0], packet[1]];
+            adjust_at(packet, 10, &old, &new);
         }
         Some(6) => packet[1] |= Ecn::Ce.bits() << 4,
         _ => {}
     }
-}
-
-/// The checksum after one of the summed words changed: `~(~checksum + ~old + new)`.
-fn updated_checksum(checksum: u16, old: u16, new: u16) -> u16 {
-    let (sum, first) = (!checksum).overflowing_add(!old);
-    let (sum, second) = (sum + u16::from(first)).overflowing_add(new);
-    !(sum + u16::from(second))
 }
 
 #[cfg(test)]
@@ -134,7 +129,7 @@ mod tests {
                 for (mut packet, untouched) in
                     [(ipv4(inner), ipv4(expected)), (ipv6(inner), ipv6(expected))]
                 {
-                    propagate(outer, &mut packet);
+                    propagate_congestion(outer, &mut packet);
                     assert_eq!(packet, untouched, "{outer:?} over {inner:?}");
                 }
             }
@@ -149,7 +144,7 @@ mod tests {
             packet[4..6].copy_from_slice(&id.to_be_bytes());
             let checksum = !sum(&packet[..20]);
             packet[10..12].copy_from_slice(&checksum.to_be_bytes());
-            propagate(Ecn::Ce, &mut packet);
+            propagate_congestion(Ecn::Ce, &mut packet);
             assert_eq!(sum(&packet[..20]), 0xffff, "{id}");
         }
     }
@@ -157,7 +152,7 @@ mod tests {
     #[test]
     fn short_packets_are_left_alone() {
         let mut packet = [0x45, Ecn::Ect0.bits(), 0];
-        propagate(Ecn::Ce, &mut packet);
+        propagate_congestion(Ecn::Ce, &mut packet);
         assert_eq!(packet, [0x45, Ecn::Ect0.bits(), 0]);
     }
 }

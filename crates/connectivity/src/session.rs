@@ -14,5 +14,3 @@ pub(crate) use wireguard::{Opened, Sealed, Session, Tick};
 
 /// Length of the longest message that is no data: a handshake initiation.
 pub(crate) const MAX_HANDSHAKE: usize = 148;
-/// What encryption adds to a packet. spec: data-plane 7
-pub(crate) const OVERHEAD: usize = 32;

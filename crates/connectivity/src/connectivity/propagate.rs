@@ -1,7 +1,7 @@
-//! The end of a turn: whatever one part's news mean for the others, until nothing is left to say.
+//! What happened to one part reaches the others, until no part has anything left to say.
 
 use super::Connectivity;
-use crate::{Event, connection::Connection, relay::News, timer::Timer};
+use crate::{Event, connection::Connection, deadlines::Owner, relay::AllocationEvent};
 use model::RelayId;
 use std::time::{Duration, Instant};
 
@@ -9,23 +9,23 @@ use std::time::{Duration, Instant};
 const SILENCE: Duration = Duration::from_secs(3);
 
 impl Connectivity {
-    /// Follows up on everything that was touched in this turn.
-    pub(super) fn settle(&mut self, now: Instant) {
+    /// Follows up on every relay and connection that was touched since the last call.
+    pub(super) fn propagate(&mut self, now: Instant) {
         loop {
             if let Some(id) = self.relays.pop_touched() {
-                self.settle_relay(id, now);
+                self.propagate_relay(id, now);
             } else if let Some(slot) = self.connections.pop_dirty() {
-                self.settle_connection(slot, now);
+                self.propagate_connection(slot, now);
             } else {
                 break;
             }
         }
     }
 
-    fn settle_relay(&mut self, id: RelayId, now: Instant) {
+    fn propagate_relay(&mut self, id: RelayId, now: Instant) {
         self.relays.flush(id, &mut self.queue);
-        while let Some(news) = self.relays.poll_news(id) {
-            self.handle_news(id, news, now);
+        while let Some(event) = self.relays.poll_event(id) {
+            self.handle_allocation(id, event, now);
         }
         self.relays.flush(id, &mut self.queue);
         let Some(allocation) = self.relays.get(id) else {
@@ -38,13 +38,13 @@ impl Connectivity {
             self.report_exhaustion();
         } else {
             let deadline = allocation.deadline();
-            self.timers.set(Timer::Relay(id), deadline);
+            self.deadlines.set(Owner::Relay(id), deadline);
         }
     }
 
-    fn settle_connection(&mut self, slot: usize, now: Instant) {
-        let driven = self.with_connection(slot, now, |connection, io| {
-            let failure = connection.drive(io);
+    fn propagate_connection(&mut self, slot: usize, now: Instant) {
+        let driven = self.with_connection(slot, now, |connection, cx| {
+            let failure = connection.drive(cx);
             (connection.peer(), failure, connection.take_established())
         });
         let Some((peer, failure, is_established)) = driven else {
@@ -54,7 +54,7 @@ impl Connectivity {
             self.events.push_back(Event::Established { peer });
         }
         if let Some(reason) = failure {
-            tracing::debug!(%peer, ?reason, "Connection closed");
+            tracing::debug!(%peer, %reason, "Connection closed");
             self.discard(slot);
             self.events.push_back(Event::Closed { peer, reason });
             return;
@@ -66,37 +66,41 @@ impl Connectivity {
             connection.deadline(now, self.epoch.0),
             connection.has_signals(),
         );
-        self.timers.set(Timer::Connection(slot), deadline);
+        self.deadlines.set(Owner::Connection(slot), deadline);
         if has_signals {
-            self.connections.mark_talking(slot);
+            self.connections.mark_signalling(slot);
         }
     }
 
-    fn handle_news(&mut self, id: RelayId, news: News, now: Instant) {
+    fn handle_allocation(&mut self, id: RelayId, event: AllocationEvent, now: Instant) {
         let uses = |connection: &Connection| connection.relay() == Some(id);
-        match news {
-            News::Reached { local, mapped } => {
-                let learned = self.gathered.observe(id, local, mapped);
-                self.spread(&learned, now);
+        match event {
+            AllocationEvent::Reached { local, mapped } => {
+                let change = self.local_candidates.observe(id, local, mapped);
+                self.broadcast(&change, now);
                 self.find_relays(now);
             }
-            News::Granted { address, local } => self.with_connections(now, |connection, io| {
+            AllocationEvent::Granted { address, local } => {
+                self.with_connections(now, |connection, cx| {
+                    if uses(connection) {
+                        connection.grant(address, local, cx);
+                    }
+                });
+            }
+            AllocationEvent::Revoked { address } => self.with_connections(now, |connection, cx| {
                 if uses(connection) {
-                    connection.grant(address, local, io);
+                    connection.revoke(address, cx);
                 }
             }),
-            News::Revoked { address } => self.with_connections(now, |connection, io| {
-                if uses(connection) {
-                    connection.revoke(address, io);
-                }
-            }),
-            News::ChannelBound { peer } => self.with_connections(now, |connection, io| {
-                if uses(connection) {
-                    connection.channel_bound(peer, io);
-                }
-            }),
-            News::Suspended => self.migrate(id, now),
-            News::Silent => {
+            AllocationEvent::ChannelBound { peer } => {
+                self.with_connections(now, |connection, cx| {
+                    if uses(connection) {
+                        connection.channel_bound(peer, cx);
+                    }
+                });
+            }
+            AllocationEvent::Suspended => self.migrate(id, now),
+            AllocationEvent::Silent => {
                 let since = now.checked_sub(SILENCE).unwrap_or(now);
                 if self.relays.has_other_answer(id, since) {
                     tracing::debug!(relay = %id, "Relay is silent");
@@ -112,9 +116,9 @@ impl Connectivity {
     /// A relay is gone: connections look for another one.
     pub(super) fn forget_relay(&mut self, id: RelayId, now: Instant) {
         if self.relays.get(id).is_none() {
-            self.timers.set(Timer::Relay(id), None);
+            self.deadlines.set(Owner::Relay(id), None);
         }
-        self.gathered.orphan(id);
+        self.local_candidates.orphan(id);
         self.migrate(id, now);
     }
 
@@ -126,10 +130,10 @@ impl Connectivity {
     }
 
     fn migrate(&mut self, id: RelayId, now: Instant) {
-        self.with_connections(now, |connection, io| {
+        self.with_connections(now, |connection, cx| {
             if connection.relay() == Some(id) {
-                connection.leave_relay(io);
-                connection.join_relay(io);
+                connection.leave_relay(cx);
+                connection.join_relay(cx);
             }
         });
     }
@@ -141,7 +145,7 @@ impl Connectivity {
             .iter()
             .any(|connection| connection.relay().is_none());
         if is_wanted {
-            self.with_connections(now, |connection, io| connection.join_relay(io));
+            self.with_connections(now, |connection, cx| connection.join_relay(cx));
         }
     }
 }

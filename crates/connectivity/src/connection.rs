@@ -4,35 +4,36 @@ mod agent;
 mod candidates;
 mod checks;
 mod lifecycle;
+mod packet_queue;
 mod packets;
 mod path;
 mod remote;
-mod ring;
 mod signals;
 mod table;
+mod timers;
 mod transactions;
 
 #[cfg(test)]
 pub(crate) use agent::Agent;
 pub(crate) use lifecycle::{Connection, Origin};
-pub(crate) use packets::{Arrival, MAX_DATAGRAM};
+pub(crate) use packets::Arrival;
 pub(crate) use path::send_between;
 pub(crate) use table::Connections;
 pub(crate) use transactions::{Transactions, check_id};
 
-use crate::{DropCounters, relay::Relays, transmit::SendQueue};
+use crate::{DropCounters, DropReason, relay::Relays, transmit::SendQueue};
 use std::time::Instant;
 
-/// What a connection may use of the whole while it works.
-pub(crate) struct Io<'a> {
+/// The parts of [`Connectivity`](crate::Connectivity) that a connection uses during one call.
+pub(crate) struct Context<'a> {
     /// Allocations, for paths through relays.
     pub(crate) relays: &'a mut Relays,
     /// Where datagrams go.
     pub(crate) queue: &'a mut SendQueue,
     /// Where drops are counted that no caller hears of.
-    pub(crate) counters: &'a mut DropCounters,
-    /// Where checks are noted, so that their answers find back.
+    pub(crate) counters: &'a mut DropCounters<DropReason>,
+    /// Checks under way, by which answers find their connection.
     pub(crate) transactions: &'a mut Transactions,
-    /// The time of this turn.
+    /// The time of the call.
     pub(crate) now: Instant,
 }
