@@ -66,6 +66,28 @@ async fn only_the_answer_ends_the_waiting_over_udp() {
 }
 
 #[tokio::test]
+async fn types_and_classes_are_compared_as_numbers() {
+    let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let to = server.local_addr().unwrap();
+    // Type and class 65 and 97 are the letters A and a; type 65 is HTTPS.
+    for at in [QUERY.len() - 3, QUERY.len() - 1] {
+        let mut query = QUERY.to_vec();
+        query[at] = 65;
+        let mut right = query.clone();
+        right[2] |= 0x80;
+        let mut wrong = right.clone();
+        wrong[at] = 97;
+        let served = async {
+            let (_, from) = server.recv_from(&mut [0; 100]).await.unwrap();
+            server.send_to(&wrong, from).await.unwrap();
+            server.send_to(&right, from).await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(ask(to, DnsTransport::Udp, &query), served);
+        assert_eq!(answer.unwrap(), right);
+    }
+}
+
+#[tokio::test]
 async fn answers_of_any_size_and_without_the_question_are_taken() {
     let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let to = server.local_addr().unwrap();
