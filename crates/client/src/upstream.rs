@@ -76,7 +76,12 @@ fn answers(query: &[u8], message: &[u8]) -> bool {
         return false;
     }
     match (question(query), question(message)) {
-        (Some(asked), Some(answered)) => asked.eq_ignore_ascii_case(answered),
+        // Letters of names have no case; types and classes are numbers.
+        (Some(asked), Some(answered)) => {
+            let (name, numbers) = asked.split_at(asked.len() - 4);
+            let same_numbers = answered.ends_with(numbers);
+            same_numbers && answered[..answered.len() - 4].eq_ignore_ascii_case(name)
+        }
         _ => message.get(4..6) == Some(&[0, 0]),
     }
 }
