@@ -45,7 +45,7 @@ use std::{
 };
 use stub::{Decision, LocalAnswer};
 use tcp::TcpServer;
-use wire::{NameBuffer, Query, Style, code};
+use wire::{NameBuffer, Protocol, Query, rcode};
 
 /// Port of DNS.
 const PORT: u16 = 53;
@@ -187,7 +187,7 @@ impl Dns {
     ) -> Result<(), DropReason> {
         let (from, group) = llmnr::recognize(packet).ok_or(DropReason::Multicast)?;
         let query = Query::parse(packet.udp_payload());
-        let query = query.filter(Query::is_understood);
+        let query = query.filter(Query::has_supported_edns);
         let query = query.ok_or(DropReason::MalformedQuery)?;
         let mut buffer: NameBuffer = [0; wire::MAX_NAME];
         let name = query.name(&mut buffer).ok_or(DropReason::UnknownName)?;
@@ -198,7 +198,7 @@ impl Dns {
             from,
             sentinel: group,
         };
-        self.answer(asker, &query, Style::Llmnr, &answer);
+        self.answer(asker, &query, Protocol::Llmnr, &answer);
         Ok(())
     }
 
@@ -319,8 +319,8 @@ impl Dns {
         query: &Query<'_>,
         around: Surroundings<'_>,
     ) {
-        if query.options().is_some_and(|options| options.is_broken) {
-            self.fail(asker, query, code::FORMAT_ERROR);
+        if query.edns().is_some_and(|edns| edns.is_malformed) {
+            self.fail(asker, query, rcode::FORMERR);
             return;
         }
         let mut buffer: NameBuffer = [0; wire::MAX_NAME];
@@ -331,27 +331,33 @@ impl Dns {
         match decision {
             Decision::Answer(answer) => {
                 self.intercepted.extend(answer.intercepted);
-                self.answer(asker, query, Style::Dns, &answer);
+                self.answer(asker, query, Protocol::Dns, &answer);
             }
             Decision::Site(resource) => self.ask_site(asker, sentinel, query, resource, around),
             Decision::Forward => match self.sentinels.upstream(sentinel) {
                 Some(server) => self.ask(asker, query, server, around),
                 // An old connection to a sentinel that is gone.
-                None => self.fail(asker, query, code::SERVER_FAILURE),
+                None => self.fail(asker, query, rcode::SERVFAIL),
             },
         }
     }
 
     /// Writes an answer of our own.
-    fn answer(&mut self, asker: Asker, query: &Query<'_>, style: Style, answer: &LocalAnswer) {
+    fn answer(
+        &mut self,
+        asker: Asker,
+        query: &Query<'_>,
+        protocol: Protocol,
+        answer: &LocalAnswer,
+    ) {
         let mut message = std::mem::take(&mut self.scratch);
-        stub::compose(&mut message, query, style, answer, &self.pool);
+        stub::compose(&mut message, query, protocol, answer, &self.pool);
         self.reply(asker, query, &message);
         self.scratch = message;
     }
 
-    fn fail(&mut self, asker: Asker, query: &Query<'_>, code: u16) {
-        self.answer(asker, query, Style::Dns, &LocalAnswer::only(code));
+    fn fail(&mut self, asker: Asker, query: &Query<'_>, rcode: u16) {
+        self.answer(asker, query, Protocol::Dns, &LocalAnswer::only(rcode));
     }
 
     /// Hands an answer to whoever asked; what does not fit is to be fetched over TCP.

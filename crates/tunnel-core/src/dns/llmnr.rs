@@ -35,7 +35,7 @@ pub(crate) fn recognize(packet: &IpPacket<&[u8]>) -> Option<(SocketAddr, SocketA
 /// ignore it anyway (section 2.1.1). What only a server in a site knows is not told either.
 pub(crate) fn answer(decision: Decision) -> Option<LocalAnswer> {
     match decision {
-        Decision::Answer(answer) if answer.code == super::wire::code::NO_ERROR => Some(answer),
+        Decision::Answer(answer) if answer.rcode == super::wire::rcode::NOERROR => Some(answer),
         Decision::Answer(_) | Decision::Site(_) | Decision::Forward => None,
     }
 }

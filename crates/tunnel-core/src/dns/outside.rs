@@ -13,7 +13,7 @@ const MAX_PENDING: usize = 1000;
 /// All queries under way outside the tunnel.
 #[derive(Debug)]
 pub(crate) struct Outside {
-    /// With the number that each went out with.
+    /// With the ID that each went out with.
     pending: BTreeMap<QueryId, (Pending, u16)>,
     queries: VecDeque<DnsQuery>,
     next: u64,
@@ -39,9 +39,9 @@ impl Outside {
         if self.pending.len() >= MAX_PENDING {
             return Err(pending);
         }
-        let number = pending.fixed_number();
-        let number = number.unwrap_or_else(|| random_id(&mut self.rng));
-        let Some(message) = pending.outgoing(number) else {
+        let fixed = pending.fixed_id();
+        let wire_id = fixed.unwrap_or_else(|| random_id(&mut self.rng));
+        let Some(message) = pending.outgoing(wire_id) else {
             return Err(pending);
         };
         let id = QueryId(self.next);
@@ -52,21 +52,21 @@ impl Outside {
             transport: pending.asker.transport(),
             message,
         });
-        self.pending.insert(id, (pending, number));
+        self.pending.insert(id, (pending, wire_id));
         Ok(())
     }
 
     /// What became of a query; none if it is unknown.
     ///
-    /// An answer with another number or another question counts as a failure.
+    /// An answer with another ID or another question counts as a failure.
     pub(crate) fn finish(
         &mut self,
         id: QueryId,
         answer: Result<&[u8], DnsFailure>,
     ) -> Option<(Pending, Answer)> {
-        let (pending, number) = self.pending.remove(&id)?;
+        let (pending, wire_id) = self.pending.remove(&id)?;
         let answer = answer.and_then(|answer| {
-            let restored = pending.restore(answer, number);
+            let restored = pending.restore(answer, wire_id);
             restored.ok_or(DnsFailure::Failed)
         });
         Some((pending, answer))
@@ -82,7 +82,7 @@ impl Outside {
     }
 }
 
-/// A number that nobody can guess who sees other numbers.
+/// An ID that nobody can guess who sees others.
 pub(crate) fn random_id(rng: &mut ChaCha20Rng) -> u16 {
     let [.., high, low] = rng.next_u32().to_be_bytes();
     u16::from_be_bytes([high, low])

@@ -69,7 +69,7 @@ impl Pending {
     }
 
     /// The message for the server.
-    pub(crate) fn outgoing(&self, number: u16) -> Option<Vec<u8>> {
+    pub(crate) fn outgoing(&self, wire_id: u16) -> Option<Vec<u8>> {
         let query = self.query()?;
         let limit = match self.asker {
             Asker::Tcp(_) => None,
@@ -78,15 +78,14 @@ impl Pending {
                 Some(self.asker.limit(&query).min(largest))
             }
         };
-        Some(wire::outgoing(&query, number, limit))
+        Some(wire::outgoing(&query, wire_id, limit))
     }
 
-    /// The answer as the asker is to see it, with its own number and its own spelling of the
-    /// question; none if the message does not answer the query.
-    pub(crate) fn restore(&self, answer: &[u8], sent_as: u16) -> Option<Vec<u8>> {
+    /// The answer as the asker is to see it, with the ID and the letter case of its own query; none if the message does not answer the query.
+    pub(crate) fn restore(&self, answer: &[u8], wire_id: u16) -> Option<Vec<u8>> {
         let query = self.query()?;
         let response = Response::parse(answer)?;
-        if !response.answers(&query, sent_as) {
+        if !response.answers(&query, wire_id) {
             return None;
         }
         let mut restored = answer.to_vec();
@@ -96,9 +95,9 @@ impl Pending {
         Some(restored)
     }
 
-    /// The number under which the query has to go out, if any one does not do: a signature
-    /// covers that of the asker.
-    pub(crate) fn fixed_number(&self) -> Option<u16> {
+    /// The ID with which the query has to go out, if any one does not do: a signature covers that
+    /// of the asker.
+    pub(crate) fn fixed_id(&self) -> Option<u16> {
         let query = self.query().filter(Query::is_signed)?;
         Some(query.id())
     }

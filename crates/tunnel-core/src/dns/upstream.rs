@@ -3,7 +3,7 @@
 use super::{
     Asker, Dns, Surroundings,
     pending::{Answer, Pending},
-    wire::{Query, code},
+    wire::{Query, rcode},
 };
 use crate::event::{DnsFailure, DnsTransport};
 use model::ResourceId;
@@ -136,7 +136,7 @@ impl Dns {
             }
             Err(DnsFailure::TimedOut) if pending.asker.transport() == DnsTransport::Udp => {}
             Err(DnsFailure::Failed | DnsFailure::TimedOut) => {
-                self.fail(pending.asker, &query, code::SERVER_FAILURE);
+                self.fail(pending.asker, &query, rcode::SERVFAIL);
             }
         }
     }

@@ -6,9 +6,9 @@ mod query;
 mod record;
 mod response;
 
-pub(crate) use compose::{Composer, Style, append_options, outgoing, truncated};
+pub(crate) use compose::{MessageBuilder, Protocol, append_opt, outgoing, truncated};
 pub(crate) use query::{MAX_NAME, NameBuffer, Query};
-pub(crate) use record::{Section, names_client_subnet};
+pub(crate) use record::{Section, has_client_subnet};
 pub(crate) use response::Response;
 
 use model::limits;
@@ -20,7 +20,7 @@ pub(crate) const HEADER: usize = 12;
 const PLAIN_PAYLOAD: usize = 512;
 
 /// Types of records.
-pub(crate) mod kind {
+pub(crate) mod rtype {
     pub(crate) const A: u16 = 1;
     pub(crate) const SOA: u16 = 6;
     pub(crate) const PTR: u16 = 12;
@@ -37,13 +37,13 @@ pub(crate) mod kind {
 pub(crate) const INTERNET: u16 = 1;
 
 /// Response codes.
-pub(crate) mod code {
-    pub(crate) const NO_ERROR: u16 = 0;
-    pub(crate) const FORMAT_ERROR: u16 = 1;
-    pub(crate) const SERVER_FAILURE: u16 = 2;
-    pub(crate) const NAME_ERROR: u16 = 3;
+pub(crate) mod rcode {
+    pub(crate) const NOERROR: u16 = 0;
+    pub(crate) const FORMERR: u16 = 1;
+    pub(crate) const SERVFAIL: u16 = 2;
+    pub(crate) const NXDOMAIN: u16 = 3;
     /// RFC 6891 section 6.1.3.
-    pub(crate) const BAD_VERSION: u16 = 16;
+    pub(crate) const BADVERS: u16 = 16;
 }
 
 /// Bits of the third and fourth byte of a header.
@@ -56,7 +56,7 @@ mod flag {
     pub(super) const RECURSION_AVAILABLE: u8 = 0x80;
     pub(super) const AUTHENTIC: u8 = 0x20;
     pub(super) const CHECKING_DISABLED: u8 = 0x10;
-    pub(super) const CODE: u8 = 0x0f;
+    pub(super) const RCODE: u8 = 0x0f;
 }
 
 /// Largest UDP payload of a packet in the tunnel, in bytes.
@@ -64,10 +64,10 @@ pub(crate) const fn largest_payload(is_v4: bool) -> usize {
     limits::MTU - if is_v4 { 28 } else { 48 }
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u16> {
+fn read_u16(bytes: &[u8], at: usize) -> Option<u16> {
     bytes
         .get(at..at + 2)
-        .map(|word| u16::from_be_bytes([word[0], word[1]]))
+        .map(|b| u16::from_be_bytes([b[0], b[1]]))
 }
 
 /// Where the question ends, which starts behind the header: its name is never compressed.
@@ -86,12 +86,12 @@ fn question_end(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// The number in the first two bytes.
+/// The ID.
 pub(crate) fn id(message: &[u8]) -> Option<u16> {
-    word(message, 0)
+    read_u16(message, 0)
 }
 
-/// Replaces the number in the first two bytes.
+/// Replaces the ID.
 pub(crate) fn set_id(message: &mut [u8], id: u16) {
     if let Some(bytes) = message.first_chunk_mut::<2>() {
         *bytes = id.to_be_bytes();

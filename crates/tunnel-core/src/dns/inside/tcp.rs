@@ -177,9 +177,9 @@ impl TcpClient {
             };
             self.links.insert(server, Link::new(handle, from, now));
         }
-        let number = random_id(&mut self.rng);
+        let wire_id = random_id(&mut self.rng);
         match self.links.get_mut(&server) {
-            Some(link) => link.ask(query, number, now),
+            Some(link) => link.ask(query, wire_id, now),
             None => Err(query.pending),
         }
     }

@@ -20,7 +20,7 @@ use std::{
 #[derive(Debug)]
 struct Waiting {
     pending: Pending,
-    number: u16,
+    wire_id: u16,
     place: (SocketAddr, u16),
     until: Instant,
 }
@@ -67,11 +67,11 @@ impl UdpClient {
         let Some(port) = random_port(&mut self.rng, taken) else {
             return Err(pending);
         };
-        let number = pending.fixed_number();
-        let number = number.unwrap_or_else(|| random_id(&mut self.rng));
+        let fixed = pending.fixed_id();
+        let wire_id = fixed.unwrap_or_else(|| random_id(&mut self.rng));
         let mut packet = vec![0; model::limits::MTU];
         let from = SocketAddr::new(ours, port);
-        let message = pending.outgoing(number);
+        let message = pending.outgoing(wire_id);
         let fits = |message: &Vec<u8>| message.len() <= largest_payload(ours.is_ipv4());
         let Some(length) = message
             .filter(fits)
@@ -86,7 +86,7 @@ impl UdpClient {
             self.next,
             Waiting {
                 pending,
-                number,
+                wire_id,
                 place,
                 until: now + TIMEOUT,
             },
@@ -103,15 +103,15 @@ impl UdpClient {
     ///
     /// One that is not the answer is ignored: the right one may follow.
     pub(crate) fn handle(&mut self, from: SocketAddr, port: u16, payload: &[u8]) -> bool {
-        let Some(&number) = self.by_place.get(&(from, port)) else {
+        let Some(&key) = self.by_place.get(&(from, port)) else {
             return false;
         };
-        let answer = self.waiting.get(&number).and_then(|waiting| {
+        let answer = self.waiting.get(&key).and_then(|waiting| {
             let pending = &waiting.pending;
-            pending.restore(payload, waiting.number)
+            pending.restore(payload, waiting.wire_id)
         });
         if let Some(answer) = answer {
-            self.finish(number, Ok(answer));
+            self.finish(key, Ok(answer));
         }
         true
     }
@@ -120,19 +120,19 @@ impl UdpClient {
     pub(crate) fn fail(&mut self, server: IpAddr, port: u16) -> bool {
         let at = |waiting: &Waiting| waiting.place.0.ip() == server && waiting.place.1 == port;
         let found = self.waiting.iter().find(|(_, waiting)| at(waiting));
-        let Some((&number, _)) = found else {
+        let Some((&key, _)) = found else {
             return false;
         };
-        self.finish(number, Err(DnsFailure::Failed));
+        self.finish(key, Err(DnsFailure::Failed));
         true
     }
 
     /// Gives up what takes too long.
     pub(crate) fn expire(&mut self, now: Instant) {
-        while let Some((&number, waiting)) = self.waiting.first_key_value()
+        while let Some((&key, waiting)) = self.waiting.first_key_value()
             && waiting.until <= now
         {
-            self.finish(number, Err(DnsFailure::TimedOut));
+            self.finish(key, Err(DnsFailure::TimedOut));
         }
     }
 
@@ -152,8 +152,8 @@ impl UdpClient {
         first.map(|(_, waiting)| waiting.until)
     }
 
-    fn finish(&mut self, number: u64, answer: Answer) {
-        if let Some(waiting) = self.waiting.remove(&number) {
+    fn finish(&mut self, key: u64, answer: Answer) {
+        if let Some(waiting) = self.waiting.remove(&key) {
             self.by_place.remove(&waiting.place);
             self.finished.push_back((waiting.pending, answer));
         }

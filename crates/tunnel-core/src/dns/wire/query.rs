@@ -1,9 +1,9 @@
 //! Queries.
 
 use super::{
-    HEADER, PLAIN_PAYLOAD, flag, kind, largest_payload, question_end,
-    record::{Records, Section, names_client_subnet},
-    word,
+    HEADER, PLAIN_PAYLOAD, flag, largest_payload, question_end, read_u16,
+    record::{Records, Section, has_client_subnet},
+    rtype,
 };
 
 /// Longest name in its form on the wire, RFC 1035 section 2.3.4.
@@ -17,24 +17,24 @@ pub(crate) type NameBuffer = [u8; MAX_NAME];
 pub(crate) struct Query<'a> {
     bytes: &'a [u8],
     question_end: usize,
-    options: Option<Options>,
+    edns: Option<Edns>,
     is_signed: bool,
 }
 
 /// What the OPT record of a query says, RFC 6891 section 6.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Options {
-    /// Where the largest UDP payload of the asker stands.
-    pub(crate) size_at: usize,
-    /// Largest UDP payload that the asker takes, in bytes.
-    pub(crate) size: u16,
+pub(crate) struct Edns {
+    /// Where the largest UDP payload of the requestor stands.
+    pub(crate) payload_at: usize,
+    /// Largest UDP payload that the requestor takes, in bytes.
+    pub(crate) max_payload: u16,
     pub(crate) version: u8,
     /// Whether signatures are wanted.
-    pub(crate) wants_dnssec: bool,
+    pub(crate) dnssec_ok: bool,
     /// Whether the query asks on behalf of a network.
-    pub(crate) names_subnet: bool,
+    pub(crate) has_client_subnet: bool,
     /// There is more than one OPT record, or one is malformed.
-    pub(crate) is_broken: bool,
+    pub(crate) is_malformed: bool,
 }
 
 impl<'a> Query<'a> {
@@ -48,7 +48,7 @@ impl<'a> Query<'a> {
         let mut query = Self {
             bytes: &bytes[..question_end],
             question_end,
-            options: None,
+            edns: None,
             is_signed: false,
         };
         if header[6..] != [0; 6] {
@@ -64,21 +64,21 @@ impl<'a> Query<'a> {
             if record.section != Section::Additional {
                 continue;
             }
-            match record.kind {
-                kind::OPT => {
+            match record.rtype {
+                rtype::OPT => {
                     let [_, version, flags, _] = record.ttl.to_be_bytes();
-                    let subnet = names_client_subnet(&bytes[record.data.clone()]);
+                    let subnet = has_client_subnet(&bytes[record.data.clone()]);
                     let is_root = record.class_at - record.start == 3;
-                    self.options = Some(Options {
-                        size_at: record.class_at,
-                        size: word(bytes, record.class_at)?,
+                    self.edns = Some(Edns {
+                        payload_at: record.class_at,
+                        max_payload: read_u16(bytes, record.class_at)?,
                         version,
-                        wants_dnssec: flags & 0x80 != 0,
-                        names_subnet: subnet.unwrap_or(false),
-                        is_broken: self.options.is_some() || subnet.is_none() || !is_root,
+                        dnssec_ok: flags & 0x80 != 0,
+                        has_client_subnet: subnet.unwrap_or(false),
+                        is_malformed: self.edns.is_some() || subnet.is_none() || !is_root,
                     });
                 }
-                kind::TSIG | kind::SIG => self.is_signed = true,
+                rtype::TSIG | rtype::SIG => self.is_signed = true,
                 _ => {}
             }
         }
@@ -101,7 +101,7 @@ impl<'a> Query<'a> {
     }
 
     /// The type that is asked for.
-    pub(crate) fn kind(&self) -> u16 {
+    pub(crate) fn rtype(&self) -> u16 {
         u16::from_be_bytes([
             self.bytes[self.question_end - 4],
             self.bytes[self.question_end - 3],
@@ -122,19 +122,19 @@ impl<'a> Query<'a> {
 
     /// The flags on which an answer may depend, without the lowest bit: what is wanted of
     /// recursion, authenticity and checks.
-    pub(crate) fn wishes(&self) -> u8 {
+    pub(crate) fn cache_flags(&self) -> u8 {
         let checks = self.bytes[3] & (flag::AUTHENTIC | flag::CHECKING_DISABLED);
         checks | (self.bytes[2] & flag::RECURSION_DESIRED) << 1
     }
 
     /// Whether nothing about its options is wrong or from the future.
-    pub(crate) fn is_understood(&self) -> bool {
-        self.options
-            .is_none_or(|options| options.version == 0 && !options.is_broken)
+    pub(crate) fn has_supported_edns(&self) -> bool {
+        self.edns
+            .is_none_or(|edns| edns.version == 0 && !edns.is_malformed)
     }
 
-    pub(crate) fn options(&self) -> Option<Options> {
-        self.options
+    pub(crate) fn edns(&self) -> Option<Edns> {
+        self.edns
     }
 
     /// Whether a signature covers the message, so that it must stay as it is.
@@ -142,11 +142,11 @@ impl<'a> Query<'a> {
         self.is_signed
     }
 
-    /// Largest reply over UDP, in bytes: what the asker takes and what a packet holds.
+    /// Largest reply over UDP, in bytes: what the requestor takes and what a packet holds.
     pub(crate) fn reply_limit(&self, is_v4: bool) -> usize {
         let asked = self
-            .options
-            .map_or(PLAIN_PAYLOAD, |options| usize::from(options.size));
+            .edns
+            .map_or(PLAIN_PAYLOAD, |edns| usize::from(edns.max_payload));
         asked.max(PLAIN_PAYLOAD).min(largest_payload(is_v4))
     }
 

@@ -1,6 +1,6 @@
 //! Resource records, RFC 1035 section 4.1.3.
 
-use super::{HEADER, query::MAX_NAME, word};
+use super::{HEADER, query::MAX_NAME, read_u16};
 use std::ops::Range;
 
 /// Bytes of a record between its name and its data.
@@ -22,7 +22,7 @@ pub(crate) enum Section {
 pub(crate) struct Record {
     pub(crate) section: Section,
     pub(crate) start: usize,
-    pub(crate) kind: u16,
+    pub(crate) rtype: u16,
     /// Where the class is; the lifetime follows it.
     pub(crate) class_at: usize,
     pub(crate) ttl: u32,
@@ -50,7 +50,7 @@ pub(crate) struct Records<'a> {
 impl<'a> Records<'a> {
     /// The records behind the question.
     pub(crate) fn new(bytes: &'a [u8], question_end: usize) -> Self {
-        let count = |at| word(bytes, at).unwrap_or(0);
+        let count = |at| read_u16(bytes, at).unwrap_or(0);
         let left = [
             (Section::Answer, count(6)),
             (Section::Authority, count(8)),
@@ -69,11 +69,11 @@ impl<'a> Records<'a> {
         let fixed = name_end(self.bytes, self.at)?;
         let ttl = self.bytes.get(fixed + 4..)?.first_chunk::<4>()?;
         let start = fixed + FIXED;
-        let end = start + usize::from(word(self.bytes, start - 2)?);
+        let end = start + usize::from(read_u16(self.bytes, start - 2)?);
         (end <= self.bytes.len()).then_some(Record {
             section,
             start: self.at,
-            kind: word(self.bytes, fixed)?,
+            rtype: read_u16(self.bytes, fixed)?,
             class_at: fixed + 2,
             ttl: u32::from_be_bytes(*ttl),
             data: start..end,
@@ -115,7 +115,7 @@ fn name_end(bytes: &[u8], start: usize) -> Option<usize> {
                 }
             }
             192.. => {
-                let target = usize::from(word(bytes, at)? & 0x3fff);
+                let target = usize::from(read_u16(bytes, at)? & 0x3fff);
                 end = end.or(Some(at + 2));
                 if target >= earliest || target < HEADER {
                     return None;
@@ -128,11 +128,11 @@ fn name_end(bytes: &[u8], start: usize) -> Option<usize> {
 }
 
 /// Whether the options of an OPT record name a client's network; none if they are malformed.
-pub(crate) fn names_client_subnet(mut options: &[u8]) -> Option<bool> {
+pub(crate) fn has_client_subnet(mut options: &[u8]) -> Option<bool> {
     let mut found = false;
     while !options.is_empty() {
-        let length = usize::from(word(options, 2)?);
-        found |= word(options, 0)? == CLIENT_SUBNET;
+        let length = usize::from(read_u16(options, 2)?);
+        found |= read_u16(options, 0)? == CLIENT_SUBNET;
         options = options.get(4 + length..)?;
     }
     Some(found)

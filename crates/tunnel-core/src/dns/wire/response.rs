@@ -1,9 +1,8 @@
 //! Responses.
 
 use super::{
-    HEADER, Query, flag, id, question_end,
+    HEADER, Query, flag, id, question_end, read_u16,
     record::{Malformed, Record, Records},
-    word,
 };
 
 /// A message that responds to one question and whose records are whole.
@@ -32,15 +31,15 @@ impl<'a> Response<'a> {
         })
     }
 
-    /// Whether it responds to a query that went out with this number.
-    pub(crate) fn answers(&self, query: &Query<'_>, sent_as: u16) -> bool {
+    /// Whether it responds to a query that went out with this ID.
+    pub(crate) fn answers(&self, query: &Query<'_>, wire_id: u16) -> bool {
         let same_operation = (self.bytes[2] ^ query.bytes()[2]) & flag::OPCODE == 0;
         let (asked, answered) = (query.question(), self.question());
         // Letters of names have no case; types and classes are numbers.
         let same_question = asked.len() == answered.len()
             && asked[asked.len() - 4..] == answered[answered.len() - 4..]
             && asked.eq_ignore_ascii_case(answered);
-        id(self.bytes) == Some(sent_as) && same_operation && same_question
+        id(self.bytes) == Some(wire_id) && same_operation && same_question
     }
 
     /// All bytes.
@@ -53,13 +52,13 @@ impl<'a> Response<'a> {
     }
 
     /// The type that was asked for.
-    pub(crate) fn kind(&self) -> Option<u16> {
-        word(self.bytes, self.question_end - 4)
+    pub(crate) fn rtype(&self) -> Option<u16> {
+        read_u16(self.bytes, self.question_end - 4)
     }
 
     /// The response code without the bits of an OPT record.
-    pub(crate) fn code(&self) -> u16 {
-        u16::from(self.bytes[3] & flag::CODE)
+    pub(crate) fn rcode(&self) -> u16 {
+        u16::from(self.bytes[3] & flag::RCODE)
     }
 
     pub(crate) fn is_truncated(&self) -> bool {

@@ -72,9 +72,9 @@ proptest! {
         let query = Query::parse(&bytes).unwrap();
         prop_assert_eq!(query.bytes(), &bytes[..]);
         prop_assert_eq!(query.id(), 7);
-        prop_assert_eq!((query.kind(), query.class()), (kind, INTERNET));
-        prop_assert_eq!(query.options().map(|o| o.size), size);
-        prop_assert_eq!(query.options().map(|o| o.is_broken), size.map(|_| false));
+        prop_assert_eq!((query.rtype(), query.class()), (kind, INTERNET));
+        prop_assert_eq!(query.edns().map(|edns| edns.max_payload), size);
+        prop_assert_eq!(query.edns().map(|edns| edns.is_malformed), size.map(|_| false));
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub(crate) struct Link {
     /// Whether the server accepted the connection.
     pub(crate) was_accepted: bool,
     frames: Frames,
-    /// By the numbers that they went out with.
+    /// By the IDs that they went out with.
     waiting: BTreeMap<u16, Waiting>,
     used_at: Instant,
     /// When the server said something the last time.
@@ -83,7 +83,7 @@ impl Link {
         self.waiting.len()
     }
 
-    /// Queues a query under a number that no other one has, near the given one.
+    /// Queues a query with an ID that no other one has, near the given one.
     ///
     /// # Errors
     ///
@@ -91,23 +91,23 @@ impl Link {
     pub(crate) fn ask(
         &mut self,
         query: Waiting,
-        mut number: u16,
+        mut wire_id: u16,
         now: Instant,
     ) -> Result<(), Pending> {
-        if let Some(fixed) = query.pending.fixed_number() {
+        if let Some(fixed) = query.pending.fixed_id() {
             if self.waiting.contains_key(&fixed) {
                 return Err(query.pending);
             }
-            number = fixed;
+            wire_id = fixed;
         }
-        while self.waiting.contains_key(&number) {
-            number = number.wrapping_add(1);
+        while self.waiting.contains_key(&wire_id) {
+            wire_id = wire_id.wrapping_add(1);
         }
-        let message = query.pending.outgoing(number);
+        let message = query.pending.outgoing(wire_id);
         if !message.is_some_and(|message| self.frames.push(&message)) {
             return Err(query.pending);
         }
-        self.waiting.insert(number, query);
+        self.waiting.insert(wire_id, query);
         self.used_at = now;
         Ok(())
     }
@@ -170,9 +170,9 @@ impl Link {
 
     /// The query that a message answers, with its answer.
     fn finish(&mut self, message: &[u8]) -> Option<(Pending, Answer)> {
-        let number = wire::id(message)?;
-        let Waiting { pending, .. } = self.waiting.remove(&number)?;
-        let restored = pending.restore(message, number);
+        let wire_id = wire::id(message)?;
+        let Waiting { pending, .. } = self.waiting.remove(&wire_id)?;
+        let restored = pending.restore(message, wire_id);
         Some((pending, restored.ok_or(DnsFailure::Failed)))
     }
 }
