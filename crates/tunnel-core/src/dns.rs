@@ -6,7 +6,6 @@
 //! the server is a part of a resource. What a server says is remembered for as long as it may be.
 
 mod cache;
-mod frames;
 mod inside;
 mod llmnr;
 mod outside;
@@ -18,7 +17,6 @@ mod stack;
 mod stub;
 mod tcp;
 mod upstream;
-mod wire;
 
 pub(crate) use proxy::{NameId, ProxiedName};
 
@@ -30,9 +28,10 @@ use crate::{
 };
 use cache::Cache;
 use connectivity::Wakeup;
+use dns_message::{MAX_NAME, NameBuffer, Protocol, Query, compose_truncated, rcode};
 use inside::Inside;
 use ip_packet::{IpPacket, Transport};
-use model::{DomainName, Interface, ResourceId, SeedTree};
+use model::{DomainName, Interface, ResourceId, SeedTree, limits};
 use outside::Outside;
 use pending::{Asker, UnderWay};
 use proxy::ProxyPool;
@@ -45,13 +44,17 @@ use std::{
 };
 use stub::{Decision, LocalAnswer};
 use tcp::TcpServer;
-use wire::{NameBuffer, Protocol, Query, rcode};
 
 /// Port of DNS.
 const PORT: u16 = 53;
 
 /// Headers of a UDP packet of IPv6, the longer ones.
 const UDP_HEADERS: usize = 48;
+
+/// Largest UDP payload of a packet in the tunnel, in bytes.
+const fn largest_payload(is_v4: bool) -> usize {
+    limits::MTU - if is_v4 { 28 } else { UDP_HEADERS }
+}
 
 /// The stub resolver with all its state.
 pub(crate) struct Dns {
@@ -167,7 +170,8 @@ impl Dns {
                 source,
                 destination: PORT,
             } => {
-                let query = Query::parse(packet.udp_payload()).ok_or(DropReason::MalformedQuery)?;
+                let query =
+                    Query::parse(packet.udp_payload()).map_err(|_| DropReason::MalformedQuery)?;
                 let asker = Asker::Udp {
                     from: SocketAddr::new(packet.source(), source),
                     sentinel: SocketAddr::new(sentinel, PORT),
@@ -186,10 +190,10 @@ impl Dns {
         resources: &ResourceTable,
     ) -> Result<(), DropReason> {
         let (from, group) = llmnr::recognize(packet).ok_or(DropReason::Multicast)?;
-        let query = Query::parse(packet.udp_payload());
+        let query = Query::parse(packet.udp_payload()).ok();
         let query = query.filter(Query::has_supported_edns);
         let query = query.ok_or(DropReason::MalformedQuery)?;
-        let mut buffer: NameBuffer = [0; wire::MAX_NAME];
+        let mut buffer: NameBuffer = [0; MAX_NAME];
         let name = query.name(&mut buffer).ok_or(DropReason::UnknownName)?;
         let decision = stub::decide(&query, name, &mut self.pool, resources);
         let answer = llmnr::answer(decision).ok_or(DropReason::UnknownName)?;
@@ -300,10 +304,10 @@ impl Dns {
             while let Some((connection, sentinel, message)) = self.tcp.next_query() {
                 is_done = false;
                 match Query::parse(&message) {
-                    Some(query) => {
+                    Ok(query) => {
                         self.handle_query(Asker::Tcp(connection), sentinel, &query, around);
                     }
-                    None => self.tcp.abort(connection),
+                    Err(_) => self.tcp.abort(connection),
                 }
             }
             if is_done {
@@ -323,7 +327,7 @@ impl Dns {
             self.fail(asker, query, rcode::FORMERR);
             return;
         }
-        let mut buffer: NameBuffer = [0; wire::MAX_NAME];
+        let mut buffer: NameBuffer = [0; MAX_NAME];
         let decision = match query.name(&mut buffer) {
             Some(name) => stub::decide(query, name, &mut self.pool, around.resources),
             None => Decision::Forward,
@@ -370,7 +374,7 @@ impl Dns {
         let payload = if message.len() <= asker.limit(query) {
             message
         } else {
-            wire::truncated(&mut cut, message, query);
+            compose_truncated(&mut cut, message, query);
             &cut
         };
         let mut packet = vec![0; payload.len() + UDP_HEADERS];

@@ -6,19 +6,27 @@ use serde_json::Value;
 /// Each crate with all the workspace crates it may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
+    ("dns-message", &[]),
     ("ip-packet", &["model"]),
     ("connectivity", &["ip-packet", "model"]),
-    ("tunnel-core", &["connectivity", "ip-packet", "model"]),
+    (
+        "tunnel-core",
+        &["connectivity", "dns-message", "ip-packet", "model"],
+    ),
     ("socket-factory", &[]),
     ("portal-client", &["model"]),
     ("service-ipc", &["model"]),
     ("logging", &[]),
     ("platform", &["model", "socket-factory"]),
-    ("platform-linux", &["model", "platform", "socket-factory"]),
+    (
+        "platform-linux",
+        &["dns-message", "model", "platform", "socket-factory"],
+    ),
     ("program", &["platform-linux"]),
     (
         "client",
         &[
+            "dns-message",
             "model",
             "platform",
             "portal-client",
@@ -100,7 +108,13 @@ const ARROWS: &[(&str, &[&str])] = &[
 const FOR_TESTS: &[&str] = &["devnet", "ip-packet", "netsim"];
 
 /// Crates without I/O, and what would bring it in.
-const PURE: &[&str] = &["model", "ip-packet", "connectivity", "tunnel-core"];
+const PURE: &[&str] = &[
+    "model",
+    "dns-message",
+    "ip-packet",
+    "connectivity",
+    "tunnel-core",
+];
 const IMPURE: &[&str] = &[
     "async-std",
     "libc",

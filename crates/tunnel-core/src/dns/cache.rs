@@ -1,10 +1,8 @@
 //! Answers of servers, for as long as they may be used again. spec: data-plane 12.8
 
-use super::{
-    pending::Pending,
-    wire::{self, Query, Response, Section, rcode, rtype},
-};
+use super::pending::Pending;
 use crate::resource::ResourceTable;
+use dns_message::{HEADER, MAX_NAME, Query, Response, Section, rcode, rtype};
 use lru::LruCache;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -31,7 +29,7 @@ const MAX_TTL: u32 = 24 * 3600;
 const MAX_NEGATIVE_TTL: u32 = 3600;
 
 /// Longest key: flags, server, question.
-const MAX_KEY: usize = 1 + 16 + 2 + 4 + wire::MAX_NAME + 4;
+const MAX_KEY: usize = 1 + 16 + 2 + 4 + MAX_NAME + 4;
 
 #[derive(Debug)]
 struct Entry {
@@ -112,13 +110,13 @@ impl Cache {
         out.extend_from_slice(&entry.answer);
         adopt(out, query);
         grow_older(out, &entry.ttls, age);
-        wire::append_opt(out, query);
+        dns_message::append_opt(out, query);
         true
     }
 
     /// Keeps an answer, if it may be given to others.
     pub(crate) fn insert(&mut self, pending: &Pending, answer: &[u8], now: Instant) {
-        let (Some(query), Some(response)) = (pending.query(), Response::parse(answer)) else {
+        let (Some(query), Ok(response)) = (pending.query(), Response::parse(answer)) else {
             return;
         };
         let is_whole = !response.is_truncated() && answer.len() <= MAX_ANSWER;
@@ -237,7 +235,7 @@ fn without_opt(response: &Response<'_>) -> Option<Box<[u8]>> {
         match record.rtype {
             rtype::TSIG | rtype::SIG => return None,
             rtype::OPT => {
-                let subnet = wire::has_client_subnet(bytes.get(record.data)?)?;
+                let subnet = dns_message::has_client_subnet(bytes.get(record.data)?)?;
                 if subnet || record.section != Section::Additional {
                     return None;
                 }
@@ -258,10 +256,10 @@ fn without_opt(response: &Response<'_>) -> Option<Box<[u8]>> {
 
 /// Gives the answer the ID and the letter case of this query, and clears AA: it is not first-hand.
 fn adopt(answer: &mut [u8], query: &Query<'_>) {
-    wire::set_id(answer, query.id());
-    wire::clear_authoritative(answer);
+    dns_message::set_id(answer, query.id());
+    dns_message::clear_authoritative(answer);
     let question = query.question();
-    answer[wire::HEADER..wire::HEADER + question.len()].copy_from_slice(question);
+    answer[HEADER..HEADER + question.len()].copy_from_slice(question);
 }
 
 /// Where the lifetimes of all records stand.
@@ -275,7 +273,7 @@ fn lifetimes(answer: &[u8]) -> Box<[u16]> {
 
 /// Caps what a negative answer says of its own lifetime, which others compute anew from it.
 fn cap_negative(answer: &mut [u8], ttl: u32) {
-    let soa = Response::parse(answer).and_then(|response| {
+    let soa = Response::parse(answer).ok().and_then(|response| {
         let mut records = response.records();
         records.find(|r| r.section == Section::Authority && r.rtype == rtype::SOA)
     });

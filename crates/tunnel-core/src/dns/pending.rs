@@ -1,10 +1,8 @@
 //! Queries that wait for an answer: who asked, and what.
 
-use super::{
-    tcp::Connection,
-    wire::{self, Query, Response, largest_payload},
-};
+use super::{largest_payload, tcp::Connection};
 use crate::event::{DnsFailure, DnsTransport};
+use dns_message::{HEADER, Query, Response, compose_forwarded, set_id};
 use std::{collections::HashSet, net::SocketAddr};
 
 /// Who asked.
@@ -34,7 +32,7 @@ impl Asker {
     pub(crate) fn limit(self, query: &Query<'_>) -> usize {
         match self {
             Self::Tcp(_) => usize::from(u16::MAX),
-            Self::Udp { from, .. } => query.reply_limit(from.is_ipv4()),
+            Self::Udp { from, .. } => query.reply_limit(largest_payload(from.is_ipv4())),
         }
     }
 }
@@ -65,7 +63,7 @@ impl Pending {
 
     /// What was asked.
     pub(crate) fn query(&self) -> Option<Query<'_>> {
-        Query::parse(&self.query)
+        Query::parse(&self.query).ok()
     }
 
     /// The message for the server.
@@ -78,20 +76,20 @@ impl Pending {
                 Some(self.asker.limit(&query).min(largest))
             }
         };
-        Some(wire::outgoing(&query, wire_id, limit))
+        Some(compose_forwarded(&query, wire_id, limit))
     }
 
     /// The answer as the asker is to see it, with the ID and the letter case of its own query; none if the message does not answer the query.
     pub(crate) fn restore(&self, answer: &[u8], wire_id: u16) -> Option<Vec<u8>> {
         let query = self.query()?;
-        let response = Response::parse(answer)?;
+        let response = Response::parse(answer).ok()?;
         if !response.answers(&query, wire_id) {
             return None;
         }
         let mut restored = answer.to_vec();
-        wire::set_id(&mut restored, query.id());
+        set_id(&mut restored, query.id());
         let question = query.question();
-        restored[wire::HEADER..wire::HEADER + question.len()].copy_from_slice(question);
+        restored[HEADER..HEADER + question.len()].copy_from_slice(question);
         Some(restored)
     }
 

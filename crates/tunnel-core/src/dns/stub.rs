@@ -1,12 +1,11 @@
 //! What the stub resolver answers by itself. spec: data-plane 12.4
 
-use super::{
-    proxy::{NameId, Owner, ProxyPool},
-    wire::{INTERNET, MessageBuilder, Protocol, Query, rcode, rtype},
-};
+use super::proxy::{NameId, Owner, ProxyPool};
 use crate::resource::ResourceTable;
+use dns_message::{
+    MessageBuilder, Protocol, Query, class, encode_name, rcode, reversed_address, rtype,
+};
 use model::{DomainName, IpStack, ResourceId};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Lifetime of answers that we make, in seconds: addresses of names may change at any time.
 const TTL: u32 = 1;
@@ -71,7 +70,7 @@ pub(crate) fn decide(
     pool: &mut ProxyPool,
     resources: &ResourceTable,
 ) -> Decision {
-    if !query.is_standard() || query.class() != INTERNET {
+    if !query.is_standard() || query.class() != class::IN {
         return Decision::Forward;
     }
     if name == CANARY {
@@ -161,54 +160,11 @@ pub(crate) fn compose(
             }
         }
         Content::Pointer(id) => {
-            if let Some(name) = pool.name(id) {
-                builder.record(rtype::PTR, TTL, &encoded(name.domain.as_str()));
+            let name = pool.name(id).map(|name| encode_name(name.domain.as_str()));
+            if let Some(Ok(name)) = name {
+                builder.record(rtype::PTR, TTL, &name);
             }
         }
     }
     builder.finish(query);
-}
-
-/// A name as it stands in messages.
-fn encoded(name: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(name.len() + 2);
-    for label in name.split('.') {
-        bytes.push(u8::try_from(label.len()).unwrap_or(0));
-        bytes.extend_from_slice(label.as_bytes());
-    }
-    bytes.push(0);
-    bytes
-}
-
-/// The address behind a name below `in-addr.arpa` or `ip6.arpa`.
-pub(super) fn reversed_address(name: &str) -> Option<IpAddr> {
-    if let Some(octets) = name.strip_suffix(".in-addr.arpa") {
-        let mut address = [0; 4];
-        let mut labels = octets.rsplit('.');
-        for octet in &mut address {
-            *octet = decimal(labels.next()?)?;
-        }
-        return labels
-            .next()
-            .is_none()
-            .then(|| Ipv4Addr::from(address).into());
-    }
-    let nibbles = name.strip_suffix(".ip6.arpa")?;
-    let mut address = 0_u128;
-    let mut count = 0;
-    for nibble in nibbles.rsplit('.') {
-        let &[digit] = nibble.as_bytes() else {
-            return None;
-        };
-        address = address << 4 | u128::from(char::from(digit).to_digit(16)?);
-        count += 1;
-    }
-    (count == 32).then(|| Ipv6Addr::from(address).into())
-}
-
-/// An octet as it is written: no sign, no leading zero.
-fn decimal(text: &str) -> Option<u8> {
-    let is_plain =
-        text.bytes().all(|c| c.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    is_plain.then(|| text.parse().ok())?
 }

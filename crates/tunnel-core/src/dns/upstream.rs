@@ -3,9 +3,9 @@
 use super::{
     Asker, Dns, Surroundings,
     pending::{Answer, Pending},
-    wire::{Query, rcode},
 };
 use crate::event::{DnsFailure, DnsTransport};
+use dns_message::{Query, rcode};
 use model::ResourceId;
 use std::{
     net::{IpAddr, SocketAddr},

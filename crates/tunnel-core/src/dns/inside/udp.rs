@@ -3,9 +3,9 @@
 use super::{MAX_PENDING, TIMEOUT, random_port};
 use crate::{
     dns::{
+        largest_payload,
         outside::random_id,
         pending::{Answer, Pending},
-        wire::largest_payload,
     },
     event::DnsFailure,
 };

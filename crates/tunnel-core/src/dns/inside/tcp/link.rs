@@ -3,12 +3,12 @@
 use super::TIMEOUT;
 use crate::{
     dns::{
-        frames::Frames,
         pending::{Answer, Pending},
-        wire,
+        stack,
     },
     event::DnsFailure,
 };
+use dns_message::Frames;
 use smoltcp::{
     iface::SocketHandle,
     socket::tcp::{Socket, State},
@@ -120,9 +120,9 @@ impl Link {
         now: Instant,
     ) -> Progress {
         self.was_accepted |= socket.state() == State::Established;
-        self.frames.send(socket);
+        stack::send(&mut self.frames, socket);
         loop {
-            let received = self.frames.receive(socket);
+            let received = stack::receive(&mut self.frames, socket);
             while let Some(message) = self.frames.next() {
                 (self.used_at, self.heard_at) = (now, now);
                 finished.extend(self.finish(&message));
@@ -170,7 +170,7 @@ impl Link {
 
     /// The query that a message answers, with its answer.
     fn finish(&mut self, message: &[u8]) -> Option<(Pending, Answer)> {
-        let wire_id = wire::id(message)?;
+        let wire_id = dns_message::id(message)?;
         let Waiting { pending, .. } = self.waiting.remove(&wire_id)?;
         let restored = pending.restore(message, wire_id);
         Some((pending, restored.ok_or(DnsFailure::Failed)))
