@@ -3,10 +3,7 @@
 //! spec: portal 2.10, platform 8
 
 use crate::upstream::Outside;
-use hickory_proto::{
-    op::{Message, MessageType, OpCode, Query, ResponseCode},
-    rr::{Name, RData, RecordType},
-};
+use dns_message::{Response, compose_query, is_truncated, rcode, rtype};
 use parking_lot::Mutex;
 use platform::{HostTable, SystemResolver};
 use portal_client::{Dialer, Stream};
@@ -118,8 +115,8 @@ async fn ask_both(
     transport: DnsTransport,
     host: &str,
 ) -> io::Result<Known> {
-    let mut v4 = pin!(ask(outside, resolver, transport, (host, RecordType::A)));
-    let mut v6 = pin!(ask(outside, resolver, transport, (host, RecordType::AAAA)));
+    let mut v4 = pin!(ask(outside, resolver, transport, (host, rtype::A)));
+    let mut v6 = pin!(ask(outside, resolver, transport, (host, rtype::AAAA)));
     let nothing = |_| Ok(vec![]);
     let (v4, v6) = tokio::select! {
         v4 = &mut v4 => match &v4 {
@@ -152,44 +149,27 @@ async fn ask(
     outside: &Outside,
     resolver: SystemResolver,
     transport: DnsTransport,
-    (host, kind): (&str, RecordType),
+    (host, rtype): (&str, u16),
 ) -> io::Result<Vec<IpAddr>> {
-    let query = query(host, kind)?;
+    let query = query(host, rtype)?;
     let mut answer = outside.ask(resolver, transport, &query, TIMEOUT).await?;
-    let is_cut = |answer: &[u8]| answer.get(2).is_some_and(|flags| flags & 0x02 != 0);
-    if transport == DnsTransport::Udp && is_cut(&answer) {
+    if transport == DnsTransport::Udp && is_truncated(&answer) {
         let whole = outside.ask(resolver, DnsTransport::Tcp, &query, TIMEOUT);
         answer = whole.await?;
     }
-    let answer = Message::from_vec(&answer).map_err(io::Error::other)?;
-    match answer.metadata.response_code {
-        ResponseCode::NoError | ResponseCode::NXDomain => Ok(addresses(&answer)),
-        code => Err(io::Error::other(code.to_str())),
+    let response = Response::parse(&answer).map_err(io::Error::other)?;
+    match response.rcode() {
+        rcode::NOERROR | rcode::NXDOMAIN => Ok(response.addresses().collect()),
+        rcode => Err(io::Error::other(format!("the response code is {rcode}"))),
     }
 }
 
-fn query(host: &str, kind: RecordType) -> io::Result<Vec<u8>> {
+fn query(host: &str, rtype: u16) -> io::Result<Vec<u8>> {
     let mut id = [0; 2];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut id)
         .map_err(|_| io::Error::other("no entropy"))?;
-    let mut query = Message::new(u16::from_be_bytes(id), MessageType::Query, OpCode::Query);
-    query.metadata.recursion_desired = true;
-    let name = Name::from_ascii(format!("{}.", host.trim_end_matches('.')));
-    query.add_query(Query::query(name.map_err(io::Error::other)?, kind));
-    query.to_vec().map_err(io::Error::other)
-}
-
-fn addresses(answer: &Message) -> Vec<IpAddr> {
-    let address = |data: &RData| match data {
-        RData::A(address) => Some(IpAddr::V4(address.0)),
-        RData::AAAA(address) => Some(IpAddr::V6(address.0)),
-        _ => None,
-    };
-    answer
-        .answers
-        .iter()
-        .filter_map(|record| address(&record.data))
-        .collect()
+    let host = host.trim_end_matches('.');
+    compose_query(u16::from_be_bytes(id), host, rtype).map_err(io::Error::other)
 }
 
 #[cfg(test)]

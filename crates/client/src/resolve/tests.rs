@@ -1,7 +1,10 @@
 //! Lookups at resolvers on the loopback addresses.
 
 use super::*;
-use hickory_proto::rr::{Record, rdata};
+use hickory_proto::{
+    op::{Message, MessageType, OpCode, ResponseCode},
+    rr::{Name, RData, Record, RecordType, rdata},
+};
 use platform::{Platform as _, memory::MemoryPlatform};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
