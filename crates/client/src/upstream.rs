@@ -12,12 +12,12 @@ use tunnel_core::DnsTransport;
 
 /// The means to ask. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Outside {
+pub(crate) struct DirectExchange {
     pub(crate) sockets: Sockets,
     pub(crate) system: SystemAsker,
 }
 
-impl Outside {
+impl DirectExchange {
     /// Asks and returns the answer to this very question. A server that could not read the
     /// question may leave it out of its answer.
     ///

@@ -118,9 +118,9 @@ async fn outcome(manners: &[Manner]) -> io::Result<Vec<IpAddr>> {
     look_up(&means(), servers, HOST).await
 }
 
-fn means() -> Outside {
+fn means() -> DirectExchange {
     let (platform, _) = MemoryPlatform::new();
-    Outside {
+    DirectExchange {
         sockets: platform.sockets(),
         system: platform.system_asker(),
     }
@@ -170,7 +170,7 @@ async fn the_system_is_asked_where_only_it_can_ask() {
         assert_eq!(link, 5);
         Box::pin(async move { Ok(reply(Manner::Knows, &query).unwrap()) })
     });
-    let outside = Outside {
+    let direct = DirectExchange {
         system: asked,
         ..means()
     };
@@ -178,7 +178,7 @@ async fn the_system_is_asked_where_only_it_can_ask() {
         address: "192.0.2.1:853".parse().unwrap(),
         access: platform::Access::System { link: 5 },
     };
-    let found = look_up(&outside, vec![resolver], HOST).await;
+    let found = look_up(&direct, vec![resolver], HOST).await;
     assert_eq!(found.unwrap(), [V4, V6]);
 }
 
@@ -222,8 +222,8 @@ async fn silence_ends_after_two_seconds_over_each_transport() {
 #[tokio::test]
 async fn each_attempt_asks_the_resolvers_of_the_moment() {
     let resolvers = Resolvers::default();
-    let dialer = OutsideDialer {
-        outside: means(),
+    let dialer = DirectDialer {
+        direct: means(),
         resolvers: Arc::clone(&resolvers),
         hosts: Arc::new(|_| vec![]),
     };
@@ -237,8 +237,8 @@ async fn each_attempt_asks_the_resolvers_of_the_moment() {
 #[tokio::test]
 async fn addresses_and_names_of_the_host_table_need_no_resolver() {
     let hosts: HostTable = Arc::new(|name| if name == HOST { vec![V6] } else { vec![] });
-    let dialer = OutsideDialer {
-        outside: means(),
+    let dialer = DirectDialer {
+        direct: means(),
         resolvers: Resolvers::default(),
         hosts,
     };
@@ -266,7 +266,7 @@ fn our_own_resolver_is_not_asked() {
         "[2001:db8::1]:53",
     ];
     let resolvers = resolvers.map(|text| SystemResolver::plain(text.parse().unwrap()));
-    let kept = outside(resolvers.to_vec()).into_iter();
+    let kept = without_our_own(resolvers.to_vec()).into_iter();
     let kept: Vec<IpAddr> = kept.map(|resolver| resolver.address.ip()).collect();
     assert_eq!(kept, [V4, V6]);
 }
