@@ -22,7 +22,7 @@ pub(crate) use proxy::{NameId, ProxiedName};
 
 use crate::{
     drop_reason::DropReason,
-    event::{DnsFailure, DnsQuery, QueryId},
+    event::{DnsFailure, DnsQuery, DnsTransport, QueryId},
     peer::Gateways,
     resource::ResourceTable,
 };
@@ -31,9 +31,9 @@ use connectivity::Wakeup;
 use dns_message::{MAX_NAME, NameBuffer, Protocol, Query, compose_truncated, rcode};
 use inside::Inside;
 use ip_packet::{IpPacket, Transport};
-use model::{DomainName, Interface, ResourceId, SeedTree, limits};
+use model::{DomainName, DropCounters, Interface, ResourceId, SeedTree, limits};
 use outside::Outside;
-use pending::{Asker, UnderWay};
+use pending::{Asker, Pending, UnderWay};
 use proxy::ProxyPool;
 use sentinel::Sentinels;
 use sites::SiteQueries;
@@ -70,6 +70,8 @@ pub(crate) struct Dns {
     intercepted: VecDeque<(ResourceId, NameId)>,
     /// The message that is being made.
     scratch: Vec<u8>,
+    /// What no caller hears of.
+    drops: DropCounters<DropReason>,
 }
 
 /// What the resolver has to know of the tunnel around it.
@@ -94,6 +96,7 @@ impl Dns {
             replies: VecDeque::new(),
             intercepted: VecDeque::new(),
             scratch: vec![],
+            drops: DropCounters::default(),
         }
     }
 
@@ -207,16 +210,20 @@ impl Dns {
     }
 
     /// A packet from the tunnel; says whether it was for a query of ours.
+    ///
+    /// # Errors
+    ///
+    /// It was for one, and does not answer it.
     pub(crate) fn handle_inside(
         &mut self,
         packet: &IpPacket<&[u8]>,
         around: Surroundings<'_>,
-    ) -> bool {
-        let is_ours = self.inside.handle_packet(packet, around.now);
+    ) -> Result<bool, DropReason> {
+        let is_ours = self.inside.handle_packet(packet, around.now)?;
         if is_ours {
             self.serve(around);
         }
-        is_ours
+        Ok(is_ours)
     }
 
     /// The answer to a query that went outside.
@@ -246,12 +253,26 @@ impl Dns {
 
     /// Forgets queries and connections; names and sentinels stay. spec: data-plane 2.17
     pub(crate) fn reset(&mut self, now: Instant) {
-        self.outside.clear();
-        drop(self.inside.drain());
-        self.sites.clear();
+        let queries = self.outside.drain().into_iter();
+        let queries = queries.chain(self.inside.drain()).chain(self.sites.drain());
+        for pending in queries {
+            self.count(&pending, DropReason::Reset);
+        }
         self.under_way.clear();
         self.cache.flush();
         self.tcp.reset(now);
+    }
+
+    /// How many packets were dropped of which no caller heard, by reason.
+    pub(crate) fn drops(&self) -> &DropCounters<DropReason> {
+        &self.drops
+    }
+
+    /// A query goes nowhere; counted if it came as a packet.
+    fn count(&mut self, pending: &Pending, reason: DropReason) {
+        if pending.asker.transport() == DnsTransport::Udp {
+            self.drops.count(reason);
+        }
     }
 
     /// A packet for the TUN device.

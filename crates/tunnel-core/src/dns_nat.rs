@@ -1,6 +1,6 @@
 //! The gate in front of a gateway's translation of names. spec: data-plane 14
 
-use crate::buffer::PacketBuffer;
+use crate::{buffer::PacketBuffer, drop_reason::DropReason};
 use ip_packet::{DomainStatus, IpPacket};
 use model::{DomainName, GatewayId, ResourceId};
 use std::{
@@ -46,7 +46,10 @@ pub(crate) enum Gate {
         settled: bool,
     },
     /// It waits in the buffer.
-    Held,
+    Held {
+        /// Why another one had to go for it, if one had to.
+        displaced: Option<DropReason>,
+    },
 }
 
 /// Whether the gateway is to be told about a name.
@@ -119,8 +122,8 @@ impl DnsNat {
                 let tell = repeat(told_at, now);
                 match buffer {
                     Some(buffer) => {
-                        buffer.push(packet);
-                        (Gate::Held, tell)
+                        let displaced = buffer.push(packet);
+                        (Gate::Held { displaced }, tell)
                     }
                     None => (Gate::Pass { settled: false }, tell),
                 }
@@ -132,37 +135,62 @@ impl DnsNat {
         }
     }
 
-    /// The gateway's answer; returns the packets that waited for it.
+    /// The gateway's answer; returns the packets that waited for it. They are to be sent if it
+    /// is [`DomainStatus::Active`], else they are dropped.
+    #[must_use = "packets are sent, or dropped and counted"]
     pub(crate) fn handle_status(
         &mut self,
         key: &NatKey,
         status: DomainStatus,
-    ) -> impl Iterator<Item = Box<[u8]>> + use<> {
-        let mut flushed = None;
-        if let Some(state) = self.states.get_mut(key) {
-            let next = match status {
-                DomainStatus::Active => State::Confirmed,
-                DomainStatus::Inactive => State::Failed,
-            };
-            if let State::Pending { buffer, .. } = std::mem::replace(state, next)
-                && status == DomainStatus::Active
-            {
-                flushed = buffer;
-            }
+    ) -> Option<PacketBuffer> {
+        let state = self.states.get_mut(key)?;
+        let next = match status {
+            DomainStatus::Active => State::Confirmed,
+            DomainStatus::Inactive => State::Failed,
+        };
+        match std::mem::replace(state, next) {
+            State::Pending { buffer, .. } => buffer,
+            State::Recreating { .. } | State::Confirmed | State::Failed => None,
         }
-        flushed.into_iter().flat_map(PacketBuffer::into_packets)
     }
 
-    pub(crate) fn remove_gateway(&mut self, gateway: GatewayId) {
-        self.states.retain(|key, _| key.gateway != gateway);
+    /// Forgets what a gateway was told; returns how many packets waited for it.
+    #[must_use = "dropped packets are counted"]
+    pub(crate) fn remove_gateway(&mut self, gateway: GatewayId) -> usize {
+        self.remove(|key| key.gateway == gateway)
     }
 
-    pub(crate) fn remove_resource(&mut self, resource: ResourceId) {
-        self.states.retain(|key, _| key.resource != resource);
+    /// Forgets what gateways were told about a resource; returns how many packets waited for it.
+    #[must_use = "dropped packets are counted"]
+    pub(crate) fn remove_resource(&mut self, resource: ResourceId) -> usize {
+        self.remove(|key| key.resource == resource)
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.states.clear();
+    /// Forgets everything; returns how many packets waited.
+    #[must_use = "dropped packets are counted"]
+    pub(crate) fn clear(&mut self) -> usize {
+        self.remove(|_| true)
+    }
+
+    /// How many packets wait.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.states.values().map(State::waiting).sum()
+    }
+
+    fn remove(&mut self, is_gone: impl Fn(&NatKey) -> bool) -> usize {
+        let gone = self.states.extract_if(.., |key, _| is_gone(key));
+        gone.map(|(_, state)| state.waiting()).sum()
+    }
+}
+
+impl State {
+    /// How many packets wait.
+    fn waiting(&self) -> usize {
+        match self {
+            Self::Pending { buffer, .. } => buffer.as_ref().map_or(0, PacketBuffer::len),
+            Self::Recreating { .. } | Self::Confirmed | Self::Failed => 0,
+        }
     }
 }
 
@@ -214,10 +242,12 @@ mod tests {
 
         fn status(&mut self, status: DomainStatus) -> Vec<u8> {
             let packets = self.nat.handle_status(&key(), status);
+            let packets = packets.into_iter().flat_map(PacketBuffer::into_packets);
             packets.map(|packet| *packet.last().unwrap()).collect()
         }
     }
 
+    const HELD: Gate = Gate::Held { displaced: None };
     const SETTLED: Gate = Gate::Pass { settled: true };
     const UNSETTLED: Gate = Gate::Pass { settled: false };
 
@@ -227,9 +257,9 @@ mod tests {
         assert_eq!(gate.packet(0, 0), (SETTLED, Tell::No), "unknown names pass");
         assert_eq!(gate.update(0), Tell::Now);
         assert_eq!(gate.update(1), Tell::No);
-        assert_eq!(gate.packet(2, 1), (Gate::Held, Tell::No));
-        assert_eq!(gate.packet(1999, 2), (Gate::Held, Tell::No));
-        assert_eq!(gate.packet(2000, 3), (Gate::Held, Tell::Now));
+        assert_eq!(gate.packet(2, 1), (HELD, Tell::No));
+        assert_eq!(gate.packet(1999, 2), (HELD, Tell::No));
+        assert_eq!(gate.packet(2000, 3), (HELD, Tell::Now));
         assert_eq!(gate.status(DomainStatus::Active), [1, 2, 3]);
         assert_eq!(gate.packet(2001, 4), (SETTLED, Tell::No));
         assert_eq!(gate.update(9000), Tell::No);
@@ -239,9 +269,9 @@ mod tests {
     fn the_buffer_keeps_the_newest_packets() {
         let mut gate = Fixture::new();
         gate.update(0);
-        for number in 0..40 {
-            gate.packet(0, number);
-        }
+        let displaced = (0..40).filter(|&number| gate.packet(0, number).0 != HELD);
+        assert_eq!(displaced.count(), 8);
+        assert_eq!(gate.nat.waiting(), 32);
         assert_eq!(
             gate.status(DomainStatus::Active),
             (8..40).collect::<Vec<u8>>()
@@ -249,11 +279,12 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_discards_and_later_packets_pass() {
+    fn a_refusal_gives_packets_back_and_later_ones_pass() {
         let mut gate = Fixture::new();
         gate.update(0);
         gate.packet(0, 1);
-        assert!(gate.status(DomainStatus::Inactive).is_empty());
+        assert_eq!(gate.status(DomainStatus::Inactive), [1]);
+        assert_eq!(gate.nat.waiting(), 0);
         assert_eq!(gate.packet(1, 2), (SETTLED, Tell::No));
         assert_eq!(gate.update(1), Tell::No);
     }
@@ -262,7 +293,7 @@ mod tests {
     fn asking_for_a_name_again_tells_the_gateway_again() {
         for (status, held) in [
             (DomainStatus::Active, UNSETTLED),
-            (DomainStatus::Inactive, Gate::Held),
+            (DomainStatus::Inactive, HELD),
         ] {
             let mut gate = Fixture::new();
             gate.update(0);
@@ -280,14 +311,16 @@ mod tests {
         assert!(gate.status(DomainStatus::Active).is_empty());
         gate.update(0);
         gate.packet(0, 1);
-        gate.nat.remove_gateway(key().gateway);
+        assert_eq!(gate.nat.remove_gateway(key().gateway), 1);
         assert!(gate.status(DomainStatus::Active).is_empty());
         assert_eq!(gate.packet(0, 1), (SETTLED, Tell::No));
         gate.update(0);
-        gate.nat.remove_resource(key().resource);
+        gate.packet(0, 1);
+        gate.packet(0, 2);
+        assert_eq!(gate.nat.remove_resource(key().resource), 2);
         assert_eq!(gate.packet(0, 1), (SETTLED, Tell::No));
         gate.update(0);
-        gate.nat.clear();
+        assert_eq!(gate.nat.clear(), 0);
         assert_eq!(gate.packet(0, 1), (SETTLED, Tell::No));
     }
 }

@@ -61,9 +61,10 @@ mod resource;
 mod tunnel;
 
 pub use connectivity::{CloseReason, Datagram, Ecn, PathKind, PeerStatus, Transmit, Wakeup};
-pub use drop_reason::{DropCounters, DropReason};
+pub use drop_reason::DropReason;
 pub use event::{
     Authorized, DnsFailure, DnsQuery, DnsTransport, Event, Output, PortalRequest, PortalUpdate,
     QueryId, Refusal, ResourceStatus, SiteState,
 };
+pub use model::{DropCounters, Reason};
 pub use tunnel::{Config, Received, Tunnel, Verdict};

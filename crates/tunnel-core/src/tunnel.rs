@@ -9,14 +9,16 @@ use crate::{
     authorization::Authorizations,
     dns::{Dns, Surroundings},
     dns_nat::DnsNat,
-    drop_reason::{DropCounters, DropReason},
+    drop_reason::DropReason,
     event::{DnsFailure, Output, QueryId, ResourceStatus},
     hop::HopCache,
     peer::Gateways,
     resource::ResourceTable,
 };
 use connectivity::{Connectivity, PeerStatus, Role, Transmit};
-use model::{GatewayId, Interface, InterfacePlan, PublicKey, ResourceId, Seed, SeedTree};
+use model::{
+    DropCounters, GatewayId, Interface, InterfacePlan, PublicKey, ResourceId, Seed, SeedTree,
+};
 use std::{
     collections::{BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr},
@@ -66,7 +68,8 @@ pub struct Tunnel {
     nat: DnsNat,
     hops: HopCache,
     outputs: VecDeque<Output>,
-    drops: DropCounters,
+    /// What neither connectivity nor the stub resolver counts itself.
+    drops: DropCounters<DropReason>,
 }
 
 impl Tunnel {
@@ -97,8 +100,8 @@ impl Tunnel {
     pub fn reset(&mut self, seed: Seed, now: Instant) {
         self.connectivity.reset(seed, now);
         self.gateways.clear();
-        self.authorizations.reset();
-        self.nat.clear();
+        let waiting = self.authorizations.reset() + self.nat.clear();
+        self.drops.add(DropReason::Reset, waiting);
         self.hops.clear();
         self.resources.unbind_all();
         self.dns.reset(now);
@@ -182,9 +185,20 @@ impl Tunnel {
         self.dns.upstreams()
     }
 
-    /// How many packets were dropped, by reason.
-    pub fn drops(&self) -> &DropCounters {
-        &self.drops
+    /// How many packets were dropped, by reason: everything that went no further, in both
+    /// directions, whether or not a caller heard of it.
+    ///
+    /// Not among them are segments that the TCP stack of the stub resolver finds unfit, and
+    /// queries over TCP, which are no packets of their own.
+    pub fn drops(&self) -> DropCounters<DropReason> {
+        let mut drops = self.drops.clone();
+        for (reason, count) in self.dns.drops().iter() {
+            add(&mut drops, reason, count);
+        }
+        for (reason, count) in self.connectivity.counters().iter() {
+            add(&mut drops, DropReason::Connectivity(reason), count);
+        }
+        drops
     }
 
     /// The stub resolver, and what it has to know.
@@ -197,9 +211,15 @@ impl Tunnel {
         (&mut self.dns, around)
     }
 
-    /// Counts a dropped packet.
+    /// Counts a dropped packet, unless connectivity has done so.
     fn dropped(&mut self, reason: DropReason) -> DropReason {
-        self.drops.count(reason);
+        if !matches!(reason, DropReason::Connectivity(_)) {
+            self.drops.count(reason);
+        }
         reason
     }
+}
+
+fn add(drops: &mut DropCounters<DropReason>, reason: DropReason, count: u64) {
+    drops.add(reason, usize::try_from(count).unwrap_or(usize::MAX));
 }

@@ -6,7 +6,8 @@
 mod tcp;
 mod udp;
 
-use super::pending::{Answer, Asker, Pending};
+use super::pending::{Answer, Asker, Pending, Unasked};
+use crate::drop_reason::DropReason;
 use ip_packet::{Flow, IcmpError, IpPacket, Transport};
 use model::SeedTree;
 use rand_chacha::ChaCha20Rng;
@@ -60,9 +61,9 @@ impl Inside {
     /// # Errors
     ///
     /// It cannot be asked; the query comes back.
-    pub(crate) fn ask(&mut self, pending: Pending, now: Instant) -> Result<(), Pending> {
+    pub(crate) fn ask(&mut self, pending: Pending, now: Instant) -> Result<(), Box<Unasked>> {
         let Some(ours) = self.our_address(pending.server.is_ipv4()) else {
-            return Err(pending);
+            return Err(Unasked::unsendable(pending));
         };
         match pending.asker {
             Asker::Udp { .. } => {
@@ -75,9 +76,17 @@ impl Inside {
     }
 
     /// A packet from the tunnel; says whether it was for us.
-    pub(crate) fn handle_packet(&mut self, packet: &IpPacket<&[u8]>, now: Instant) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// It was for us, and does not answer what it claims to.
+    pub(crate) fn handle_packet(
+        &mut self,
+        packet: &IpPacket<&[u8]>,
+        now: Instant,
+    ) -> Result<bool, DropReason> {
         if (self.udp.is_idle() && self.tcp.is_idle()) || !self.is_ours(packet.destination()) {
-            return false;
+            return Ok(false);
         }
         match packet.transport() {
             Transport::Udp {
@@ -96,10 +105,10 @@ impl Inside {
                 if is_known {
                     self.tcp.handle_packet(packet, now);
                 }
-                is_known
+                Ok(is_known)
             }
-            Transport::IcmpError { .. } => self.handle_error(packet, now),
-            _ => false,
+            Transport::IcmpError { .. } => Ok(self.handle_error(packet, now)),
+            _ => Ok(false),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Queries that wait for an answer from a server outside the tunnel. spec: data-plane 12.5
 
-use super::pending::{Answer, Pending};
+use super::pending::{Answer, Pending, Unasked};
 use crate::event::{DnsFailure, DnsQuery, QueryId};
 use model::SeedTree;
 use rand_chacha::ChaCha20Rng;
@@ -34,15 +34,15 @@ impl Outside {
     ///
     /// # Errors
     ///
-    /// Too many wait; the query comes back.
-    pub(crate) fn ask(&mut self, pending: Pending) -> Result<(), Pending> {
+    /// Too many wait, or it cannot be sent; the query comes back.
+    pub(crate) fn ask(&mut self, pending: Pending) -> Result<(), Box<Unasked>> {
         if self.pending.len() >= MAX_PENDING {
-            return Err(pending);
+            return Err(Unasked::too_many(pending));
         }
         let fixed = pending.fixed_id();
         let wire_id = fixed.unwrap_or_else(|| random_id(&mut self.rng));
         let Some(message) = pending.outgoing(wire_id) else {
-            return Err(pending);
+            return Err(Unasked::unsendable(pending));
         };
         let id = QueryId(self.next);
         self.next += 1;
@@ -76,9 +76,11 @@ impl Outside {
         self.queries.pop_front()
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.pending.clear();
+    /// Takes out all queries.
+    pub(crate) fn drain(&mut self) -> Vec<Pending> {
         self.queries.clear();
+        let pending = std::mem::take(&mut self.pending).into_values();
+        pending.map(|(pending, _)| pending).collect()
     }
 }
 

@@ -1,7 +1,10 @@
 //! Queries that wait for an answer: who asked, and what.
 
 use super::{largest_payload, tcp::Connection};
-use crate::event::{DnsFailure, DnsTransport};
+use crate::{
+    drop_reason::DropReason,
+    event::{DnsFailure, DnsTransport},
+};
 use dns_message::{HEADER, Query, Response, compose_forwarded, set_id};
 use std::{collections::HashSet, net::SocketAddr};
 
@@ -45,6 +48,28 @@ pub(crate) struct Pending {
     /// Which state of the cache the answer belongs to.
     pub(crate) epoch: u64,
     query: Box<[u8]>,
+}
+
+/// A query that cannot be asked.
+#[derive(Debug)]
+pub(crate) struct Unasked {
+    pub(crate) pending: Pending,
+    /// Why.
+    pub(crate) reason: DropReason,
+}
+
+impl Unasked {
+    /// As many as may wait do so already.
+    pub(crate) fn too_many(pending: Pending) -> Box<Self> {
+        let reason = DropReason::TooManyQueries;
+        Box::new(Self { pending, reason })
+    }
+
+    /// There is no way to send it.
+    pub(crate) fn unsendable(pending: Pending) -> Box<Self> {
+        let reason = DropReason::UnsendableQuery;
+        Box::new(Self { pending, reason })
+    }
 }
 
 /// What became of a query.

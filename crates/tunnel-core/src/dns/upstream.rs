@@ -2,9 +2,12 @@
 
 use super::{
     Asker, Dns, Surroundings,
-    pending::{Answer, Pending},
+    pending::{Answer, Pending, Unasked},
 };
-use crate::event::{DnsFailure, DnsTransport};
+use crate::{
+    drop_reason::DropReason,
+    event::{DnsFailure, DnsTransport},
+};
 use dns_message::{Query, rcode};
 use model::ResourceId;
 use std::{
@@ -54,13 +57,13 @@ impl Dns {
             self.ask_by(Way::Inside, asker, query, server, around);
             return;
         }
-        if !self.under_way.begin(asker, query) {
+        if !self.begin(asker, query) {
             return;
         }
         let nowhere = SocketAddr::new(sentinel, SITE_PORT);
         let pending = Pending::new(asker, query, nowhere, self.cache.epoch());
-        if let Err(pending) = self.sites.hold(resource, pending, is_v4, around.now) {
-            self.finish(&pending, Err(DnsFailure::Failed), around.now);
+        if let Err(unasked) = self.sites.hold(resource, pending, is_v4, around.now) {
+            self.refuse(&unasked, around.now);
         }
     }
 
@@ -72,10 +75,10 @@ impl Dns {
                     pending.server = server;
                     self.inside.ask(pending, around.now)
                 }
-                None => Err(pending),
+                None => Err(Unasked::unsendable(pending)),
             };
-            if let Err(pending) = asked {
-                self.finish(&pending, Err(DnsFailure::Failed), around.now);
+            if let Err(unasked) = asked {
+                self.refuse(&unasked, around.now);
             }
         }
         self.serve(around);
@@ -108,7 +111,7 @@ impl Dns {
             self.reply(asker, query, &message);
         }
         self.scratch = message;
-        if is_known || !self.under_way.begin(asker, query) {
+        if is_known || !self.begin(asker, query) {
             return;
         }
         let pending = Pending::new(asker, query, server, self.cache.epoch());
@@ -116,9 +119,24 @@ impl Dns {
             Way::Inside => self.inside.ask(pending, around.now),
             Way::Outside => self.outside.ask(pending),
         };
-        if let Err(pending) = asked {
-            self.finish(&pending, Err(DnsFailure::Failed), around.now);
+        if let Err(unasked) = asked {
+            self.refuse(&unasked, around.now);
         }
+    }
+
+    /// Whether the query is new; a repeated one is dropped.
+    fn begin(&mut self, asker: Asker, query: &Query<'_>) -> bool {
+        let is_new = self.under_way.begin(asker, query);
+        if !is_new {
+            self.drops.count(DropReason::RepeatedQuery);
+        }
+        is_new
+    }
+
+    /// A query cannot be asked: whoever asked is told, and it is dropped.
+    fn refuse(&mut self, unasked: &Unasked, now: Instant) {
+        self.count(&unasked.pending, unasked.reason);
+        self.finish(&unasked.pending, Err(DnsFailure::Failed), now);
     }
 
     /// A query has ended: whoever asked is told.
@@ -134,7 +152,9 @@ impl Dns {
                 self.cache.insert(pending, &message, now);
                 self.reply(pending.asker, &query, &message);
             }
-            Err(DnsFailure::TimedOut) if pending.asker.transport() == DnsTransport::Udp => {}
+            Err(DnsFailure::TimedOut) if pending.asker.transport() == DnsTransport::Udp => {
+                self.count(pending, DropReason::NoAnswer);
+            }
             Err(DnsFailure::Failed | DnsFailure::TimedOut) => {
                 self.fail(pending.asker, &query, rcode::SERVFAIL);
             }

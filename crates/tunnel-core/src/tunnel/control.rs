@@ -2,6 +2,7 @@
 
 use super::Tunnel;
 use crate::{
+    drop_reason::DropReason,
     event::{Authorized, Event, Output, PortalRequest, PortalUpdate, Refusal, SiteState},
     resource::Insertion,
 };
@@ -120,8 +121,8 @@ impl Tunnel {
 
     /// Voids what was known of a resource: authorization, translation, allowed addresses.
     fn void(&mut self, id: ResourceId) {
-        self.authorizations.cancel(id);
-        self.nat.remove_resource(id);
+        let waiting = self.authorizations.cancel(id) + self.nat.remove_resource(id);
+        self.drops.add(DropReason::Revoked, waiting);
         self.gateways.forbid(id);
         self.resources.unbind_resource(id);
         self.hops.clear();
@@ -162,6 +163,7 @@ impl Tunnel {
             return;
         };
         if self.resources.get(resource).is_none() {
+            self.drops.add(DropReason::Revoked, waiting.len());
             return;
         }
         let authorization = Authorization {
@@ -179,6 +181,7 @@ impl Tunnel {
             Err(no_relay) => {
                 tracing::info!(%gateway, "No relay is usable, asking the portal for others");
                 let connectivity::NoRelay = no_relay;
+                self.drops.add(DropReason::NoRelay, waiting.len());
                 self.outputs
                     .push_back(Output::Request(PortalRequest::Reconnect));
                 return;
@@ -216,7 +219,8 @@ impl Tunnel {
     /// Drops what belonged to a connection. spec: data-plane 2.16
     pub(super) fn forget_gateway(&mut self, gateway: GatewayId) {
         self.authorizations.disconnected(gateway);
-        self.nat.remove_gateway(gateway);
+        let waiting = self.nat.remove_gateway(gateway);
+        self.drops.add(DropReason::GatewayClosed, waiting);
         self.resources.unbind(gateway);
         self.hops.clear();
         if let Some(site) = self.gateways.remove(gateway)

@@ -3,7 +3,7 @@
 use super::{Received, Tunnel};
 use crate::{dns_nat::NatKey, drop_reason::DropReason};
 use connectivity::Datagram;
-use ip_packet::{Control, IpPacket};
+use ip_packet::{Control, DomainStatus, IpPacket};
 use model::GatewayId;
 use std::time::Instant;
 
@@ -40,7 +40,7 @@ impl Tunnel {
         let packet = IpPacket::parse(bytes).map_err(DropReason::Malformed)?;
         if Control::recognize(&packet) {
             let control = Control::parse(&packet).ok_or(DropReason::MalformedControl)?;
-            self.handle_control(id, control, now);
+            self.handle_control(id, control, now)?;
             return Ok(Received::Consumed);
         }
         let gateway = self
@@ -51,14 +51,19 @@ impl Tunnel {
             return Err(DropReason::UnexpectedSource);
         }
         let (dns, around) = self.dns(now);
-        if dns.handle_inside(&packet, around) {
+        if dns.handle_inside(&packet, around)? {
             self.follow_dns(now);
             return Ok(Received::Consumed);
         }
         Ok(Received::Deliver(bytes.len()))
     }
 
-    fn handle_control(&mut self, gateway: GatewayId, control: Control, now: Instant) {
+    fn handle_control(
+        &mut self,
+        gateway: GatewayId,
+        control: Control,
+        now: Instant,
+    ) -> Result<(), DropReason> {
         match control {
             Control::DomainStatus {
                 resource,
@@ -70,8 +75,14 @@ impl Tunnel {
                     resource,
                     domain,
                 };
-                let held = self.nat.handle_status(&key, status);
-                for packet in held {
+                let Some(held) = self.nat.handle_status(&key, status) else {
+                    return Ok(());
+                };
+                if status == DomainStatus::Inactive {
+                    self.drops.add(DropReason::NameRefused, held.len());
+                    return Ok(());
+                }
+                for packet in held.into_packets() {
                     if let Err(reason) = self.encrypt(gateway.into(), &packet, now) {
                         self.dropped(reason);
                     }
@@ -82,9 +93,8 @@ impl Tunnel {
                 self.forget_gateway(gateway);
             }
             // Meant for gateways.
-            Control::AssignedIps { .. } => {
-                self.dropped(DropReason::MalformedControl);
-            }
+            Control::AssignedIps { .. } => return Err(DropReason::MalformedControl),
         }
+        Ok(())
     }
 }

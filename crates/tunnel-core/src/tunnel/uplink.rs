@@ -110,7 +110,10 @@ impl Tunnel {
                 self.tell(&key, now);
             }
             match gate {
-                Gate::Held => return Ok(()),
+                Gate::Held { displaced } => {
+                    displaced.map(|reason| self.dropped(reason));
+                    return Ok(());
+                }
                 Gate::Pass { settled: false } => {
                     return self.encrypt(gateway.into(), packet.bytes(), now);
                 }
@@ -128,7 +131,9 @@ impl Tunnel {
         packet: Option<&IpPacket<&[u8]>>,
         now: Instant,
     ) -> Result<(), DropReason> {
-        match self.authorizations.want(resource, packet, now) {
+        let (ask, displaced) = self.authorizations.want(resource, packet, now);
+        displaced.map(|reason| self.dropped(reason));
+        match ask {
             Ask::Now => {
                 let connected_gateways = self.authorizations.connected_gateways();
                 let request = PortalRequest::CreateFlow {

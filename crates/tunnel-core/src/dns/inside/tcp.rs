@@ -6,7 +6,7 @@ use super::{MAX_PENDING, TIMEOUT, random_port, udp::plain};
 use crate::{
     dns::{
         outside::random_id,
-        pending::{Answer, Pending},
+        pending::{Answer, Pending, Unasked},
         stack::Stack,
     },
     event::DnsFailure,
@@ -67,10 +67,10 @@ impl TcpClient {
         pending: Pending,
         ours: IpAddr,
         now: Instant,
-    ) -> Result<(), Pending> {
+    ) -> Result<(), Box<Unasked>> {
         let waiting: usize = self.links.values().map(Link::waiting).sum();
         if waiting >= MAX_PENDING {
-            return Err(pending);
+            return Err(Unasked::too_many(pending));
         }
         let query = Waiting {
             pending,
@@ -79,7 +79,7 @@ impl TcpClient {
         };
         let asked = self.send(query, ours, now);
         self.poll(now);
-        asked
+        asked.map_err(Unasked::unsendable)
     }
 
     pub(crate) fn is_idle(&self) -> bool {

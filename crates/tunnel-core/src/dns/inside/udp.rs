@@ -5,8 +5,9 @@ use crate::{
     dns::{
         largest_payload,
         outside::random_id,
-        pending::{Answer, Pending},
+        pending::{Answer, Pending, Unasked},
     },
+    drop_reason::DropReason,
     event::DnsFailure,
 };
 use ip_packet::emit_udp;
@@ -58,14 +59,14 @@ impl UdpClient {
         pending: Pending,
         ours: IpAddr,
         now: Instant,
-    ) -> Result<Vec<u8>, Pending> {
+    ) -> Result<Vec<u8>, Box<Unasked>> {
         let server = plain(pending.server);
         if self.waiting.len() >= MAX_PENDING {
-            return Err(pending);
+            return Err(Unasked::too_many(pending));
         }
         let taken = |port| self.by_place.contains_key(&(server, port));
         let Some(port) = random_port(&mut self.rng, taken) else {
-            return Err(pending);
+            return Err(Unasked::unsendable(pending));
         };
         let fixed = pending.fixed_id();
         let wire_id = fixed.unwrap_or_else(|| random_id(&mut self.rng));
@@ -77,7 +78,7 @@ impl UdpClient {
             .filter(fits)
             .and_then(|message| emit_udp(&mut packet, from, server, &message))
         else {
-            return Err(pending);
+            return Err(Unasked::unsendable(pending));
         };
         packet.truncate(length);
         let place = (server, port);
@@ -101,19 +102,24 @@ impl UdpClient {
 
     /// A datagram; says whether it came from a server to the port that asked it.
     ///
-    /// One that is not the answer is ignored: the right one may follow.
-    pub(crate) fn handle(&mut self, from: SocketAddr, port: u16, payload: &[u8]) -> bool {
+    /// # Errors
+    ///
+    /// It did, and is not the answer: the right one may follow.
+    pub(crate) fn handle(
+        &mut self,
+        from: SocketAddr,
+        port: u16,
+        payload: &[u8],
+    ) -> Result<bool, DropReason> {
         let Some(&key) = self.by_place.get(&(from, port)) else {
-            return false;
+            return Ok(false);
         };
         let answer = self.waiting.get(&key).and_then(|waiting| {
             let pending = &waiting.pending;
             pending.restore(payload, waiting.wire_id)
         });
-        if let Some(answer) = answer {
-            self.finish(key, Ok(answer));
-        }
-        true
+        self.finish(key, Ok(answer.ok_or(DropReason::UnexpectedAnswer)?));
+        Ok(true)
     }
 
     /// A packet from this port could not be delivered; says whether it was one of ours.

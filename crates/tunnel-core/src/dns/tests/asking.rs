@@ -309,6 +309,8 @@ fn too_many_waiting_queries_are_refused() {
         assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
     }
     assert_eq!(refused, 65_536 - 1000);
+    let dropped = fixture.dns.drops().get(DropReason::TooManyQueries);
+    assert_eq!(dropped, refused);
     let asked = std::iter::from_fn(|| fixture.dns.poll_query()).count();
     assert_eq!(asked, 1000);
 }

@@ -24,7 +24,7 @@ impl Fixture {
     }
 
     /// A packet from the tunnel; says whether it was for us.
-    fn receive_inside(&mut self, packet: &[u8]) -> bool {
+    fn receive_inside(&mut self, packet: &[u8]) -> Result<bool, DropReason> {
         let packet = IpPacket::parse(packet).unwrap();
         let (dns, around) = self.split();
         dns.handle_inside(&packet, around)
@@ -71,7 +71,10 @@ fn a_query_over_udp_goes_to_the_server_from_our_own_address() {
     }
     assert!(ports.len() > 35, "{ports:?}");
     let packet = fixture.ask_inside(5000, &query(7, "Other.test.", RecordType::A));
-    assert!(fixture.receive_inside(&answer_to(&packet, |_| {})));
+    assert_eq!(
+        fixture.receive_inside(&answer_to(&packet, |_| {})),
+        Ok(true)
+    );
     let reply = fixture.dns.poll_packet().unwrap();
     let reply = IpPacket::parse(&reply[..]).unwrap();
     assert_eq!(reply.source().to_string(), SENTINEL);
@@ -96,10 +99,8 @@ fn only_the_right_answer_counts() {
         |answer| answer.truncate(20),
     ];
     for change in changes {
-        assert!(
-            fixture.receive_inside(&answer_to(&packet, change)),
-            "kept from the program"
-        );
+        let dropped = fixture.receive_inside(&answer_to(&packet, change));
+        assert_eq!(dropped, Err(DropReason::UnexpectedAnswer));
         assert_eq!(fixture.reply(), None);
     }
     // Another server, another port of the server, another port of ours.
@@ -117,11 +118,15 @@ fn only_the_right_answer_counts() {
         ("10.20.0.53:53", other_port),
     ] {
         let foreign = crate::fixtures::udp(from, &format!("{PROGRAM}:{to}"), good.udp_payload());
-        assert!(!fixture.receive_inside(&foreign), "{from} {to}");
+        assert_eq!(fixture.receive_inside(&foreign), Ok(false), "{from} {to}");
     }
-    assert!(fixture.receive_inside(good.bytes()));
+    assert_eq!(fixture.receive_inside(good.bytes()), Ok(true));
     assert!(fixture.reply().is_some());
-    assert!(!fixture.receive_inside(good.bytes()), "it counts once");
+    assert_eq!(
+        fixture.receive_inside(good.bytes()),
+        Ok(false),
+        "it counts once"
+    );
 }
 
 #[test]
@@ -166,7 +171,10 @@ fn the_internet_resource_covers_every_server() {
         assert_eq!(inside.is_some(), enabled, "{sentinel}");
         assert_eq!(fixture.dns.poll_query().is_some(), !enabled);
         if let Some(packet) = inside {
-            assert!(fixture.receive_inside(&answer_to(&packet, |_| {})));
+            assert_eq!(
+                fixture.receive_inside(&answer_to(&packet, |_| {})),
+                Ok(true)
+            );
             assert!(fixture.reply().is_some());
         }
     }
@@ -184,7 +192,10 @@ fn silence_over_udp_ends_after_ten_seconds_and_is_passed_on() {
     assert_eq!(due, fixture.now + Duration::from_millis(1));
     fixture.pass(Duration::from_millis(1));
     assert_eq!(fixture.reply(), None);
-    assert!(!fixture.receive_inside(&answer_to(&packet, |_| {})));
+    assert_eq!(
+        fixture.receive_inside(&answer_to(&packet, |_| {})),
+        Ok(false)
+    );
     fixture.ask_inside(4000, &question);
 }
 
@@ -201,11 +212,15 @@ fn an_unreachable_server_is_a_failure() {
         error[..length].to_vec()
     };
     let (theirs, ours) = (quote(&other), quote(&packet));
-    assert!(!fixture.receive_inside(&theirs), "an error for a program");
-    assert!(fixture.receive_inside(&ours));
+    assert_eq!(
+        fixture.receive_inside(&theirs),
+        Ok(false),
+        "an error for a program"
+    );
+    assert_eq!(fixture.receive_inside(&ours), Ok(true));
     let reply = parse(&fixture.reply().unwrap());
     assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
-    assert!(!fixture.receive_inside(&ours));
+    assert_eq!(fixture.receive_inside(&ours), Ok(false));
 }
 
 #[test]
@@ -278,7 +293,7 @@ impl Between {
             }
             self.server.poll(now);
             while let Some(packet) = self.server.take() {
-                self.fixture.receive_inside(&packet);
+                self.fixture.receive_inside(&packet).unwrap();
             }
             while let Some(packet) = self.fixture.dns.poll_inside() {
                 if !self.cut {

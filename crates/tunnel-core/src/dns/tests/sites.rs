@@ -82,6 +82,7 @@ fn waiting_ends_after_ten_seconds() {
     fixture.pass(Duration::from_millis(1));
     assert_eq!(fixture.dns.deadline(), None);
     assert_eq!(fixture.reply(), None);
+    assert_eq!(fixture.dns.drops().get(DropReason::NoAnswer), 1);
     authorize(&mut fixture);
     assert_eq!(sent_to(&mut fixture), None);
 }
@@ -107,6 +108,8 @@ fn waiting_queries_are_bounded() {
         }
     }
     assert_eq!(200 + 20 * 128 - failed, 1024);
+    let dropped = fixture.dns.drops().get(DropReason::TooManyQueries);
+    assert_eq!(usize::try_from(dropped), Ok(failed));
     fixture.pass(Duration::from_secs(11));
     assert_eq!(fixture.ask(&question(1)), None, "there is room again");
 }
