@@ -22,7 +22,7 @@ pub(crate) use proxy::{NameId, ProxiedName};
 
 use crate::{
     drop_reason::DropReason,
-    event::{DnsFailure, DnsQuery, DnsTransport, QueryId},
+    event::{DnsFailure, DnsQuery, QueryId},
     peer::Gateways,
     resource::ResourceTable,
 };
@@ -33,7 +33,7 @@ use inside::Inside;
 use ip_packet::{IpPacket, Transport};
 use model::{DomainName, DropCounters, Interface, ResourceId, SeedTree, limits};
 use outside::Outside;
-use pending::{Asker, Pending, UnderWay};
+use pending::{Asker, UnderWay};
 use proxy::ProxyPool;
 use sentinel::Sentinels;
 use sites::SiteQueries;
@@ -255,9 +255,7 @@ impl Dns {
     pub(crate) fn reset(&mut self, now: Instant) {
         let queries = self.outside.drain().into_iter();
         let queries = queries.chain(self.inside.drain()).chain(self.sites.drain());
-        for pending in queries {
-            self.count(&pending, DropReason::Reset);
-        }
+        self.drops.add(DropReason::Reset, queries.count());
         self.under_way.clear();
         self.cache.flush();
         self.tcp.reset(now);
@@ -268,11 +266,10 @@ impl Dns {
         &self.drops
     }
 
-    /// A query goes nowhere; counted if it came as a packet.
-    fn count(&mut self, pending: &Pending, reason: DropReason) {
-        if pending.asker.transport() == DnsTransport::Udp {
-            self.drops.count(reason);
-        }
+    /// How many queries wait.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.outside.waiting() + self.inside.waiting() + self.sites.waiting()
     }
 
     /// A packet for the TUN device.

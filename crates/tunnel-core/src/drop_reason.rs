@@ -6,7 +6,7 @@ use model::Reason;
 /// Makes the reasons that are ours, beside those of the crates below.
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
-        /// Why a packet went no further, or a query was not answered by anybody.
+        /// Why a packet went no further, or a query to the stub resolver was not answered by a server.
         ///
         /// Each is counted once, in [`Tunnel::drops`](crate::Tunnel::drops), whether the caller
         /// hears of it or not. [`Reason::name`] is for scripts and status pages.

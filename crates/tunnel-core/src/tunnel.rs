@@ -188,8 +188,8 @@ impl Tunnel {
     /// How many packets were dropped, by reason: everything that went no further, in both
     /// directions, whether or not a caller heard of it.
     ///
-    /// Not among them are segments that the TCP stack of the stub resolver finds unfit, and
-    /// queries over TCP, which are no packets of their own.
+    /// Queries to the stub resolver count like packets, also those over TCP. Segments that its TCP
+    /// stack finds unfit are not among them.
     pub fn drops(&self) -> DropCounters<DropReason> {
         let mut drops = self.drops.clone();
         for (reason, count) in self.dns.drops().iter() {
@@ -223,3 +223,6 @@ impl Tunnel {
 fn add(drops: &mut DropCounters<DropReason>, reason: DropReason, count: u64) {
     drops.add(reason, usize::try_from(count).unwrap_or(usize::MAX));
 }
+
+#[cfg(test)]
+mod tests;

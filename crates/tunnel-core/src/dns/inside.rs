@@ -132,6 +132,11 @@ impl Inside {
         packet.or_else(|| self.tcp.poll_packet())
     }
 
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.udp.waiting() + self.tcp.waiting()
+    }
+
     /// Forgets all connections and takes out all queries.
     pub(crate) fn drain(&mut self) -> Vec<Pending> {
         self.packets.clear();

@@ -76,6 +76,11 @@ impl Outside {
         self.queries.pop_front()
     }
 
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Takes out all queries.
     pub(crate) fn drain(&mut self) -> Vec<Pending> {
         self.queries.clear();

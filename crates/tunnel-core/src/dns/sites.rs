@@ -86,6 +86,11 @@ impl SiteQueries {
         expired
     }
 
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.count
+    }
+
     /// Takes out all queries.
     pub(crate) fn drain(&mut self) -> Vec<Pending> {
         let waiting = std::mem::take(self).by_resource.into_values().flatten();

@@ -135,7 +135,7 @@ impl Dns {
 
     /// A query cannot be asked: whoever asked is told, and it is dropped.
     fn refuse(&mut self, unasked: &Unasked, now: Instant) {
-        self.count(&unasked.pending, unasked.reason);
+        self.drops.count(unasked.reason);
         self.finish(&unasked.pending, Err(DnsFailure::Failed), now);
     }
 
@@ -153,7 +153,7 @@ impl Dns {
                 self.reply(pending.asker, &query, &message);
             }
             Err(DnsFailure::TimedOut) if pending.asker.transport() == DnsTransport::Udp => {
-                self.count(pending, DropReason::NoAnswer);
+                self.drops.count(DropReason::NoAnswer);
             }
             Err(DnsFailure::Failed | DnsFailure::TimedOut) => {
                 self.fail(pending.asker, &query, rcode::SERVFAIL);

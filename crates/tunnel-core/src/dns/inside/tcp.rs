@@ -68,8 +68,7 @@ impl TcpClient {
         ours: IpAddr,
         now: Instant,
     ) -> Result<(), Box<Unasked>> {
-        let waiting: usize = self.links.values().map(Link::waiting).sum();
-        if waiting >= MAX_PENDING {
+        if self.waiting() >= MAX_PENDING {
             return Err(Unasked::too_many(pending));
         }
         let query = Waiting {
@@ -80,6 +79,11 @@ impl TcpClient {
         let asked = self.send(query, ours, now);
         self.poll(now);
         asked.map_err(Unasked::unsendable)
+    }
+
+    /// Queries that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.links.values().map(Link::waiting).sum()
     }
 
     pub(crate) fn is_idle(&self) -> bool {
