@@ -43,8 +43,8 @@
 //!
 //! * The coordinator in `tunnel` routes; every rule has a machine of its own that owns its state:
 //!   resources, authorizations, gateways, the gate in front of translated names, the resolver.
-//! * A settled flow costs one lookup: the hop of a destination is remembered until something that
-//!   could change it happens.
+//! * A cached flow costs one lookup: the peer of a destination is remembered until something
+//!   happens that could change it.
 //! * What waits for something is bounded, everywhere.
 
 mod authorization;
@@ -55,8 +55,8 @@ mod drop_reason;
 mod event;
 #[cfg(test)]
 mod fixtures;
-mod hop;
 mod peer;
+mod peer_cache;
 mod resource;
 mod tunnel;
 

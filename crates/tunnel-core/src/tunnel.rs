@@ -11,8 +11,8 @@ use crate::{
     dns_nat::DnsNat,
     drop_reason::DropReason,
     event::{DnsFailure, Output, QueryId, ResourceStatus},
-    hop::HopCache,
     peer::Gateways,
+    peer_cache::PeerCache,
     resource::ResourceTable,
 };
 use connectivity::{Connectivity, PeerStatus, Role, Transmit};
@@ -66,7 +66,7 @@ pub struct Tunnel {
     authorizations: Authorizations,
     dns: Dns,
     nat: DnsNat,
-    hops: HopCache,
+    peers: PeerCache,
     outputs: VecDeque<Output>,
     /// What neither connectivity nor the stub resolver counts itself.
     drops: DropCounters<DropReason>,
@@ -87,7 +87,7 @@ impl Tunnel {
             authorizations: Authorizations::new(),
             dns,
             nat: DnsNat::default(),
-            hops: HopCache::new(),
+            peers: PeerCache::new(),
             outputs: VecDeque::new(),
             drops: DropCounters::default(),
         }
@@ -102,7 +102,7 @@ impl Tunnel {
         self.gateways.clear();
         let waiting = self.authorizations.reset() + self.nat.clear();
         self.drops.add(DropReason::Reset, waiting);
-        self.hops.clear();
+        self.peers.clear();
         self.resources.unbind_all();
         self.dns.reset(now);
         self.outputs

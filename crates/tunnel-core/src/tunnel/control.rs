@@ -114,7 +114,7 @@ impl Tunnel {
         for id in off {
             self.revoke(id, now);
         }
-        self.hops.clear();
+        self.peers.clear();
         self.update_plan();
         self.follow_dns(now);
     }
@@ -125,11 +125,11 @@ impl Tunnel {
         self.drops.add(DropReason::Revoked, waiting);
         self.gateways.forbid(id);
         self.resources.unbind_resource(id);
-        self.hops.clear();
+        self.peers.clear();
     }
 
     fn resources_changed(&mut self) {
-        self.hops.clear();
+        self.peers.clear();
         self.outputs
             .push_back(Output::Event(Event::ResourcesChanged));
         self.update_plan();
@@ -192,7 +192,7 @@ impl Tunnel {
             .upsert(gateway, authorized.site, (authorized.ipv4, authorized.ipv6));
         self.resources.bind(resource, gateway);
         self.allow(gateway, resource);
-        self.hops.clear();
+        self.peers.clear();
         self.announce_names(gateway, resource, now);
         self.replay(waiting.into_packets(), now);
         let (dns, around) = self.dns(now);
@@ -222,7 +222,7 @@ impl Tunnel {
         let waiting = self.nat.remove_gateway(gateway);
         self.drops.add(DropReason::GatewayClosed, waiting);
         self.resources.unbind(gateway);
-        self.hops.clear();
+        self.peers.clear();
         if let Some(site) = self.gateways.remove(gateway)
             && self.resources.set_site(site, SiteState::Unknown)
         {

@@ -28,7 +28,7 @@ impl Tunnel {
         let packet = IpPacket::parse(bytes).map_err(DropReason::Malformed)?;
         self.check_source(&packet)?;
         let destination = packet.destination();
-        if let Some(peer) = self.hops.get(destination) {
+        if let Some(peer) = self.peers.get(destination) {
             return self.encrypt(peer, bytes, now);
         }
         if destination.is_multicast() {
@@ -72,7 +72,7 @@ impl Tunnel {
     ) -> Result<(), DropReason> {
         let gateway = self.gateways.by_tunnel_address(destination);
         let peer = gateway.ok_or(DropReason::UnknownPeer)?.into();
-        self.hops.insert(destination, peer);
+        self.peers.insert(destination, peer);
         self.encrypt(peer, bytes, now)
     }
 
@@ -120,7 +120,7 @@ impl Tunnel {
                 Gate::Pass { settled: true } => {}
             }
         }
-        self.hops.insert(destination, gateway.into());
+        self.peers.insert(destination, gateway.into());
         self.encrypt(gateway.into(), packet.bytes(), now)
     }
 
@@ -202,7 +202,7 @@ impl Tunnel {
             if self.nat.update(&key, now) == Tell::Now {
                 // Packets to them have to pass the gate again.
                 for address in name.addresses() {
-                    self.hops.forget(address);
+                    self.peers.forget(address);
                 }
                 self.tell(&key, now);
             }
