@@ -23,7 +23,7 @@ pub(crate) use proxy::{NameId, ProxiedName};
 use crate::{
     drop_reason::DropReason,
     event::{DnsFailure, DnsQuery, QueryId},
-    peer::Gateways,
+    gateway::Gateways,
     resource::ResourceTable,
 };
 use cache::Cache;

@@ -55,7 +55,7 @@ mod drop_reason;
 mod event;
 #[cfg(test)]
 mod fixtures;
-mod peer;
+mod gateway;
 mod peer_cache;
 mod resource;
 mod tunnel;

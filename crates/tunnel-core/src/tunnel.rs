@@ -11,7 +11,7 @@ use crate::{
     dns_nat::DnsNat,
     drop_reason::DropReason,
     event::{DnsFailure, Output, QueryId, ResourceStatus},
-    peer::Gateways,
+    gateway::Gateways,
     peer_cache::PeerCache,
     resource::ResourceTable,
 };
