@@ -42,7 +42,7 @@
 //! # Design
 //!
 //! * The coordinator in `tunnel` routes; every rule has a machine of its own that owns its state:
-//!   resources, authorizations, gateways, the gate in front of translated names, the resolver.
+//!   resources, authorizations, gateways, the decision about packets to translated names, the resolver.
 //! * A cached flow costs one lookup: the peer of a destination is remembered until something
 //!   happens that could change it.
 //! * What waits for something is bounded, everywhere.

@@ -3,7 +3,7 @@
 use super::{Tunnel, Verdict};
 use crate::{
     authorization::Ask,
-    dns_nat::{Gate, NatKey, Tell},
+    dns_nat::{Announce, Decision, NatKey},
     drop_reason::DropReason,
     event::{Output, PortalRequest},
 };
@@ -105,19 +105,21 @@ impl Tunnel {
                 resource,
                 domain,
             };
-            let (gate, tell) = self.nat.handle_packet(&key, packet, now);
-            if tell == Tell::Now {
-                self.tell(&key, now);
+            let (decision, announce) = self.nat.handle_packet(&key, packet, now);
+            if announce == Announce::Now {
+                self.announce(&key, now);
             }
-            match gate {
-                Gate::Held { displaced } => {
+            match decision {
+                Decision::Hold { displaced } => {
                     displaced.map(|reason| self.dropped(reason));
                     return Ok(());
                 }
-                Gate::Pass { settled: false } => {
+                Decision::Forward {
+                    is_cacheable: false,
+                } => {
                     return self.encrypt(gateway.into(), packet.bytes(), now);
                 }
-                Gate::Pass { settled: true } => {}
+                Decision::Forward { is_cacheable: true } => {}
             }
         }
         self.peers.insert(destination, gateway.into());
@@ -199,12 +201,12 @@ impl Tunnel {
                 domain: name.domain.clone(),
             };
             self.nat.recreate(&key);
-            if self.nat.update(&key, now) == Tell::Now {
-                // Packets to them have to pass the gate again.
+            if self.nat.update(&key, now) == Announce::Now {
+                // Packets to them have to be decided about anew.
                 for address in name.addresses() {
                     self.peers.forget(address);
                 }
-                self.tell(&key, now);
+                self.announce(&key, now);
             }
         }
     }
@@ -228,15 +230,15 @@ impl Tunnel {
                 resource,
                 domain,
             };
-            if self.nat.update(&key, now) == Tell::Now {
-                self.tell(&key, now);
+            if self.nat.update(&key, now) == Announce::Now {
+                self.announce(&key, now);
             }
         }
     }
 
     /// Tells a gateway which addresses stand for a name, and lets it send from them.
     /// spec: data-plane 13.2
-    fn tell(&mut self, key: &NatKey, now: Instant) {
+    fn announce(&mut self, key: &NatKey, now: Instant) {
         let Some(Resource::Dns(resource)) = self.resources.get(key.resource) else {
             return;
         };
