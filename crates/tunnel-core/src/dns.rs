@@ -74,9 +74,9 @@ pub(crate) struct Dns {
     drops: DropCounters<DropReason>,
 }
 
-/// What the resolver has to know of the tunnel around it.
+/// What the resolver has to know of the rest of the tunnel.
 #[derive(Clone, Copy)]
-pub(crate) struct Surroundings<'a> {
+pub(crate) struct Context<'a> {
     pub(crate) resources: &'a ResourceTable,
     pub(crate) gateways: &'a Gateways,
     pub(crate) now: Instant,
@@ -110,15 +110,15 @@ impl Dns {
     }
 
     /// The interface and the resolvers that the portal wants.
-    pub(crate) fn set_interface(&mut self, interface: &Interface, around: Surroundings<'_>) {
+    pub(crate) fn set_interface(&mut self, interface: &Interface, cx: Context<'_>) {
         if self.sentinels.set_portal(interface.upstream_dns.clone()) {
             self.cache.flush();
         }
         let lost = self.inside.set_addresses(interface.ipv4, interface.ipv6);
         for pending in lost {
-            self.finish(&pending, Err(DnsFailure::Failed), around.now);
+            self.finish(&pending, Err(DnsFailure::Failed), cx.now);
         }
-        self.serve(around);
+        self.serve(cx);
     }
 
     /// The addresses at which the stub resolver answers.
@@ -156,7 +156,7 @@ impl Dns {
     pub(crate) fn handle_packet(
         &mut self,
         packet: &IpPacket<&[u8]>,
-        around: Surroundings<'_>,
+        cx: Context<'_>,
     ) -> Result<(), DropReason> {
         let sentinel = packet.destination();
         let is_known = self.sentinels.upstream(sentinel).is_some();
@@ -164,8 +164,8 @@ impl Dns {
             Transport::Tcp {
                 destination: PORT, ..
             } if is_known || self.tcp.knows(packet) => {
-                self.tcp.handle_packet(packet, around.now);
-                self.serve(around);
+                self.tcp.handle_packet(packet, cx.now);
+                self.serve(cx);
                 Ok(())
             }
             _ if !is_known => Err(DropReason::UnknownSentinel),
@@ -179,7 +179,7 @@ impl Dns {
                     from: SocketAddr::new(packet.source(), source),
                     sentinel: SocketAddr::new(sentinel, PORT),
                 };
-                self.handle_query(asker, sentinel, &query, around);
+                self.handle_query(asker, sentinel, &query, cx);
                 Ok(())
             }
             _ => Err(DropReason::NotDns),
@@ -217,11 +217,11 @@ impl Dns {
     pub(crate) fn handle_inside(
         &mut self,
         packet: &IpPacket<&[u8]>,
-        around: Surroundings<'_>,
+        cx: Context<'_>,
     ) -> Result<bool, DropReason> {
-        let is_ours = self.inside.handle_packet(packet, around.now)?;
+        let is_ours = self.inside.handle_packet(packet, cx.now)?;
         if is_ours {
-            self.serve(around);
+            self.serve(cx);
         }
         Ok(is_ours)
     }
@@ -231,23 +231,23 @@ impl Dns {
         &mut self,
         id: QueryId,
         answer: Result<&[u8], DnsFailure>,
-        around: Surroundings<'_>,
+        cx: Context<'_>,
     ) {
         if let Some((pending, answer)) = self.outside.finish(id, answer) {
-            self.finish(&pending, answer, around.now);
-            self.serve(around);
+            self.finish(&pending, answer, cx.now);
+            self.serve(cx);
         }
     }
 
     /// Retransmits and expires what is due.
-    pub(crate) fn handle_timeout(&mut self, around: Surroundings<'_>) {
-        let is_due = |at: Instant| at <= around.now;
+    pub(crate) fn handle_timeout(&mut self, cx: Context<'_>) {
+        let is_due = |at: Instant| at <= cx.now;
         if self.deadline().is_some_and(|wakeup| is_due(wakeup.at)) {
-            self.inside.poll(around.now);
-            for pending in self.sites.expire(around.now) {
-                self.finish(&pending, Err(DnsFailure::TimedOut), around.now);
+            self.inside.poll(cx.now);
+            for pending in self.sites.expire(cx.now) {
+                self.finish(&pending, Err(DnsFailure::TimedOut), cx.now);
             }
-            self.serve(around);
+            self.serve(cx);
         }
     }
 
@@ -311,8 +311,8 @@ impl Dns {
     }
 
     /// Moves what can move: queries of connections, and answers that arrived.
-    fn serve(&mut self, around: Surroundings<'_>) {
-        let now = around.now;
+    fn serve(&mut self, cx: Context<'_>) {
+        let now = cx.now;
         loop {
             while let Some((pending, answer)) = self.inside.poll_finished() {
                 self.finish(&pending, answer, now);
@@ -323,7 +323,7 @@ impl Dns {
                 is_done = false;
                 match Query::parse(&message) {
                     Ok(query) => {
-                        self.handle_query(Asker::Tcp(connection), sentinel, &query, around);
+                        self.handle_query(Asker::Tcp(connection), sentinel, &query, cx);
                     }
                     Err(_) => self.tcp.abort(connection),
                 }
@@ -334,20 +334,14 @@ impl Dns {
         }
     }
 
-    fn handle_query(
-        &mut self,
-        asker: Asker,
-        sentinel: IpAddr,
-        query: &Query<'_>,
-        around: Surroundings<'_>,
-    ) {
+    fn handle_query(&mut self, asker: Asker, sentinel: IpAddr, query: &Query<'_>, cx: Context<'_>) {
         if query.edns().is_some_and(|edns| edns.is_malformed) {
             self.fail(asker, query, rcode::FORMERR);
             return;
         }
         let mut buffer: NameBuffer = [0; MAX_NAME];
         let decision = match query.name(&mut buffer) {
-            Some(name) => stub::decide(query, name, &mut self.pool, around.resources),
+            Some(name) => stub::decide(query, name, &mut self.pool, cx.resources),
             None => Decision::Forward,
         };
         match decision {
@@ -355,9 +349,9 @@ impl Dns {
                 self.intercepted.extend(answer.intercepted);
                 self.answer(asker, query, Protocol::Dns, &answer);
             }
-            Decision::Site(resource) => self.ask_site(asker, sentinel, query, resource, around),
+            Decision::Site(resource) => self.ask_site(asker, sentinel, query, resource, cx),
             Decision::Forward => match self.sentinels.upstream(sentinel) {
-                Some(server) => self.ask(asker, query, server, around),
+                Some(server) => self.ask(asker, query, server, cx),
                 // An old connection to a sentinel that is gone.
                 None => self.fail(asker, query, rcode::SERVFAIL),
             },

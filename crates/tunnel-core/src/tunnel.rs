@@ -7,7 +7,7 @@ mod uplink;
 
 use crate::{
     authorization::Authorizations,
-    dns::{Dns, Surroundings},
+    dns::{Context, Dns},
     dns_nat::DnsNat,
     drop_reason::DropReason,
     event::{DnsFailure, Output, QueryId, ResourceStatus},
@@ -140,16 +140,16 @@ impl Tunnel {
         answer: Result<&[u8], DnsFailure>,
         now: Instant,
     ) {
-        let (dns, around) = self.dns(now);
-        dns.handle_answer(id, answer, around);
+        let (dns, cx) = self.dns(now);
+        dns.handle_answer(id, answer, cx);
         self.follow_dns(now);
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.connectivity.handle_timeout(now);
-        let (dns, around) = self.dns(now);
-        dns.handle_timeout(around);
+        let (dns, cx) = self.dns(now);
+        dns.handle_timeout(cx);
         self.follow_dns(now);
     }
 
@@ -202,13 +202,13 @@ impl Tunnel {
     }
 
     /// The stub resolver, and what it has to know.
-    fn dns(&mut self, now: Instant) -> (&mut Dns, Surroundings<'_>) {
-        let around = Surroundings {
+    fn dns(&mut self, now: Instant) -> (&mut Dns, Context<'_>) {
+        let cx = Context {
             resources: &self.resources,
             gateways: &self.gateways,
             now,
         };
-        (&mut self.dns, around)
+        (&mut self.dns, cx)
     }
 
     /// Counts a dropped packet, unless connectivity has done so.

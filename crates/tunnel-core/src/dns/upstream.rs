@@ -1,7 +1,7 @@
 //! The way of a query to a server and of its answer back. spec: data-plane 12.5
 
 use super::{
-    Asker, Dns, Surroundings,
+    Asker, Context, Dns,
     pending::{Answer, Pending, Unasked},
 };
 use crate::{
@@ -32,14 +32,14 @@ impl Dns {
         asker: Asker,
         query: &Query<'_>,
         server: SocketAddr,
-        around: Surroundings<'_>,
+        cx: Context<'_>,
     ) {
-        let is_covered = || around.resources.by_address(server.ip()).is_some();
+        let is_covered = || cx.resources.by_address(server.ip()).is_some();
         let way = match self.sentinels.are_of_portal() && is_covered() {
             true => Way::Inside,
             false => Way::Outside,
         };
-        self.ask_by(way, asker, query, server, around);
+        self.ask_by(way, asker, query, server, cx);
     }
 
     /// Asks the name server of a site, through the resource's gateway; without one the query
@@ -50,11 +50,11 @@ impl Dns {
         sentinel: IpAddr,
         query: &Query<'_>,
         resource: ResourceId,
-        around: Surroundings<'_>,
+        cx: Context<'_>,
     ) {
         let is_v4 = sentinel.is_ipv4();
-        if let Some(server) = site_server(resource, is_v4, around) {
-            self.ask_by(Way::Inside, asker, query, server, around);
+        if let Some(server) = site_server(resource, is_v4, cx) {
+            self.ask_by(Way::Inside, asker, query, server, cx);
             return;
         }
         if !self.begin(asker, query) {
@@ -62,38 +62,38 @@ impl Dns {
         }
         let nowhere = SocketAddr::new(sentinel, SITE_PORT);
         let pending = Pending::new(asker, query, nowhere, self.cache.epoch());
-        if let Err(unasked) = self.sites.hold(resource, pending, is_v4, around.now) {
-            self.refuse(&unasked, around.now);
+        if let Err(unasked) = self.sites.hold(resource, pending, is_v4, cx.now) {
+            self.refuse(&unasked, cx.now);
         }
     }
 
     /// A gateway of the resource was authorized: what waited for it is asked.
-    pub(crate) fn handle_authorized(&mut self, resource: ResourceId, around: Surroundings<'_>) {
+    pub(crate) fn handle_authorized(&mut self, resource: ResourceId, cx: Context<'_>) {
         for (mut pending, is_v4) in self.sites.release(resource) {
-            let asked = match site_server(resource, is_v4, around) {
+            let asked = match site_server(resource, is_v4, cx) {
                 Some(server) => {
                     pending.server = server;
-                    self.inside.ask(pending, around.now)
+                    self.inside.ask(pending, cx.now)
                 }
                 None => Err(Unasked::unsendable(pending)),
             };
             if let Err(unasked) = asked {
-                self.refuse(&unasked, around.now);
+                self.refuse(&unasked, cx.now);
             }
         }
-        self.serve(around);
+        self.serve(cx);
     }
 
     /// No gateway of the resource can be reached: what waited for one fails.
-    pub(crate) fn handle_refused(&mut self, resource: ResourceId, around: Surroundings<'_>) {
+    pub(crate) fn handle_refused(&mut self, resource: ResourceId, cx: Context<'_>) {
         let refused = self.sites.release(resource);
         if refused.is_empty() {
             return;
         }
         for (pending, _) in refused {
-            self.finish(&pending, Err(DnsFailure::Failed), around.now);
+            self.finish(&pending, Err(DnsFailure::Failed), cx.now);
         }
-        self.serve(around);
+        self.serve(cx);
     }
 
     fn ask_by(
@@ -102,11 +102,11 @@ impl Dns {
         asker: Asker,
         query: &Query<'_>,
         server: SocketAddr,
-        around: Surroundings<'_>,
+        cx: Context<'_>,
     ) {
-        self.cache.follow(around.resources);
+        self.cache.follow(cx.resources);
         let mut message = std::mem::take(&mut self.scratch);
-        let is_known = self.cache.get(&mut message, query, server, around.now);
+        let is_known = self.cache.get(&mut message, query, server, cx.now);
         if is_known {
             self.reply(asker, query, &message);
         }
@@ -116,11 +116,11 @@ impl Dns {
         }
         let pending = Pending::new(asker, query, server, self.cache.epoch());
         let asked = match way {
-            Way::Inside => self.inside.ask(pending, around.now),
+            Way::Inside => self.inside.ask(pending, cx.now),
             Way::Outside => self.outside.ask(pending),
         };
         if let Err(unasked) = asked {
-            self.refuse(&unasked, around.now);
+            self.refuse(&unasked, cx.now);
         }
     }
 
@@ -163,8 +163,8 @@ impl Dns {
 }
 
 /// The name server behind the gateway of a resource.
-fn site_server(resource: ResourceId, is_v4: bool, around: Surroundings<'_>) -> Option<SocketAddr> {
-    let gateway = around.resources.gateway_of(resource)?;
-    let address = around.gateways.tunnel_address(gateway, is_v4)?;
+fn site_server(resource: ResourceId, is_v4: bool, cx: Context<'_>) -> Option<SocketAddr> {
+    let gateway = cx.resources.gateway_of(resource)?;
+    let address = cx.gateways.tunnel_address(gateway, is_v4)?;
     Some(SocketAddr::new(address, SITE_PORT))
 }

@@ -75,8 +75,8 @@ impl Tunnel {
     }
 
     fn set_interface(&mut self, interface: Interface, now: Instant) {
-        let (dns, around) = self.dns(now);
-        dns.set_interface(&interface, around);
+        let (dns, cx) = self.dns(now);
+        dns.set_interface(&interface, cx);
         self.interface = Some(interface);
     }
 
@@ -105,8 +105,8 @@ impl Tunnel {
     /// Voids what was known of a resource, and fails what waited for it.
     fn revoke(&mut self, id: ResourceId, now: Instant) {
         self.void(id);
-        let (dns, around) = self.dns(now);
-        dns.handle_refused(id, around);
+        let (dns, cx) = self.dns(now);
+        dns.handle_refused(id, cx);
     }
 
     /// Which resources are used has changed; voids what was known of some.
@@ -149,8 +149,8 @@ impl Tunnel {
                 .then_some(Event::NoCompatibleGateway(resource)),
         };
         self.outputs.extend(event.map(Output::Event));
-        let (dns, around) = self.dns(now);
-        dns.handle_refused(resource, around);
+        let (dns, cx) = self.dns(now);
+        dns.handle_refused(resource, cx);
     }
 
     /// A gateway accepted a request. spec: data-plane 11
@@ -195,8 +195,8 @@ impl Tunnel {
         self.peers.clear();
         self.announce_names(gateway, resource, now);
         self.replay(waiting.into_packets(), now);
-        let (dns, around) = self.dns(now);
-        dns.handle_authorized(resource, around);
+        let (dns, cx) = self.dns(now);
+        dns.handle_authorized(resource, cx);
     }
 
     /// Lets a gateway send from the networks of a resource. spec: data-plane 9.2

@@ -50,8 +50,8 @@ impl Tunnel {
         if !gateway.may_send_from(packet.source()) {
             return Err(DropReason::UnexpectedSource);
         }
-        let (dns, around) = self.dns(now);
-        if dns.handle_inside(&packet, around)? {
+        let (dns, cx) = self.dns(now);
+        if dns.handle_inside(&packet, cx)? {
             self.follow_dns(now);
             return Ok(Received::Consumed);
         }

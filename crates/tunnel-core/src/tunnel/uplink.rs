@@ -37,8 +37,8 @@ impl Tunnel {
             return Ok(());
         }
         if ranges::is_sentinel(destination) {
-            let (dns, around) = self.dns(now);
-            dns.handle_packet(&packet, around)?;
+            let (dns, cx) = self.dns(now);
+            dns.handle_packet(&packet, cx)?;
             self.follow_dns(now);
             return Ok(());
         }
@@ -175,8 +175,8 @@ impl Tunnel {
         while let Some(resource) = self.dns.poll_wanted() {
             if let Err(reason) = self.request(resource, None, now) {
                 self.dropped(reason);
-                let (dns, around) = self.dns(now);
-                dns.handle_refused(resource, around);
+                let (dns, cx) = self.dns(now);
+                dns.handle_refused(resource, cx);
             }
         }
         while let Some(packet) = self.dns.poll_inside() {

@@ -26,8 +26,8 @@ impl Fixture {
     /// A packet from the tunnel; says whether it was for us.
     fn receive_inside(&mut self, packet: &[u8]) -> Result<bool, DropReason> {
         let packet = IpPacket::parse(packet).unwrap();
-        let (dns, around) = self.split();
-        dns.handle_inside(&packet, around)
+        let (dns, cx) = self.split();
+        dns.handle_inside(&packet, cx)
     }
 }
 
@@ -245,8 +245,8 @@ fn other_addresses_end_what_is_under_way() {
         upstream_dns: vec!["10.20.0.53:53".parse().unwrap()],
         search_domain: None,
     };
-    let (dns, around) = fixture.split();
-    dns.set_interface(&interface, around);
+    let (dns, cx) = fixture.split();
+    dns.set_interface(&interface, cx);
     let reply = parse(&fixture.reply().unwrap());
     assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
     assert_eq!(fixture.dns.deadline(), None);
@@ -288,8 +288,8 @@ impl Between {
             self.program.poll(now);
             while let Some(packet) = self.program.take() {
                 let packet = IpPacket::parse(&packet[..]).unwrap();
-                let (dns, around) = self.fixture.split();
-                dns.handle_packet(&packet, around).unwrap();
+                let (dns, cx) = self.fixture.split();
+                dns.handle_packet(&packet, cx).unwrap();
             }
             self.server.poll(now);
             while let Some(packet) = self.server.take() {

@@ -18,8 +18,8 @@ fn fixture() -> Fixture {
 
 fn authorize(fixture: &mut Fixture) {
     fixture.bind();
-    let (dns, around) = fixture.split();
-    dns.handle_authorized(RESOURCE, around);
+    let (dns, cx) = fixture.split();
+    dns.handle_authorized(RESOURCE, cx);
 }
 
 fn sent_to(fixture: &mut Fixture) -> Option<(String, Vec<u8>)> {
@@ -66,8 +66,8 @@ fn a_query_waits_for_the_gateway_and_then_goes_to_it() {
 fn a_refusal_is_a_failure() {
     let mut fixture = fixture();
     assert_eq!(fixture.ask(&question(7)), None);
-    let (dns, around) = fixture.split();
-    dns.handle_refused(RESOURCE, around);
+    let (dns, cx) = fixture.split();
+    dns.handle_refused(RESOURCE, cx);
     let reply = parse(&fixture.reply().unwrap());
     assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
     assert_eq!(reply.metadata.id, 7);
