@@ -33,7 +33,7 @@ use inside::Inside;
 use ip_packet::{IpPacket, Transport};
 use model::{DomainName, DropCounters, Interface, ResourceId, SeedTree, limits};
 use outside::Outside;
-use pending::{Asker, UnderWay};
+use pending::{InFlight, Requestor};
 use proxy::ProxyPool;
 use sentinel::Sentinels;
 use sites::SiteQueries;
@@ -64,7 +64,7 @@ pub(crate) struct Dns {
     outside: Outside,
     inside: Inside,
     sites: SiteQueries,
-    under_way: UnderWay,
+    in_flight: InFlight,
     tcp: TcpServer,
     replies: VecDeque<Vec<u8>>,
     intercepted: VecDeque<(ResourceId, NameId)>,
@@ -91,7 +91,7 @@ impl Dns {
             outside: Outside::new(seed),
             inside: Inside::new(seed, now),
             sites: SiteQueries::default(),
-            under_way: UnderWay::default(),
+            in_flight: InFlight::default(),
             tcp: TcpServer::new(seed, now),
             replies: VecDeque::new(),
             intercepted: VecDeque::new(),
@@ -175,11 +175,11 @@ impl Dns {
             } => {
                 let query =
                     Query::parse(packet.udp_payload()).map_err(|_| DropReason::MalformedQuery)?;
-                let asker = Asker::Udp {
+                let requestor = Requestor::Udp {
                     from: SocketAddr::new(packet.source(), source),
                     sentinel: SocketAddr::new(sentinel, PORT),
                 };
-                self.handle_query(asker, sentinel, &query, cx);
+                self.handle_query(requestor, sentinel, &query, cx);
                 Ok(())
             }
             _ => Err(DropReason::NotDns),
@@ -201,11 +201,11 @@ impl Dns {
         let decision = stub::decide(&query, name, &mut self.pool, resources);
         let answer = llmnr::answer(decision).ok_or(DropReason::UnknownName)?;
         self.intercepted.extend(answer.intercepted);
-        let asker = Asker::Udp {
+        let requestor = Requestor::Udp {
             from,
             sentinel: group,
         };
-        self.answer(asker, &query, Protocol::Llmnr, &answer);
+        self.answer(requestor, &query, Protocol::Llmnr, &answer);
         Ok(())
     }
 
@@ -256,7 +256,7 @@ impl Dns {
         let queries = self.outside.drain().into_iter();
         let queries = queries.chain(self.inside.drain()).chain(self.sites.drain());
         self.drops.add(DropReason::Reset, queries.count());
-        self.under_way.clear();
+        self.in_flight.clear();
         self.cache.flush();
         self.tcp.reset(now);
     }
@@ -323,7 +323,7 @@ impl Dns {
                 is_done = false;
                 match Query::parse(&message) {
                     Ok(query) => {
-                        self.handle_query(Asker::Tcp(connection), sentinel, &query, cx);
+                        self.handle_query(Requestor::Tcp(connection), sentinel, &query, cx);
                     }
                     Err(_) => self.tcp.abort(connection),
                 }
@@ -334,9 +334,15 @@ impl Dns {
         }
     }
 
-    fn handle_query(&mut self, asker: Asker, sentinel: IpAddr, query: &Query<'_>, cx: Context<'_>) {
+    fn handle_query(
+        &mut self,
+        requestor: Requestor,
+        sentinel: IpAddr,
+        query: &Query<'_>,
+        cx: Context<'_>,
+    ) {
         if query.edns().is_some_and(|edns| edns.is_malformed) {
-            self.fail(asker, query, rcode::FORMERR);
+            self.fail(requestor, query, rcode::FORMERR);
             return;
         }
         let mut buffer: NameBuffer = [0; MAX_NAME];
@@ -347,13 +353,13 @@ impl Dns {
         match decision {
             Decision::Answer(answer) => {
                 self.intercepted.extend(answer.intercepted);
-                self.answer(asker, query, Protocol::Dns, &answer);
+                self.answer(requestor, query, Protocol::Dns, &answer);
             }
-            Decision::Site(resource) => self.ask_site(asker, sentinel, query, resource, cx),
+            Decision::Site(resource) => self.ask_site(requestor, sentinel, query, resource, cx),
             Decision::Forward => match self.sentinels.upstream(sentinel) {
-                Some(server) => self.ask(asker, query, server, cx),
+                Some(server) => self.ask(requestor, query, server, cx),
                 // An old connection to a sentinel that is gone.
-                None => self.fail(asker, query, rcode::SERVFAIL),
+                None => self.fail(requestor, query, rcode::SERVFAIL),
             },
         }
     }
@@ -361,29 +367,29 @@ impl Dns {
     /// Writes an answer of our own.
     fn answer(
         &mut self,
-        asker: Asker,
+        requestor: Requestor,
         query: &Query<'_>,
         protocol: Protocol,
         answer: &LocalAnswer,
     ) {
         let mut message = std::mem::take(&mut self.scratch);
         stub::compose(&mut message, query, protocol, answer, &self.pool);
-        self.reply(asker, query, &message);
+        self.reply(requestor, query, &message);
         self.scratch = message;
     }
 
-    fn fail(&mut self, asker: Asker, query: &Query<'_>, rcode: u16) {
-        self.answer(asker, query, Protocol::Dns, &LocalAnswer::only(rcode));
+    fn fail(&mut self, requestor: Requestor, query: &Query<'_>, rcode: u16) {
+        self.answer(requestor, query, Protocol::Dns, &LocalAnswer::only(rcode));
     }
 
     /// Hands an answer to whoever asked; what does not fit is to be fetched over TCP.
-    fn reply(&mut self, asker: Asker, query: &Query<'_>, message: &[u8]) {
-        let (from, sentinel) = match asker {
-            Asker::Tcp(connection) => return self.tcp.reply(connection, message),
-            Asker::Udp { from, sentinel } => (from, sentinel),
+    fn reply(&mut self, requestor: Requestor, query: &Query<'_>, message: &[u8]) {
+        let (from, sentinel) = match requestor {
+            Requestor::Tcp(connection) => return self.tcp.reply(connection, message),
+            Requestor::Udp { from, sentinel } => (from, sentinel),
         };
         let mut cut = vec![];
-        let payload = if message.len() <= asker.limit(query) {
+        let payload = if message.len() <= requestor.limit(query) {
             message
         } else {
             compose_truncated(&mut cut, message, query);

@@ -81,8 +81,8 @@ impl Cache {
         }
     }
 
-    /// Writes the answer that a server gave to the same question, as this asker would have got it
-    /// by now; says whether there is one.
+    /// Writes the answer that a server gave to the same question, as this requestor would have got
+    /// it by now; says whether there is one.
     pub(crate) fn get(
         &mut self,
         out: &mut Vec<u8>,

@@ -6,7 +6,7 @@
 mod tcp;
 mod udp;
 
-use super::pending::{Answer, Asker, Pending, Unasked};
+use super::pending::{Answer, Pending, Requestor, Unasked};
 use crate::drop_reason::DropReason;
 use ip_packet::{Flow, IcmpError, IpPacket, Transport};
 use model::SeedTree;
@@ -65,13 +65,13 @@ impl Inside {
         let Some(ours) = self.our_address(pending.server.is_ipv4()) else {
             return Err(Unasked::unsendable(pending));
         };
-        match pending.asker {
-            Asker::Udp { .. } => {
+        match pending.requestor {
+            Requestor::Udp { .. } => {
                 let packet = self.udp.ask(pending, ours, now)?;
                 self.packets.push_back(packet);
                 Ok(())
             }
-            Asker::Tcp(_) => self.tcp.ask(pending, ours, now),
+            Requestor::Tcp(_) => self.tcp.ask(pending, ours, now),
         }
     }
 

@@ -32,7 +32,7 @@ pub(crate) fn recognize(packet: &IpPacket<&[u8]>) -> Option<(SocketAddr, SocketA
 
 /// What a group is told: nothing about names that are not ours, RFC 4795 section 2.3.
 ///
-/// "No such name" would also be wrong, because the name may be another link's, and askers have to
+/// "No such name" would also be wrong, because the name may be another link's, and requestors have to
 /// ignore it anyway (section 2.1.1). What only a server in a site knows is not told either.
 pub(crate) fn answer(decision: Decision) -> Option<LocalAnswer> {
     match decision {

@@ -49,7 +49,7 @@ impl Outside {
         self.queries.push_back(DnsQuery {
             id,
             server: pending.server,
-            transport: pending.asker.transport(),
+            transport: pending.requestor.transport(),
             message,
         });
         self.pending.insert(id, (pending, wire_id));

@@ -10,7 +10,7 @@ use std::{collections::HashSet, net::SocketAddr};
 
 /// Who asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asker {
+pub(crate) enum Requestor {
     /// A TCP connection to the stub resolver.
     Tcp(Connection),
     /// A UDP socket of a program on this host.
@@ -22,7 +22,7 @@ pub(crate) enum Asker {
     },
 }
 
-impl Asker {
+impl Requestor {
     /// Queries go on the way they came.
     pub(crate) fn transport(self) -> DnsTransport {
         match self {
@@ -43,7 +43,7 @@ impl Asker {
 /// A query that is under way to a server.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    pub(crate) asker: Asker,
+    pub(crate) requestor: Requestor,
     pub(crate) server: SocketAddr,
     /// Which state of the cache the answer belongs to.
     pub(crate) epoch: u64,
@@ -76,10 +76,15 @@ impl Unasked {
 pub(crate) type Answer = Result<Vec<u8>, DnsFailure>;
 
 impl Pending {
-    pub(crate) fn new(asker: Asker, query: &Query<'_>, server: SocketAddr, epoch: u64) -> Self {
+    pub(crate) fn new(
+        requestor: Requestor,
+        query: &Query<'_>,
+        server: SocketAddr,
+        epoch: u64,
+    ) -> Self {
         let query = query.bytes().into();
         Self {
-            asker,
+            requestor,
             server,
             epoch,
             query,
@@ -94,17 +99,18 @@ impl Pending {
     /// The message for the server.
     pub(crate) fn outgoing(&self, wire_id: u16) -> Option<Vec<u8>> {
         let query = self.query()?;
-        let limit = match self.asker {
-            Asker::Tcp(_) => None,
-            Asker::Udp { .. } => {
+        let limit = match self.requestor {
+            Requestor::Tcp(_) => None,
+            Requestor::Udp { .. } => {
                 let largest = largest_payload(self.server.is_ipv4());
-                Some(self.asker.limit(&query).min(largest))
+                Some(self.requestor.limit(&query).min(largest))
             }
         };
         Some(compose_forwarded(&query, wire_id, limit))
     }
 
-    /// The answer as the asker is to see it, with the ID and the letter case of its own query; none if the message does not answer the query.
+    /// The answer as the requestor is to see it, with the ID and the letter case of its own query;
+    /// none if the message does not answer the query.
     pub(crate) fn restore(&self, answer: &[u8], wire_id: u16) -> Option<Vec<u8>> {
         let query = self.query()?;
         let response = Response::parse(answer).ok()?;
@@ -119,7 +125,7 @@ impl Pending {
     }
 
     /// The ID with which the query has to go out, if any one does not do: a signature covers that
-    /// of the asker.
+    /// of the requestor.
     pub(crate) fn fixed_id(&self) -> Option<u16> {
         let query = self.query().filter(Query::is_signed)?;
         Some(query.id())
@@ -128,16 +134,16 @@ impl Pending {
 
 /// Queries over UDP that are under way, so that a repeated one does not go out again.
 #[derive(Debug, Default)]
-pub(crate) struct UnderWay(HashSet<(SocketAddr, SocketAddr, Box<[u8]>)>);
+pub(crate) struct InFlight(HashSet<(SocketAddr, SocketAddr, Box<[u8]>)>);
 
-impl UnderWay {
+impl InFlight {
     /// Whether the query is new.
-    pub(crate) fn begin(&mut self, asker: Asker, query: &Query<'_>) -> bool {
-        key(asker, query).is_none_or(|key| self.0.insert(key))
+    pub(crate) fn begin(&mut self, requestor: Requestor, query: &Query<'_>) -> bool {
+        key(requestor, query).is_none_or(|key| self.0.insert(key))
     }
 
-    pub(crate) fn end(&mut self, asker: Asker, query: &Query<'_>) {
-        if let Some(key) = key(asker, query) {
+    pub(crate) fn end(&mut self, requestor: Requestor, query: &Query<'_>) {
+        if let Some(key) = key(requestor, query) {
             self.0.remove(&key);
         }
     }
@@ -147,8 +153,8 @@ impl UnderWay {
     }
 }
 
-fn key(asker: Asker, query: &Query<'_>) -> Option<(SocketAddr, SocketAddr, Box<[u8]>)> {
-    let Asker::Udp { from, sentinel } = asker else {
+fn key(requestor: Requestor, query: &Query<'_>) -> Option<(SocketAddr, SocketAddr, Box<[u8]>)> {
+    let Requestor::Udp { from, sentinel } = requestor else {
         return None;
     };
     let question = [&query.bytes()[..2], query.question()].concat();

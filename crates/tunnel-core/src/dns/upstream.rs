@@ -1,7 +1,7 @@
 //! The way of a query to a server and of its answer back. spec: data-plane 12.5
 
 use super::{
-    Asker, Context, Dns,
+    Context, Dns, Requestor,
     pending::{Answer, Pending, Unasked},
 };
 use crate::{
@@ -29,7 +29,7 @@ impl Dns {
     /// Asks a server, unless its answer is known.
     pub(super) fn ask(
         &mut self,
-        asker: Asker,
+        requestor: Requestor,
         query: &Query<'_>,
         server: SocketAddr,
         cx: Context<'_>,
@@ -39,14 +39,14 @@ impl Dns {
             true => Way::Inside,
             false => Way::Outside,
         };
-        self.ask_by(way, asker, query, server, cx);
+        self.ask_by(way, requestor, query, server, cx);
     }
 
     /// Asks the name server of a site, through the resource's gateway; without one the query
     /// waits for it.
     pub(super) fn ask_site(
         &mut self,
-        asker: Asker,
+        requestor: Requestor,
         sentinel: IpAddr,
         query: &Query<'_>,
         resource: ResourceId,
@@ -54,14 +54,14 @@ impl Dns {
     ) {
         let is_v4 = sentinel.is_ipv4();
         if let Some(server) = site_server(resource, is_v4, cx) {
-            self.ask_by(Way::Inside, asker, query, server, cx);
+            self.ask_by(Way::Inside, requestor, query, server, cx);
             return;
         }
-        if !self.begin(asker, query) {
+        if !self.begin(requestor, query) {
             return;
         }
         let nowhere = SocketAddr::new(sentinel, SITE_PORT);
-        let pending = Pending::new(asker, query, nowhere, self.cache.epoch());
+        let pending = Pending::new(requestor, query, nowhere, self.cache.epoch());
         if let Err(unasked) = self.sites.hold(resource, pending, is_v4, cx.now) {
             self.refuse(&unasked, cx.now);
         }
@@ -99,7 +99,7 @@ impl Dns {
     fn ask_by(
         &mut self,
         way: Way,
-        asker: Asker,
+        requestor: Requestor,
         query: &Query<'_>,
         server: SocketAddr,
         cx: Context<'_>,
@@ -108,13 +108,13 @@ impl Dns {
         let mut message = std::mem::take(&mut self.scratch);
         let is_known = self.cache.get(&mut message, query, server, cx.now);
         if is_known {
-            self.reply(asker, query, &message);
+            self.reply(requestor, query, &message);
         }
         self.scratch = message;
-        if is_known || !self.begin(asker, query) {
+        if is_known || !self.begin(requestor, query) {
             return;
         }
-        let pending = Pending::new(asker, query, server, self.cache.epoch());
+        let pending = Pending::new(requestor, query, server, self.cache.epoch());
         let asked = match way {
             Way::Inside => self.inside.ask(pending, cx.now),
             Way::Outside => self.outside.ask(pending),
@@ -125,8 +125,8 @@ impl Dns {
     }
 
     /// Whether the query is new; a repeated one is dropped.
-    fn begin(&mut self, asker: Asker, query: &Query<'_>) -> bool {
-        let is_new = self.under_way.begin(asker, query);
+    fn begin(&mut self, requestor: Requestor, query: &Query<'_>) -> bool {
+        let is_new = self.in_flight.begin(requestor, query);
         if !is_new {
             self.drops.count(DropReason::RepeatedQuery);
         }
@@ -146,17 +146,17 @@ impl Dns {
         let Some(query) = pending.query() else {
             return;
         };
-        self.under_way.end(pending.asker, &query);
+        self.in_flight.end(pending.requestor, &query);
         match answer {
             Ok(message) => {
                 self.cache.insert(pending, &message, now);
-                self.reply(pending.asker, &query, &message);
+                self.reply(pending.requestor, &query, &message);
             }
-            Err(DnsFailure::TimedOut) if pending.asker.transport() == DnsTransport::Udp => {
+            Err(DnsFailure::TimedOut) if pending.requestor.transport() == DnsTransport::Udp => {
                 self.drops.count(DropReason::NoAnswer);
             }
             Err(DnsFailure::Failed | DnsFailure::TimedOut) => {
-                self.fail(pending.asker, &query, rcode::SERVFAIL);
+                self.fail(pending.requestor, &query, rcode::SERVFAIL);
             }
         }
     }

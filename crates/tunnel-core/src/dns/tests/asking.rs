@@ -213,7 +213,7 @@ fn a_signed_query_goes_out_as_it_is() {
 }
 
 #[test]
-fn numbers_are_our_own_and_answers_carry_those_of_the_asker() {
+fn ids_are_our_own_and_answers_carry_those_of_the_requestor() {
     let mut fixture = Fixture::new();
     let mut numbers = std::collections::BTreeSet::new();
     for from in 0..50 {
