@@ -6,17 +6,17 @@
 //! the server is a part of a resource. What a server says is remembered for as long as it may be.
 
 mod cache;
-mod inside;
+mod direct;
 mod llmnr;
-mod outside;
 mod pending;
 mod proxy;
+mod route;
 mod sentinel;
 mod sites;
 mod stack;
 mod stub;
 mod tcp;
-mod upstream;
+mod tunneled;
 
 pub(crate) use proxy::{NameId, ProxiedName};
 
@@ -28,11 +28,10 @@ use crate::{
 };
 use cache::Cache;
 use connectivity::Wakeup;
+use direct::DirectQueries;
 use dns_message::{MAX_NAME, NameBuffer, Protocol, Query, compose_truncated, rcode};
-use inside::Inside;
 use ip_packet::{IpPacket, Transport};
 use model::{DomainName, DropCounters, Interface, ResourceId, SeedTree, limits};
-use outside::Outside;
 use pending::{InFlight, Requestor};
 use proxy::ProxyPool;
 use sentinel::Sentinels;
@@ -44,6 +43,7 @@ use std::{
 };
 use stub::{Decision, LocalAnswer};
 use tcp::TcpServer;
+use tunneled::TunneledQueries;
 
 /// Port of DNS.
 const PORT: u16 = 53;
@@ -61,8 +61,8 @@ pub(crate) struct Dns {
     sentinels: Sentinels,
     pool: ProxyPool,
     cache: Cache,
-    outside: Outside,
-    inside: Inside,
+    direct: DirectQueries,
+    tunneled: TunneledQueries,
     sites: SiteQueries,
     in_flight: InFlight,
     tcp: TcpServer,
@@ -88,8 +88,8 @@ impl Dns {
             sentinels: Sentinels::default(),
             pool: ProxyPool::default(),
             cache: Cache::new(),
-            outside: Outside::new(seed),
-            inside: Inside::new(seed, now),
+            direct: DirectQueries::new(seed),
+            tunneled: TunneledQueries::new(seed, now),
             sites: SiteQueries::default(),
             in_flight: InFlight::default(),
             tcp: TcpServer::new(seed, now),
@@ -114,7 +114,7 @@ impl Dns {
         if self.sentinels.set_portal(interface.upstream_dns.clone()) {
             self.cache.flush();
         }
-        let lost = self.inside.set_addresses(interface.ipv4, interface.ipv6);
+        let lost = self.tunneled.set_addresses(interface.ipv4, interface.ipv6);
         for pending in lost {
             self.finish(&pending, Err(DnsFailure::Failed), cx.now);
         }
@@ -214,12 +214,12 @@ impl Dns {
     /// # Errors
     ///
     /// It was for one, and does not answer it.
-    pub(crate) fn handle_inside(
+    pub(crate) fn handle_tunneled(
         &mut self,
         packet: &IpPacket<&[u8]>,
         cx: Context<'_>,
     ) -> Result<bool, DropReason> {
-        let is_ours = self.inside.handle_packet(packet, cx.now)?;
+        let is_ours = self.tunneled.handle_packet(packet, cx.now)?;
         if is_ours {
             self.serve(cx);
         }
@@ -233,7 +233,7 @@ impl Dns {
         answer: Result<&[u8], DnsFailure>,
         cx: Context<'_>,
     ) {
-        if let Some((pending, answer)) = self.outside.finish(id, answer) {
+        if let Some((pending, answer)) = self.direct.finish(id, answer) {
             self.finish(&pending, answer, cx.now);
             self.serve(cx);
         }
@@ -243,7 +243,7 @@ impl Dns {
     pub(crate) fn handle_timeout(&mut self, cx: Context<'_>) {
         let is_due = |at: Instant| at <= cx.now;
         if self.deadline().is_some_and(|wakeup| is_due(wakeup.at)) {
-            self.inside.poll(cx.now);
+            self.tunneled.poll(cx.now);
             for pending in self.sites.expire(cx.now) {
                 self.finish(&pending, Err(DnsFailure::TimedOut), cx.now);
             }
@@ -253,8 +253,10 @@ impl Dns {
 
     /// Forgets queries and connections; names and sentinels stay. spec: data-plane 2.17
     pub(crate) fn reset(&mut self, now: Instant) {
-        let queries = self.outside.drain().into_iter();
-        let queries = queries.chain(self.inside.drain()).chain(self.sites.drain());
+        let queries = self.direct.drain().into_iter();
+        let queries = queries
+            .chain(self.tunneled.drain())
+            .chain(self.sites.drain());
         self.drops.add(DropReason::Reset, queries.count());
         self.in_flight.clear();
         self.cache.flush();
@@ -269,7 +271,7 @@ impl Dns {
     /// How many queries wait.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
-        self.outside.waiting() + self.inside.waiting() + self.sites.waiting()
+        self.direct.waiting() + self.tunneled.waiting() + self.sites.waiting()
     }
 
     /// A packet for the TUN device.
@@ -278,13 +280,13 @@ impl Dns {
     }
 
     /// A packet for the tunnel.
-    pub(crate) fn poll_inside(&mut self) -> Option<Vec<u8>> {
-        self.inside.poll_packet()
+    pub(crate) fn poll_tunneled(&mut self) -> Option<Vec<u8>> {
+        self.tunneled.poll_packet()
     }
 
     /// A query for a server outside the tunnel.
     pub(crate) fn poll_query(&mut self) -> Option<DnsQuery> {
-        self.outside.poll_query()
+        self.direct.poll_query()
     }
 
     /// A resource's name that was asked for.
@@ -298,10 +300,10 @@ impl Dns {
     }
 
     pub(crate) fn deadline(&self) -> Option<Wakeup> {
-        let (tcp, inside) = (self.tcp.deadline(), self.inside.deadline());
+        let (tcp, tunneled) = (self.tcp.deadline(), self.tunneled.deadline());
         let all = [
             (tcp, "TCP connection to the stub resolver"),
-            (inside, "DNS query through the tunnel"),
+            (tunneled, "DNS query through the tunnel"),
             (self.sites.deadline(), "DNS query for a site"),
         ];
         let due = all
@@ -314,7 +316,7 @@ impl Dns {
     fn serve(&mut self, cx: Context<'_>) {
         let now = cx.now;
         loop {
-            while let Some((pending, answer)) = self.inside.poll_finished() {
+            while let Some((pending, answer)) = self.tunneled.poll_finished() {
                 self.finish(&pending, answer, now);
             }
             self.tcp.poll(now);

@@ -132,7 +132,7 @@ impl Pending {
     }
 }
 
-/// Queries over UDP that are under way, so that a repeated one does not go out again.
+/// Queries over UDP that are in flight, so that a repeated one does not go out again.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight(HashSet<(SocketAddr, SocketAddr, Box<[u8]>)>);
 

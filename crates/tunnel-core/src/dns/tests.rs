@@ -2,10 +2,10 @@
 
 mod asking;
 mod caching;
-mod inside;
 mod robust;
 mod serving;
 mod sites;
+mod tunneled;
 
 use super::*;
 use crate::event::DnsTransport;

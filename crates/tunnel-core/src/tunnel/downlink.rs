@@ -51,7 +51,7 @@ impl Tunnel {
             return Err(DropReason::UnexpectedSource);
         }
         let (dns, cx) = self.dns(now);
-        if dns.handle_inside(&packet, cx)? {
+        if dns.handle_tunneled(&packet, cx)? {
             self.follow_dns(now);
             return Ok(Received::Consumed);
         }

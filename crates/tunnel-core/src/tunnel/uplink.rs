@@ -179,7 +179,7 @@ impl Tunnel {
                 dns.handle_refused(resource, cx);
             }
         }
-        while let Some(packet) = self.dns.poll_inside() {
+        while let Some(packet) = self.dns.poll_tunneled() {
             if let Err(reason) = self.send_up(&packet, now) {
                 self.dropped(reason);
             }

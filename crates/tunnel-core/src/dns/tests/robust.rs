@@ -148,7 +148,7 @@ fn flapping_servers_leave_nothing_behind() {
             fixture.answer(&asked, Err(DnsFailure::Failed));
             assert_eq!(parse(&fixture.reply().unwrap()).metadata.id, n);
         }
-        while fixture.dns.poll_inside().is_some() {}
+        while fixture.dns.poll_tunneled().is_some() {}
     }
     fixture.pass(Duration::from_secs(11));
     assert_eq!(fixture.dns.deadline(), None);

@@ -23,7 +23,7 @@ fn authorize(fixture: &mut Fixture) {
 }
 
 fn sent_to(fixture: &mut Fixture) -> Option<(String, Vec<u8>)> {
-    let packet = fixture.dns.poll_inside()?;
+    let packet = fixture.dns.poll_tunneled()?;
     let packet = IpPacket::parse(&packet[..]).unwrap();
     let Transport::Udp { destination, .. } = packet.transport() else {
         panic!("a query over UDP");

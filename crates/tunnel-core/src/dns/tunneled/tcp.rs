@@ -5,7 +5,7 @@ mod link;
 use super::{MAX_PENDING, TIMEOUT, random_port, udp::plain};
 use crate::{
     dns::{
-        outside::random_id,
+        direct::random_id,
         pending::{Answer, Pending, Unasked},
         stack::Stack,
     },

@@ -1,4 +1,4 @@
-//! The way of a query to a server and of its answer back. spec: data-plane 12.5
+//! Which route a query takes to its server, and the return of its answer. spec: data-plane 12.5
 
 use super::{
     Context, Dns, Requestor,
@@ -20,9 +20,9 @@ const SITE_PORT: u16 = 53535;
 
 /// How a server is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Inside,
-    Outside,
+enum Route {
+    Tunneled,
+    Direct,
 }
 
 impl Dns {
@@ -35,11 +35,11 @@ impl Dns {
         cx: Context<'_>,
     ) {
         let is_covered = || cx.resources.by_address(server.ip()).is_some();
-        let way = match self.sentinels.are_of_portal() && is_covered() {
-            true => Way::Inside,
-            false => Way::Outside,
+        let route = match self.sentinels.are_of_portal() && is_covered() {
+            true => Route::Tunneled,
+            false => Route::Direct,
         };
-        self.ask_by(way, requestor, query, server, cx);
+        self.ask_by(route, requestor, query, server, cx);
     }
 
     /// Asks the name server of a site, through the resource's gateway; without one the query
@@ -54,7 +54,7 @@ impl Dns {
     ) {
         let is_v4 = sentinel.is_ipv4();
         if let Some(server) = site_server(resource, is_v4, cx) {
-            self.ask_by(Way::Inside, requestor, query, server, cx);
+            self.ask_by(Route::Tunneled, requestor, query, server, cx);
             return;
         }
         if !self.begin(requestor, query) {
@@ -73,7 +73,7 @@ impl Dns {
             let asked = match site_server(resource, is_v4, cx) {
                 Some(server) => {
                     pending.server = server;
-                    self.inside.ask(pending, cx.now)
+                    self.tunneled.ask(pending, cx.now)
                 }
                 None => Err(Unasked::unsendable(pending)),
             };
@@ -98,7 +98,7 @@ impl Dns {
 
     fn ask_by(
         &mut self,
-        way: Way,
+        route: Route,
         requestor: Requestor,
         query: &Query<'_>,
         server: SocketAddr,
@@ -115,9 +115,9 @@ impl Dns {
             return;
         }
         let pending = Pending::new(requestor, query, server, self.cache.epoch());
-        let asked = match way {
-            Way::Inside => self.inside.ask(pending, cx.now),
-            Way::Outside => self.outside.ask(pending),
+        let asked = match route {
+            Route::Tunneled => self.tunneled.ask(pending, cx.now),
+            Route::Direct => self.direct.ask(pending),
         };
         if let Err(unasked) = asked {
             self.refuse(&unasked, cx.now);

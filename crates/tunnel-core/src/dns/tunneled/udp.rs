@@ -3,8 +3,8 @@
 use super::{MAX_PENDING, TIMEOUT, random_port};
 use crate::{
     dns::{
+        direct::random_id,
         largest_payload,
-        outside::random_id,
         pending::{Answer, Pending, Unasked},
     },
     drop_reason::DropReason,

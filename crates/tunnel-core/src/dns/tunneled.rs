@@ -30,14 +30,14 @@ const MAX_PENDING: usize = 1024;
 const FIRST_PORT: u16 = 49152;
 
 /// Both clients.
-pub(crate) struct Inside {
+pub(crate) struct TunneledQueries {
     ours: Option<(Ipv4Addr, Ipv6Addr)>,
     udp: UdpClient,
     tcp: TcpClient,
     packets: VecDeque<Vec<u8>>,
 }
 
-impl Inside {
+impl TunneledQueries {
     pub(crate) fn new(seed: &SeedTree, now: Instant) -> Self {
         let seed = seed.branch("DNS through the tunnel");
         Self {

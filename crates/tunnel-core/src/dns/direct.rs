@@ -1,4 +1,4 @@
-//! Queries that wait for an answer from a server outside the tunnel. spec: data-plane 12.5
+//! Queries to servers outside the tunnel, which are reached directly. spec: data-plane 12.5
 
 use super::pending::{Answer, Pending, Unasked};
 use crate::event::{DnsFailure, DnsQuery, QueryId};
@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, VecDeque};
 /// Queries that wait at a time. spec: data-plane 19
 const MAX_PENDING: usize = 1000;
 
-/// All queries under way outside the tunnel.
+/// All direct queries in flight.
 #[derive(Debug)]
-pub(crate) struct Outside {
+pub(crate) struct DirectQueries {
     /// With the ID that each went out with.
     pending: BTreeMap<QueryId, (Pending, u16)>,
     queries: VecDeque<DnsQuery>,
@@ -20,7 +20,7 @@ pub(crate) struct Outside {
     rng: ChaCha20Rng,
 }
 
-impl Outside {
+impl DirectQueries {
     pub(crate) fn new(seed: &SeedTree) -> Self {
         Self {
             pending: BTreeMap::new(),
