@@ -49,7 +49,7 @@ pub(crate) enum Progress {
 
 /// A connection with its queries.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct ServerConnection {
     pub(crate) handle: SocketHandle,
     /// Our end.
     pub(crate) ours: IpAddr,
@@ -61,10 +61,10 @@ pub(crate) struct Link {
     waiting: BTreeMap<u16, Waiting>,
     used_at: Instant,
     /// When the server said something the last time.
-    heard_at: Instant,
+    last_received: Instant,
 }
 
-impl Link {
+impl ServerConnection {
     pub(crate) fn new(handle: SocketHandle, from: SocketAddr, now: Instant) -> Self {
         Self {
             handle,
@@ -74,7 +74,7 @@ impl Link {
             frames: Frames::default(),
             waiting: BTreeMap::new(),
             used_at: now,
-            heard_at: now,
+            last_received: now,
         }
     }
 
@@ -124,7 +124,7 @@ impl Link {
         loop {
             let received = stack::receive(&mut self.frames, socket);
             while let Some(message) = self.frames.next() {
-                (self.used_at, self.heard_at) = (now, now);
+                (self.used_at, self.last_received) = (now, now);
                 finished.extend(self.finish(&message));
             }
             if !received {
@@ -145,7 +145,7 @@ impl Link {
 
     /// Whether the server has said nothing since this query was asked.
     pub(crate) fn is_silent_since(&self, query: &Waiting) -> bool {
-        self.heard_at <= query.asked_at
+        self.last_received <= query.asked_at
     }
 
     /// Takes out what waited for too long.
