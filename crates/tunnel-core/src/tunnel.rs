@@ -2,6 +2,7 @@
 
 mod control;
 mod downlink;
+mod names;
 mod output;
 mod uplink;
 
