@@ -6,6 +6,7 @@
 //! the server is a part of a resource. What a server says is remembered for as long as it may be.
 
 mod cache;
+mod datagram;
 mod direct;
 mod llmnr;
 mod pending;
@@ -17,6 +18,7 @@ mod stack;
 mod stub;
 mod tcp;
 mod tunneled;
+mod unpredictable;
 
 pub(crate) use proxy::{NameId, ProxiedName};
 
@@ -28,10 +30,11 @@ use crate::{
 };
 use cache::Cache;
 use connectivity::Wakeup;
+use datagram::{PORT, UDP_HEADERS};
 use direct::DirectQueries;
 use dns_message::{MAX_NAME, NameBuffer, Protocol, Query, compose_truncated, rcode};
 use ip_packet::{IpPacket, Transport};
-use model::{DomainName, DropCounters, Interface, ResourceId, SeedTree, limits};
+use model::{DomainName, DropCounters, Interface, ResourceId, SeedTree};
 use pending::{InFlight, Requestor};
 use proxy::ProxyPool;
 use sentinel::Sentinels;
@@ -44,17 +47,6 @@ use std::{
 use stub::{Decision, LocalAnswer};
 use tcp::TcpServer;
 use tunneled::TunneledQueries;
-
-/// Port of DNS.
-const PORT: u16 = 53;
-
-/// Headers of a UDP packet of IPv6, the longer ones.
-const UDP_HEADERS: usize = 48;
-
-/// Largest UDP payload of a packet in the tunnel, in bytes.
-const fn largest_payload(is_v4: bool) -> usize {
-    limits::MTU - if is_v4 { 28 } else { UDP_HEADERS }
-}
 
 /// The stub resolver with all its state.
 pub(crate) struct Dns {

@@ -1,10 +1,12 @@
 //! Queries to servers outside the tunnel, which are reached directly. spec: data-plane 12.5
 
-use super::pending::{Answer, Pending, Unasked};
+use super::{
+    pending::{Answer, Pending, Unasked},
+    unpredictable::random_id,
+};
 use crate::event::{DnsFailure, DnsQuery, QueryId};
 use model::SeedTree;
 use rand_chacha::ChaCha20Rng;
-use rand_core::Rng as _;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Queries that wait at a time. spec: data-plane 19
@@ -87,10 +89,4 @@ impl DirectQueries {
         let pending = std::mem::take(&mut self.pending).into_values();
         pending.map(|(pending, _)| pending).collect()
     }
-}
-
-/// An ID that nobody can guess who sees others.
-pub(crate) fn random_id(rng: &mut ChaCha20Rng) -> u16 {
-    let [.., high, low] = rng.next_u32().to_be_bytes();
-    u16::from_be_bytes([high, low])
 }

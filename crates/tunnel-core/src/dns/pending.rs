@@ -1,6 +1,6 @@
 //! Queries that wait for an answer: who asked, and what.
 
-use super::{largest_payload, tcp::Connection};
+use super::{datagram::largest_payload, tcp::Connection};
 use crate::{
     drop_reason::DropReason,
     event::{DnsFailure, DnsTransport},

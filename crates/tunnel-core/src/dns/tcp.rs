@@ -5,7 +5,7 @@
 //! which their answers are known, RFC 7766 section 6.2.1.1.
 
 use super::{
-    PORT,
+    datagram::PORT,
     stack::{self, Stack},
 };
 use dns_message::Frames;

@@ -3,6 +3,7 @@
 //! Both clients speak from the interface's own addresses. What they send takes the way of every
 //! packet into the tunnel, and may ask for an authorization like any.
 
+mod rules;
 mod tcp;
 mod udp;
 
@@ -10,24 +11,13 @@ use super::pending::{Answer, Pending, Requestor, Unasked};
 use crate::drop_reason::DropReason;
 use ip_packet::{Flow, IcmpError, IpPacket, Transport};
 use model::SeedTree;
-use rand_chacha::ChaCha20Rng;
-use rand_core::Rng as _;
 use std::{
     collections::VecDeque,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tcp::TcpClient;
 use udp::UdpClient;
-
-/// How long a server may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Queries at a time over each transport. spec: data-plane 19
-const MAX_PENDING: usize = 1024;
-
-/// Lowest of the ports that queries come from.
-const FIRST_PORT: u16 = 49152;
 
 /// Both clients.
 pub(crate) struct TunneledQueries {
@@ -173,15 +163,4 @@ impl TunneledQueries {
             Flow::Echo(_) => false,
         }
     }
-}
-
-/// A port that nobody can guess who sees other ports, and that is not taken; none if bad luck
-/// persists.
-fn random_port(rng: &mut ChaCha20Rng, is_taken: impl Fn(u16) -> bool) -> Option<u16> {
-    // Far fewer ports are taken than there are, so that a few draws are enough.
-    (0..64).find_map(|_| {
-        let [.., high, low] = rng.next_u32().to_be_bytes();
-        let port = FIRST_PORT | u16::from_be_bytes([high, low]);
-        (!is_taken(port)).then_some(port)
-    })
 }

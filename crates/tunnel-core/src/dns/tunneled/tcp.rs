@@ -2,12 +2,12 @@
 
 mod connection;
 
-use super::{MAX_PENDING, TIMEOUT, random_port, udp::plain};
+use super::rules::{MAX_PENDING, plain};
 use crate::{
     dns::{
-        direct::random_id,
         pending::{Answer, Pending, Unasked},
         stack::Stack,
+        unpredictable::{random_id, random_port},
     },
     event::DnsFailure,
 };

@@ -1,11 +1,11 @@
 //! Queries over UDP, each from a port of its own.
 
-use super::{MAX_PENDING, TIMEOUT, random_port};
+use super::rules::{MAX_PENDING, TIMEOUT, plain};
 use crate::{
     dns::{
-        direct::random_id,
-        largest_payload,
+        datagram::largest_payload,
         pending::{Answer, Pending, Unasked},
+        unpredictable::{random_id, random_port},
     },
     drop_reason::DropReason,
     event::DnsFailure,
@@ -169,9 +169,4 @@ impl UdpClient {
             self.finished.push_back((waiting.pending, answer));
         }
     }
-}
-
-/// The address as it stands in packets: without scope.
-pub(crate) fn plain(server: SocketAddr) -> SocketAddr {
-    SocketAddr::new(server.ip(), server.port())
 }

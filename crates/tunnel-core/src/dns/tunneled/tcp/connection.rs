@@ -1,10 +1,10 @@
 //! One connection to one server.
 
-use super::TIMEOUT;
 use crate::{
     dns::{
         pending::{Answer, Pending},
         stack,
+        tunneled::rules::TIMEOUT,
     },
     event::DnsFailure,
 };
