@@ -57,6 +57,7 @@ mod event;
 mod fixtures;
 mod gateway;
 mod peer_cache;
+mod prefix_map;
 mod resource;
 mod tunnel;
 

@@ -1,13 +1,14 @@
 //! What may be reached, and which resource an address belongs to. spec: data-plane 10
 
 mod names;
-mod prefix;
 
-use crate::event::{ResourceStatus, SiteState};
+use crate::{
+    event::{ResourceStatus, SiteState},
+    prefix_map::PrefixMap,
+};
 use ipnet::IpNet;
 use model::{GatewayId, IpStack, Pattern, PatternFault, Resource, ResourceId, SiteId, ranges};
 use names::NameMap;
-use prefix::PrefixMap;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
