@@ -9,10 +9,9 @@
 //!
 //! # Contract
 //!
-//! Call one `handle_*`, then [`Tunnel::poll`] until it returns [`Output::Idle`]; only then call
-//! the next one, or the packets of a whole batch one after the other and `poll` once after them.
-//! Call [`Tunnel::handle_timeout`] when the wake-up of [`Output::Idle`] is due; a spurious call is
-//! harmless.
+//! Call one `handle_*`, then [`Tunnel::poll`] until it returns [`Output::Idle`], and
+//! [`Tunnel::handle_timeout`] when the wake-up of that is due. The page of [`Tunnel`] says more
+//! about kinds of methods, the order of calls and time.
 //!
 //! ```
 //! use std::time::{Duration, Instant};
@@ -23,10 +22,10 @@
 //!         match tunnel.poll() {
 //!             Output::Send(transmit) => tunnel.recycle(transmit), // after sending it
 //!             Output::Deliver(_packet) => {}                      // write it to the TUN device
-//!             Output::Request(_request) => {}                     // tell the portal
+//!             Output::Request(_request) => {}                     // send it to the portal
 //!             Output::Plan(_plan) => {}                           // configure the interface
 //!             Output::Query(_query) => {}                         // ask a DNS server
-//!             Output::Event(_event) => {}                         // tell the application
+//!             Output::Event(_event) => {}                         // report it to the application
 //!             Output::Idle(wakeup) => return wakeup.map(|wakeup| wakeup.at),
 //!         }
 //!     }

@@ -49,7 +49,8 @@ pub enum Verdict {
 /// What became of a datagram from the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received {
-    /// The buffer holds a packet of this many bytes for the TUN device.
+    /// The buffer of the caller holds a packet of a gateway, of this many bytes, for the TUN device.
+    /// Packets that the tunnel itself makes come as [`Output::Deliver`].
     Deliver(usize),
     /// It was for the tunnel itself.
     Consumed,
@@ -58,6 +59,38 @@ pub enum Received {
 }
 
 /// The client's data plane.
+///
+/// It has four kinds of methods:
+///
+/// * **Inputs**, `handle_*`: a packet from the TUN device, a datagram from the network, an update
+///   of the portal, the answer of a DNS server, time that has passed.
+/// * **Settings**, `set_*` and [`reset`](Self::reset): what the user chose, what the operating
+///   system says, another network.
+/// * **Outputs**: [`poll`](Self::poll) says what is to be done, and [`recycle`](Self::recycle)
+///   takes the buffer of a sent batch back.
+/// * **Views**: [`public_key`](Self::public_key), [`resources`](Self::resources),
+///   [`connections`](Self::connections), [`plan`](Self::plan), [`upstreams`](Self::upstreams),
+///   [`drops`](Self::drops). They change nothing and may be called at any time.
+///
+/// # Order of calls
+///
+/// 1. After each input and each setting call [`poll`](Self::poll) until it returns
+///    [`Output::Idle`]. The packets or datagrams of one batch may be handed in one after the other
+///    before that, so that they leave in one batch, too; nothing else may come between.
+/// 2. Call [`handle_timeout`](Self::handle_timeout) when the instant of the latest
+///    [`Output::Idle`] has come. A call too early or too often is harmless; a late one delays what
+///    is due.
+/// 3. On another network call [`reset`](Self::reset), bind new sockets, and connect to the portal
+///    with the new [`public_key`](Self::public_key). The first update of that connection is
+///    [`PortalUpdate::Init`](crate::PortalUpdate::Init), which brings the relays.
+///
+/// # Time
+///
+/// Instants come in as arguments and must not go back. Several calls may carry the same instant;
+/// they take effect in their order. What is due at
+/// an instant happens in [`handle_timeout`](Self::handle_timeout) with that instant, so hand in
+/// first what has arrived until then: an answer at the very instant at which its wait ends still
+/// counts.
 pub struct Tunnel {
     connectivity: Connectivity,
     interface: Option<Interface>,
@@ -94,9 +127,12 @@ impl Tunnel {
         }
     }
 
-    /// Moves to another network: new key, new connections; resources, names and DNS stay.
+    /// Moves to another network, called a roam elsewhere: new key, new connections; resources,
+    /// names and DNS settings stay. What waits is dropped, and queries under way are forgotten.
     ///
     /// The shell binds new sockets and connects to the portal with the new [`Self::public_key`].
+    /// No relay is known before the portal's next
+    /// [`PortalUpdate::Init`](crate::PortalUpdate::Init).
     /// spec: data-plane 2.17
     pub fn reset(&mut self, seed: Seed, now: Instant) {
         self.connectivity.reset(seed, now);
@@ -127,14 +163,15 @@ impl Tunnel {
         self.switch(off, now);
     }
 
-    /// The operating system's resolvers changed.
+    /// The operating system's resolvers changed; they are in use unless the portal chose others.
     pub fn set_system_resolvers(&mut self, servers: Vec<SocketAddr>) {
         if self.dns.set_system_resolvers(servers) {
             self.update_plan();
         }
     }
 
-    /// A DNS server outside the tunnel answered a [`crate::DnsQuery`], or did not.
+    /// A DNS server outside the tunnel answered a [`crate::DnsQuery`], or did not. Once for each
+    /// query; the answers of queries from before a [`Self::reset`] are ignored.
     pub fn handle_dns_answer(
         &mut self,
         id: QueryId,
@@ -146,7 +183,8 @@ impl Tunnel {
         self.follow_dns(now);
     }
 
-    /// Does what is due.
+    /// Does what is due at this instant. Needed at the instant of the latest [`Output::Idle`],
+    /// harmless at any other.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.connectivity.handle_timeout(now);
         let (dns, cx) = self.dns(now);
@@ -159,7 +197,7 @@ impl Tunnel {
         self.connectivity.recycle(transmit);
     }
 
-    /// Our WireGuard key, for the portal.
+    /// Our WireGuard key, for the portal; another one after each [`Self::reset`].
     pub fn public_key(&self) -> PublicKey {
         self.connectivity.public_key()
     }

@@ -12,6 +12,12 @@ use std::{collections::BTreeSet, time::Instant};
 
 impl Tunnel {
     /// News from the portal.
+    ///
+    /// The first update of each connection to the portal is [`PortalUpdate::Init`]; before it
+    /// packets are dropped as [`DropReason::NotReady`] and no relay is known. After
+    /// [`Self::reset`] updates belong to the connection that was made with the new key. Those that
+    /// the former one left behind do no harm: a grant that nobody asked for since is ignored, and
+    /// the next `Init` replaces the rest.
     pub fn handle_portal(&mut self, update: PortalUpdate, now: Instant) {
         self.apply(update, now);
         self.follow_dns(now);
@@ -98,7 +104,9 @@ impl Tunnel {
         match self.resources.insert(resource) {
             Ok(Insertion::Replaced) => self.revoke(id, now),
             Ok(Insertion::Added | Insertion::Updated) => {}
-            Err(fault) => tracing::warn!(resource = %id, %fault, "Ignoring a resource's pattern"),
+            Err(fault) => {
+                tracing::warn!(resource = %id, error = %fault, "Ignoring a resource's pattern");
+            }
         }
     }
 

@@ -8,8 +8,9 @@ use model::GatewayId;
 use std::time::Instant;
 
 impl Tunnel {
-    /// A datagram from the network; what is for the TUN device is written into `plain`, which has
-    /// room for at least [`model::limits::MTU`] bytes.
+    /// A datagram from the network, one segment of a batch at a time; what is for the TUN device is
+    /// written into `plain`, which has room for at least [`model::limits::MTU`] bytes. What `plain`
+    /// holds after other results has no meaning.
     pub fn handle_udp(
         &mut self,
         datagram: Datagram<'_>,

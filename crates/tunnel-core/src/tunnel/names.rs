@@ -102,7 +102,9 @@ impl Tunnel {
                     self.dropped(reason);
                 }
             }
-            Err(fault) => tracing::debug!(%fault, "Cannot announce a name"),
+            Err(fault) => {
+                tracing::debug!(resource = %key.resource, error = %fault, "Cannot announce a name");
+            }
         }
     }
 

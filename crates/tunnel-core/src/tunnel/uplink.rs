@@ -12,7 +12,11 @@ use model::{PeerId, ResourceId, limits, ranges};
 use std::{net::IpAddr, time::Instant};
 
 impl Tunnel {
-    /// A packet that a program on this host sends into the tunnel.
+    /// A packet that a program on this host sends into the tunnel, as the TUN device gives it: one
+    /// whole IP packet of at most [`limits::MTU`] bytes. Larger ones are dropped, so that the
+    /// device must not be set to more and segments are split before.
+    ///
+    /// The packet itself is not changed; it is copied if it has to wait.
     pub fn handle_tun(&mut self, packet: &[u8], now: Instant) -> Verdict {
         match self.send_up(packet, now) {
             Ok(()) => Verdict::Consumed,
