@@ -382,12 +382,12 @@ impl Dns {
             Requestor::Tcp(connection) => return self.tcp.reply(connection, message),
             Requestor::Udp { from, sentinel } => (from, sentinel),
         };
-        let mut cut = vec![];
+        let mut truncated = vec![];
         let payload = if message.len() <= requestor.limit(query) {
             message
         } else {
-            compose_truncated(&mut cut, message, query);
-            &cut
+            compose_truncated(&mut truncated, message, query);
+            &truncated
         };
         let mut packet = vec![0; payload.len() + UDP_HEADERS];
         if let Some(length) = ip_packet::emit_udp(&mut packet, sentinel, from, payload) {

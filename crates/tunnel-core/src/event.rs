@@ -181,7 +181,7 @@ pub struct ResourceStatus {
     pub gateway: Option<GatewayId>,
 }
 
-/// News for the application; never on the path of packets.
+/// What the application is told; never on the path of packets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A connection to a gateway ended.

@@ -11,7 +11,7 @@ use model::{GatewayId, Interface, InterfacePlan, Resource, ResourceId, ranges};
 use std::{collections::BTreeSet, time::Instant};
 
 impl Tunnel {
-    /// News from the portal.
+    /// An update from the portal.
     ///
     /// The first update of each connection to the portal is [`PortalUpdate::Init`]; before it
     /// packets are dropped as [`DropReason::NotReady`] and no relay is known. After
