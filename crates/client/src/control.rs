@@ -6,7 +6,7 @@ use crate::{
     event::{Event, EventSink},
     forward::{Forwarder, Question},
     portal,
-    resolve::{Resolvers, outside},
+    resolve::{Resolvers, without_our_own},
     status::PortalState,
 };
 use model::{InterfacePlan, PublicKey, ResourceId};
@@ -221,7 +221,7 @@ impl<P: Platform> Control<P> {
     }
 
     async fn use_resolvers(&mut self, resolvers: Vec<SystemResolver>) -> Result<(), Disconnected> {
-        let resolvers = outside(resolvers);
+        let resolvers = without_our_own(resolvers);
         for resolver in &resolvers {
             tracing::debug!(server = %resolver.address, "The system has a resolver");
         }

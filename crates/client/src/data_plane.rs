@@ -20,8 +20,8 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 use tunnel_core::{
-    Datagram, DnsFailure, DnsQuery, DropCounters, Ecn, Event, Output, PeerStatus, PortalRequest,
-    PortalUpdate, QueryId, Received, ResourceStatus, Tunnel,
+    Datagram, DnsFailure, DnsQuery, DropCounters, DropReason, Ecn, Event, Output, PeerStatus,
+    PortalRequest, PortalUpdate, QueryId, Received, ResourceStatus, Tunnel,
 };
 
 /// Packets that are read from or written to the TUN device at a time.
@@ -68,7 +68,7 @@ pub(crate) enum Report {
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
     pub(crate) connections: Vec<(model::GatewayId, PeerStatus)>,
-    pub(crate) drops: DropCounters,
+    pub(crate) drops: DropCounters<DropReason>,
     pub(crate) resources: Vec<ResourceStatus>,
     pub(crate) plan: Option<InterfacePlan>,
     pub(crate) upstreams: Vec<(IpAddr, SocketAddr)>,
@@ -275,7 +275,7 @@ impl<T: Tun> DataPlane<T> {
                 // Nobody waits any more: fine.
                 let _unwanted = reply.send(Snapshot {
                     connections: self.tunnel.connections().collect(),
-                    drops: self.tunnel.drops().clone(),
+                    drops: self.tunnel.drops(),
                     resources: self.tunnel.resources(),
                     plan: self.tunnel.plan().cloned(),
                     upstreams: self.tunnel.upstreams().collect(),

@@ -5,7 +5,7 @@
 
 use crate::{
     health::{Health, Turn},
-    upstream::Outside,
+    upstream::DirectExchange,
 };
 use platform::{Access, SystemResolver};
 use std::{collections::BTreeMap, io, net::SocketAddr, time::Duration};
@@ -34,7 +34,7 @@ type Finished<Id> = ((SocketAddr, Turn), Id, io::Result<Vec<u8>>);
 
 /// All queries under way, by ids of the caller.
 pub(crate) struct Forwarder<Id> {
-    outside: Outside,
+    direct: DirectExchange,
     // Resolvers that are not simply asked with plain DNS.
     special: BTreeMap<SocketAddr, Access>,
     health: Health,
@@ -42,9 +42,9 @@ pub(crate) struct Forwarder<Id> {
 }
 
 impl<Id: Send + 'static> Forwarder<Id> {
-    pub(crate) fn new(outside: Outside, resolvers: &[SystemResolver]) -> Self {
+    pub(crate) fn new(direct: DirectExchange, resolvers: &[SystemResolver]) -> Self {
         let mut forwarder = Self {
-            outside,
+            direct,
             special: BTreeMap::new(),
             health: Health::default(),
             under_way: JoinSet::new(),
@@ -77,12 +77,12 @@ impl<Id: Send + 'static> Forwarder<Id> {
             address: server,
             access: access.copied().unwrap_or(Access::Plain),
         };
-        let outside = self.outside.clone();
+        let direct = self.direct.clone();
         let _abort = self.under_way.spawn(async move {
             let Question {
                 transport, message, ..
             } = question;
-            let answer = outside.ask(resolver, transport, &message, TIMEOUT);
+            let answer = direct.ask(resolver, transport, &message, TIMEOUT);
             ((server, turn), id, answer.await)
         });
         None

@@ -71,6 +71,6 @@ pub use session::Session;
 pub use settings::{Settings, user_agent};
 pub use status::{PortalState, Status};
 pub use tunnel_core::{
-    DropCounters, DropReason, Event as GatewayEvent, PathKind, PeerStatus, ResourceStatus,
+    DropCounters, DropReason, Event as GatewayEvent, PathKind, PeerStatus, Reason, ResourceStatus,
     SiteState,
 };

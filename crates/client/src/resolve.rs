@@ -2,11 +2,8 @@
 //! sockets that never enter the tunnel, so that a tunnel cannot lock itself out.
 //! spec: portal 2.10, platform 8
 
-use crate::upstream::Outside;
-use hickory_proto::{
-    op::{Message, MessageType, OpCode, Query, ResponseCode},
-    rr::{Name, RData, RecordType},
-};
+use crate::upstream::DirectExchange;
+use dns_message::{Response, compose_query, is_truncated, rcode, rtype};
 use parking_lot::Mutex;
 use platform::{HostTable, SystemResolver};
 use portal_client::{Dialer, Stream};
@@ -31,19 +28,19 @@ const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 pub(crate) type Resolvers = Arc<Mutex<Vec<SystemResolver>>>;
 
 /// Resolvers without those that are our own: asking them would lead into the tunnel.
-pub(crate) fn outside(mut resolvers: Vec<SystemResolver>) -> Vec<SystemResolver> {
+pub(crate) fn without_our_own(mut resolvers: Vec<SystemResolver>) -> Vec<SystemResolver> {
     resolvers.retain(|resolver| !model::ranges::is_sentinel(resolver.address.ip()));
     resolvers
 }
 
 /// Dials the portal outside the tunnel.
-pub(crate) struct OutsideDialer {
-    pub(crate) outside: Outside,
+pub(crate) struct DirectDialer {
+    pub(crate) direct: DirectExchange,
     pub(crate) resolvers: Resolvers,
     pub(crate) hosts: HostTable,
 }
 
-impl Dialer for OutsideDialer {
+impl Dialer for DirectDialer {
     fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
         Box::pin(async move {
             if let Ok(address) = host.parse() {
@@ -54,12 +51,12 @@ impl Dialer for OutsideDialer {
                 return Ok(known);
             }
             let resolvers = self.resolvers.lock().clone();
-            look_up(&self.outside, resolvers, host).await
+            look_up(&self.direct, resolvers, host).await
         })
     }
 
     fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>> {
-        let stream = self.outside.sockets.tcp.connect(address);
+        let stream = self.direct.sockets.tcp.connect(address);
         Box::pin(async move { Ok(Box::new(stream.await?) as Box<dyn Stream>) })
     }
 }
@@ -76,7 +73,7 @@ enum Known {
 /// Asks all resolvers at once for both families; the first one that knows the name decides. Those
 /// that did not answer are asked again over TCP, in case that datagrams do not come through.
 async fn look_up(
-    outside: &Outside,
+    direct: &DirectExchange,
     mut resolvers: Vec<SystemResolver>,
     host: &str,
 ) -> io::Result<Vec<IpAddr>> {
@@ -85,9 +82,9 @@ async fn look_up(
         let mut failed = vec![];
         let mut lookups = JoinSet::new();
         for resolver in std::mem::take(&mut resolvers) {
-            let (outside, host) = (outside.clone(), host.to_owned());
+            let (direct, host) = (direct.clone(), host.to_owned());
             let _abort = lookups.spawn(async move {
-                let known = ask_both(&outside, resolver, transport, &host).await;
+                let known = ask_both(&direct, resolver, transport, &host).await;
                 (resolver, known)
             });
         }
@@ -113,13 +110,13 @@ async fn look_up(
 /// Asks one resolver for both families. Whichever has addresses waits for the other only briefly,
 /// because some resolvers never answer about one of them.
 async fn ask_both(
-    outside: &Outside,
+    direct: &DirectExchange,
     resolver: SystemResolver,
     transport: DnsTransport,
     host: &str,
 ) -> io::Result<Known> {
-    let mut v4 = pin!(ask(outside, resolver, transport, (host, RecordType::A)));
-    let mut v6 = pin!(ask(outside, resolver, transport, (host, RecordType::AAAA)));
+    let mut v4 = pin!(ask(direct, resolver, transport, (host, rtype::A)));
+    let mut v6 = pin!(ask(direct, resolver, transport, (host, rtype::AAAA)));
     let nothing = |_| Ok(vec![]);
     let (v4, v6) = tokio::select! {
         v4 = &mut v4 => match &v4 {
@@ -149,47 +146,30 @@ async fn ask_both(
 }
 
 async fn ask(
-    outside: &Outside,
+    direct: &DirectExchange,
     resolver: SystemResolver,
     transport: DnsTransport,
-    (host, kind): (&str, RecordType),
+    (host, rtype): (&str, u16),
 ) -> io::Result<Vec<IpAddr>> {
-    let query = query(host, kind)?;
-    let mut answer = outside.ask(resolver, transport, &query, TIMEOUT).await?;
-    let is_cut = |answer: &[u8]| answer.get(2).is_some_and(|flags| flags & 0x02 != 0);
-    if transport == DnsTransport::Udp && is_cut(&answer) {
-        let whole = outside.ask(resolver, DnsTransport::Tcp, &query, TIMEOUT);
+    let query = query(host, rtype)?;
+    let mut answer = direct.ask(resolver, transport, &query, TIMEOUT).await?;
+    if transport == DnsTransport::Udp && is_truncated(&answer) {
+        let whole = direct.ask(resolver, DnsTransport::Tcp, &query, TIMEOUT);
         answer = whole.await?;
     }
-    let answer = Message::from_vec(&answer).map_err(io::Error::other)?;
-    match answer.metadata.response_code {
-        ResponseCode::NoError | ResponseCode::NXDomain => Ok(addresses(&answer)),
-        code => Err(io::Error::other(code.to_str())),
+    let response = Response::parse(&answer).map_err(io::Error::other)?;
+    match response.rcode() {
+        rcode::NOERROR | rcode::NXDOMAIN => Ok(response.addresses().collect()),
+        rcode => Err(io::Error::other(format!("the response code is {rcode}"))),
     }
 }
 
-fn query(host: &str, kind: RecordType) -> io::Result<Vec<u8>> {
+fn query(host: &str, rtype: u16) -> io::Result<Vec<u8>> {
     let mut id = [0; 2];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut id)
         .map_err(|_| io::Error::other("no entropy"))?;
-    let mut query = Message::new(u16::from_be_bytes(id), MessageType::Query, OpCode::Query);
-    query.metadata.recursion_desired = true;
-    let name = Name::from_ascii(format!("{}.", host.trim_end_matches('.')));
-    query.add_query(Query::query(name.map_err(io::Error::other)?, kind));
-    query.to_vec().map_err(io::Error::other)
-}
-
-fn addresses(answer: &Message) -> Vec<IpAddr> {
-    let address = |data: &RData| match data {
-        RData::A(address) => Some(IpAddr::V4(address.0)),
-        RData::AAAA(address) => Some(IpAddr::V6(address.0)),
-        _ => None,
-    };
-    answer
-        .answers
-        .iter()
-        .filter_map(|record| address(&record.data))
-        .collect()
+    let host = host.trim_end_matches('.');
+    compose_query(u16::from_be_bytes(id), host, rtype).map_err(io::Error::other)
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ use crate::{
     error::ConnectFault,
     event::{EventStream, channel},
     forward::Forwarder,
-    resolve::{OutsideDialer, Resolvers, outside},
+    resolve::{DirectDialer, Resolvers, without_our_own},
     settings::Settings,
     status::{PortalState, Status},
-    upstream::Outside,
+    upstream::DirectExchange,
 };
 use model::ResourceId;
 use parking_lot::Mutex;
@@ -204,14 +204,14 @@ fn login(settings: &Settings) -> Result<Login, ConnectFault> {
 fn outside_of_tunnel<P: Platform>(
     platform: &P,
     resolvers: &Resolvers,
-) -> (Forwarder<QueryId>, OutsideDialer) {
-    let outside = Outside {
+) -> (Forwarder<QueryId>, DirectDialer) {
+    let direct = DirectExchange {
         sockets: platform.sockets(),
         system: platform.system_asker(),
     };
-    let forwarder = Forwarder::new(outside.clone(), &resolvers.lock());
-    let dialer = OutsideDialer {
-        outside,
+    let forwarder = Forwarder::new(direct.clone(), &resolvers.lock());
+    let dialer = DirectDialer {
+        direct,
         resolvers: Arc::clone(resolvers),
         hosts: platform.host_table(),
     };
@@ -221,7 +221,7 @@ fn outside_of_tunnel<P: Platform>(
 /// The channel to the portal, not connected yet.
 fn portal(
     login: Login,
-    dialer: OutsideDialer,
+    dialer: DirectDialer,
     budget: Option<Duration>,
 ) -> std::io::Result<Channel<v1::Client>> {
     let policy = RetryPolicy {
@@ -237,7 +237,7 @@ fn system_resolvers<P: Platform>(platform: &P) -> Vec<SystemResolver> {
         tracing::warn!(error = %fault, "The system's resolvers are unknown");
         vec![]
     });
-    outside(resolvers)
+    without_our_own(resolvers)
 }
 
 fn tunnel(settings: &Settings, resolvers: &[SystemResolver]) -> std::io::Result<Tunnel> {

@@ -2,7 +2,7 @@
 
 use model::{GatewayId, InterfacePlan};
 use std::net::{IpAddr, SocketAddr};
-use tunnel_core::{DropCounters, PeerStatus, ResourceStatus};
+use tunnel_core::{DropCounters, DropReason, PeerStatus, ResourceStatus};
 
 /// The connection to the portal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Status {
     /// The connections to gateways.
     pub connections: Vec<(GatewayId, PeerStatus)>,
     /// Dropped packets by reason.
-    pub drops: DropCounters,
+    pub drops: DropCounters<DropReason>,
     /// What the interface is to look like; none before the portal said it.
     pub plan: Option<InterfacePlan>,
     /// The addresses of the stub resolver, each with the server behind it.

@@ -25,6 +25,10 @@ const BATCHES: usize = 40;
 /// The most that a packet may cost, as a multiple of its bare encryption.
 const LIMIT: f64 = 1.30;
 
+/// The most that a packet down may cost among 5,000 allowed networks, as a multiple of its cost
+/// with one.
+const GROWTH_LIMIT: f64 = 1.5;
+
 /// Rounds of all measurements, the first of which are thrown away.
 const ROUNDS: usize = 60;
 const WARM_UP: usize = 3;
@@ -81,6 +85,7 @@ fn main() -> Result<()> {
         let label = format!("up with {resources} address resources");
         println!("{label:<34}{:>10.0}", self::median(times));
     }
+    check_sources()?;
     ensure!(
         ratio_up <= LIMIT,
         "up costs {ratio_up:.2} x of bare encryption, more than {LIMIT} x"
@@ -88,6 +93,27 @@ fn main() -> Result<()> {
     ensure!(
         ratio_down <= LIMIT,
         "down costs {ratio_down:.2} x of bare decryption, more than {LIMIT} x"
+    );
+    Ok(())
+}
+
+/// Two flows in turn from two networks of one gateway, among more and more networks that it may
+/// send from.
+#[expect(clippy::print_stdout, reason = "the figures are the output")]
+fn check_sources() -> Result<()> {
+    let mut medians = vec![];
+    for networks in [1, 100, 5_000] {
+        let mut bench = Bench::with_allowed(networks)?;
+        let times = (0..ROUNDS).map(|_| bench.down());
+        let nanoseconds = median(times.collect::<Result<_>>()?);
+        let label = format!("down, {networks} networks allowed");
+        println!("{label:<34}{nanoseconds:>10.0}");
+        medians.push(nanoseconds);
+    }
+    let growth = medians[2] / medians[0];
+    ensure!(
+        growth <= GROWTH_LIMIT,
+        "down costs {growth:.2} x with 5,000 networks, more than {GROWTH_LIMIT} x"
     );
     Ok(())
 }
@@ -101,7 +127,8 @@ fn median(mut values: Vec<f64>) -> f64 {
 struct Bench {
     world: World,
     up: Vec<u8>,
-    down: Vec<u8>,
+    /// Packets that the gateway sends in turn.
+    down: Vec<Vec<u8>>,
     plain: Vec<u8>,
     key: LessSafeKey,
     counter: u64,
@@ -127,11 +154,34 @@ impl Bench {
         Ok(Self {
             world,
             up,
-            down,
+            down: vec![down],
             plain,
             key: LessSafeKey::new(key),
             counter: 0,
         })
+    }
+
+    /// The gateway may send from this many networks, and does so from the first and the last.
+    fn with_allowed(networks: u32) -> Result<Self> {
+        let mut bench = Self::new(1)?;
+        for n in 1..networks {
+            let resource = range(n)?;
+            let Resource::Cidr(cidr) = &resource else {
+                anyhow::bail!("a range is a network");
+            };
+            let client = socket("100.64.0.7:4000")?;
+            let there = SocketAddr::new(cidr.address.addr(), 80);
+            let (up, down) = (
+                packet_between(client, there)?,
+                packet_between(there, client)?,
+            );
+            bench.world.add_resource(resource);
+            bench.world.send(&up);
+            bench.down.truncate(1);
+            bench.down.push(down);
+        }
+        bench.world.run_for(Duration::from_secs(1));
+        Ok(bench)
     }
 
     fn round(&mut self) -> Result<Round> {
@@ -221,8 +271,9 @@ impl Bench {
 
     fn encrypted_batch(&mut self) -> Vec<Vec<u8>> {
         let (gateway, now) = (&mut self.world.gateway, self.world.now);
-        for _ in 0..BATCH {
-            gateway.handle_tun(&mut self.down, now);
+        for n in 0..BATCH {
+            let flow = n % self.down.len();
+            gateway.handle_tun(&mut self.down[flow], now);
         }
         let mut datagrams = vec![];
         while let devnet::gateway::Output::Send(transmit) = gateway.poll() {
@@ -249,9 +300,13 @@ fn nonce(counter: u64) -> Nonce {
 
 /// A full-size packet.
 fn packet(from: &str, to: &str) -> Result<Vec<u8>> {
+    packet_between(socket(from)?, socket(to)?)
+}
+
+fn packet_between(from: SocketAddr, to: SocketAddr) -> Result<Vec<u8>> {
     let mut bytes = vec![0; limits::MTU];
     let payload = [0; limits::MTU - 28];
-    let length = emit_udp(&mut bytes, socket(from)?, socket(to)?, &payload);
+    let length = emit_udp(&mut bytes, from, to, &payload);
     ensure!(length == Some(limits::MTU), "a packet of {length:?} bytes");
     Ok(bytes)
 }

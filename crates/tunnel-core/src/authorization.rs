@@ -1,11 +1,11 @@
 //! Requests for access to resources, and what waits for their answers. spec: data-plane 11
 
-use crate::buffer::PacketBuffer;
+use crate::{buffer::PacketBuffer, drop_reason::DropReason};
 use ip_packet::IpPacket;
 use lru::LruCache;
 use model::{GatewayId, ResourceId};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     num::NonZeroUsize,
     time::{Duration, Instant},
 };
@@ -57,34 +57,32 @@ impl Authorizations {
     }
 
     /// A resource is needed, by a packet if there is one: that is kept, and the portal asked at
-    /// most every two seconds.
+    /// most every two seconds. Also returns why another packet had to go for it, if one had to.
     pub(crate) fn want(
         &mut self,
         resource: ResourceId,
         packet: Option<&IpPacket<&[u8]>>,
         now: Instant,
-    ) -> Ask {
-        if let Some(pending) = self.pending.get_mut(&resource) {
-            packet.inspect(|packet| pending.packets.push(packet));
-            if now.saturating_duration_since(pending.asked_at) < RESEND_AFTER {
-                return Ask::NotYet;
+    ) -> (Ask, Option<DropReason>) {
+        let is_full = self.pending.len() >= MAX_PENDING;
+        let (pending, ask) = match self.pending.entry(resource) {
+            Entry::Occupied(pending) => {
+                let pending = pending.into_mut();
+                let is_recent = now.saturating_duration_since(pending.asked_at) < RESEND_AFTER;
+                (pending, if is_recent { Ask::NotYet } else { Ask::Now })
             }
+            Entry::Vacant(_) if is_full => return (Ask::Refuse, None),
+            Entry::Vacant(place) => {
+                let packets = PacketBuffer::new(MAX_PACKETS);
+                let asked_at = now;
+                (place.insert(Pending { asked_at, packets }), Ask::Now)
+            }
+        };
+        if ask == Ask::Now {
             pending.asked_at = now;
-            return Ask::Now;
         }
-        if self.pending.len() >= MAX_PENDING {
-            return Ask::Refuse;
-        }
-        let mut packets = PacketBuffer::new(MAX_PACKETS);
-        packet.inspect(|packet| packets.push(packet));
-        self.pending.insert(
-            resource,
-            Pending {
-                asked_at: now,
-                packets,
-            },
-        );
-        Ask::Now
+        let displaced = packet.and_then(|packet| pending.packets.push(packet));
+        (ask, displaced)
     }
 
     /// An answer arrived: the packets that waited for it; none if nothing was asked.
@@ -94,9 +92,11 @@ impl Authorizations {
             .map(|pending| pending.packets)
     }
 
-    /// Forgets a request and its packets.
-    pub(crate) fn cancel(&mut self, resource: ResourceId) {
-        self.pending.remove(&resource);
+    /// Forgets a request and its packets; returns how many these are.
+    #[must_use = "dropped packets are counted"]
+    pub(crate) fn cancel(&mut self, resource: ResourceId) -> usize {
+        let pending = self.pending.remove(&resource);
+        pending.map_or(0, |pending| pending.packets.len())
     }
 
     /// A gateway is in use.
@@ -110,9 +110,18 @@ impl Authorizations {
         self.connected.remove(&gateway);
     }
 
-    /// Forgets all requests and gateways.
-    pub(crate) fn reset(&mut self) {
+    /// Forgets all requests and gateways; returns how many packets waited.
+    #[must_use = "dropped packets are counted"]
+    pub(crate) fn reset(&mut self) -> usize {
+        let waiting = self.waiting();
         *self = Self::new();
+        waiting
+    }
+
+    /// How many packets wait.
+    pub(crate) fn waiting(&self) -> usize {
+        let packets = self.pending.values().map(|pending| pending.packets.len());
+        packets.sum()
     }
 
     /// What a request tells the portal about gateways.
@@ -131,7 +140,8 @@ mod tests {
 
     fn want(authorizations: &mut Authorizations, number: u8, now: Instant) -> Ask {
         let bytes = udp("10.0.0.1:1", "10.0.0.2:2", &[number]);
-        authorizations.want(RESOURCE, Some(&IpPacket::parse(&bytes[..]).unwrap()), now)
+        let packet = IpPacket::parse(&bytes[..]).unwrap();
+        authorizations.want(RESOURCE, Some(&packet), now).0
     }
 
     #[test]
@@ -164,6 +174,28 @@ mod tests {
     }
 
     #[test]
+    fn every_packet_that_goes_is_told() {
+        let now = Instant::now();
+        let mut authorizations = Authorizations::new();
+        let packets: Vec<_> = (0..=255)
+            .map(|n| udp("10.0.0.1:1", "10.0.0.2:2", &[n]))
+            .collect();
+        let mut displaced = 0;
+        for bytes in &packets {
+            let packet = IpPacket::parse(&bytes[..]).unwrap();
+            let (_, reason) = authorizations.want(RESOURCE, Some(&packet), now);
+            displaced += usize::from(reason == Some(DropReason::BufferFull));
+        }
+        assert_eq!((displaced, authorizations.waiting()), (128, 128));
+        assert_eq!(authorizations.cancel(RESOURCE), 128);
+        assert_eq!(authorizations.cancel(RESOURCE), 0);
+        want(&mut authorizations, 1, now);
+        want(&mut authorizations, 2, now);
+        assert_eq!(authorizations.reset(), 2);
+        assert_eq!(authorizations.waiting(), 0);
+    }
+
+    #[test]
     fn requests_at_a_time_are_bounded() {
         let bytes = udp("10.0.0.1:1", "10.0.0.2:2", &[]);
         let packet = IpPacket::parse(&bytes[..]).unwrap();
@@ -172,7 +204,8 @@ mod tests {
         let mut ask = |n: u16| {
             let mut id = [0; 16];
             id[..2].copy_from_slice(&n.to_be_bytes());
-            authorizations.want(ResourceId::from_bytes(id), Some(&packet), now)
+            let resource = ResourceId::from_bytes(id);
+            authorizations.want(resource, Some(&packet), now).0
         };
         assert!((0..256).all(|n| ask(n) == Ask::Now));
         assert_eq!(ask(256), Ask::Refuse);
@@ -193,7 +226,7 @@ mod tests {
         assert_eq!(named.len(), 101);
         assert!(named.contains(&gateway(0)) && named.contains(&gateway(11)));
         assert!(!named.contains(&gateway(10)));
-        authorizations.reset();
+        assert_eq!(authorizations.reset(), 0);
         assert!(authorizations.connected_gateways().is_empty());
     }
 }

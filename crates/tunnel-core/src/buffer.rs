@@ -1,5 +1,6 @@
 //! Packets that wait for an authorization or a translation. spec: data-plane 11
 
+use crate::drop_reason::DropReason;
 use ip_packet::IpPacket;
 use std::{collections::VecDeque, net::IpAddr};
 
@@ -20,7 +21,9 @@ impl PacketBuffer {
         }
     }
 
-    pub(crate) fn push(&mut self, packet: &IpPacket<&[u8]>) {
+    /// Keeps a packet; returns why another one had to go for it, if one had to.
+    #[must_use = "dropped packets are counted"]
+    pub(crate) fn push(&mut self, packet: &IpPacket<&[u8]>) -> Option<DropReason> {
         let bytes = packet.bytes();
         if let Some(copy) = self
             .packets
@@ -28,12 +31,19 @@ impl PacketBuffer {
             .find(|kept| is_repetition(kept, packet))
         {
             *copy = bytes.into();
-            return;
+            return Some(DropReason::Duplicate);
         }
+        let mut displaced = None;
         if self.packets.len() == self.capacity {
-            self.packets.pop_front();
+            displaced = self.packets.pop_front().map(|_| DropReason::BufferFull);
         }
         self.packets.push_back(bytes.into());
+        displaced
+    }
+
+    /// How many packets wait.
+    pub(crate) fn len(&self) -> usize {
+        self.packets.len()
     }
 
     /// The packets in the order of their arrival.
@@ -67,8 +77,8 @@ mod tests {
         buffer.into_packets().map(Vec::from).collect()
     }
 
-    fn push(buffer: &mut PacketBuffer, bytes: &[u8]) {
-        buffer.push(&IpPacket::parse(bytes).unwrap());
+    fn push(buffer: &mut PacketBuffer, bytes: &[u8]) -> Option<DropReason> {
+        buffer.push(&IpPacket::parse(bytes).unwrap())
     }
 
     #[test]
@@ -77,9 +87,12 @@ mod tests {
             .map(|n| udp("10.0.0.1:1", "10.0.0.2:2", &[n]))
             .collect();
         let mut buffer = PacketBuffer::new(3);
-        for packet in packets.iter().chain(&packets[1..]) {
-            push(&mut buffer, packet);
-        }
+        let displaced = packets.iter().chain(&packets[1..]);
+        let displaced: Vec<_> = displaced.map(|packet| push(&mut buffer, packet)).collect();
+        let (full, duplicate) = (Some(DropReason::BufferFull), Some(DropReason::Duplicate));
+        let expected = [None, None, None, full, duplicate, duplicate, duplicate];
+        assert_eq!(displaced, expected);
+        assert_eq!(buffer.len(), 3);
         assert_eq!(buffered(buffer), packets[1..]);
     }
 
@@ -90,9 +103,8 @@ mod tests {
         again[4] = 9;
         let other = syn("10.0.0.1:1", "10.0.0.2:2", 78);
         let mut buffer = PacketBuffer::new(3);
-        for packet in [&first, &other, &again] {
-            push(&mut buffer, packet);
-        }
+        let displaced = [&first, &other, &again].map(|packet| push(&mut buffer, packet));
+        assert_eq!(displaced, [None, None, Some(DropReason::Duplicate)]);
         assert_eq!(buffered(buffer), [again, other]);
     }
 }

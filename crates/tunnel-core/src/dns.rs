@@ -6,35 +6,36 @@
 //! the server is a part of a resource. What a server says is remembered for as long as it may be.
 
 mod cache;
-mod frames;
-mod inside;
+mod datagram;
+mod direct;
 mod llmnr;
-mod outside;
 mod pending;
 mod proxy;
+mod route;
 mod sentinel;
 mod sites;
 mod stack;
 mod stub;
 mod tcp;
-mod upstream;
-mod wire;
+mod tunneled;
+mod unpredictable;
 
 pub(crate) use proxy::{NameId, ProxiedName};
 
 use crate::{
     drop_reason::DropReason,
     event::{DnsFailure, DnsQuery, QueryId},
-    peer::Gateways,
+    gateway::Gateways,
     resource::ResourceTable,
 };
 use cache::Cache;
 use connectivity::Wakeup;
-use inside::Inside;
+use datagram::{PORT, UDP_HEADERS};
+use direct::DirectQueries;
+use dns_message::{MAX_NAME, NameBuffer, Protocol, Query, compose_truncated, rcode};
 use ip_packet::{IpPacket, Transport};
-use model::{DomainName, Interface, ResourceId, SeedTree};
-use outside::Outside;
-use pending::{Asker, UnderWay};
+use model::{DomainName, DropCounters, Interface, ResourceId, SeedTree};
+use pending::{InFlight, Requestor};
 use proxy::ProxyPool;
 use sentinel::Sentinels;
 use sites::SiteQueries;
@@ -45,33 +46,29 @@ use std::{
 };
 use stub::{Decision, LocalAnswer};
 use tcp::TcpServer;
-use wire::{NameBuffer, Query, Style, code};
-
-/// Port of DNS.
-const PORT: u16 = 53;
-
-/// Headers of a UDP packet of IPv6, the longer ones.
-const UDP_HEADERS: usize = 48;
+use tunneled::TunneledQueries;
 
 /// The stub resolver with all its state.
 pub(crate) struct Dns {
     sentinels: Sentinels,
     pool: ProxyPool,
     cache: Cache,
-    outside: Outside,
-    inside: Inside,
+    direct: DirectQueries,
+    tunneled: TunneledQueries,
     sites: SiteQueries,
-    under_way: UnderWay,
+    in_flight: InFlight,
     tcp: TcpServer,
     replies: VecDeque<Vec<u8>>,
     intercepted: VecDeque<(ResourceId, NameId)>,
     /// The message that is being made.
     scratch: Vec<u8>,
+    /// What no caller hears of.
+    drops: DropCounters<DropReason>,
 }
 
-/// What the resolver has to know of the tunnel around it.
+/// What the resolver has to know of the rest of the tunnel.
 #[derive(Clone, Copy)]
-pub(crate) struct Surroundings<'a> {
+pub(crate) struct Context<'a> {
     pub(crate) resources: &'a ResourceTable,
     pub(crate) gateways: &'a Gateways,
     pub(crate) now: Instant,
@@ -83,14 +80,15 @@ impl Dns {
             sentinels: Sentinels::default(),
             pool: ProxyPool::default(),
             cache: Cache::new(),
-            outside: Outside::new(seed),
-            inside: Inside::new(seed, now),
+            direct: DirectQueries::new(seed),
+            tunneled: TunneledQueries::new(seed, now),
             sites: SiteQueries::default(),
-            under_way: UnderWay::default(),
+            in_flight: InFlight::default(),
             tcp: TcpServer::new(seed, now),
             replies: VecDeque::new(),
             intercepted: VecDeque::new(),
             scratch: vec![],
+            drops: DropCounters::default(),
         }
     }
 
@@ -104,15 +102,15 @@ impl Dns {
     }
 
     /// The interface and the resolvers that the portal wants.
-    pub(crate) fn set_interface(&mut self, interface: &Interface, around: Surroundings<'_>) {
+    pub(crate) fn set_interface(&mut self, interface: &Interface, cx: Context<'_>) {
         if self.sentinels.set_portal(interface.upstream_dns.clone()) {
             self.cache.flush();
         }
-        let lost = self.inside.set_addresses(interface.ipv4, interface.ipv6);
+        let lost = self.tunneled.set_addresses(interface.ipv4, interface.ipv6);
         for pending in lost {
-            self.finish(&pending, Err(DnsFailure::Failed), around.now);
+            self.finish(&pending, Err(DnsFailure::Failed), cx.now);
         }
-        self.serve(around);
+        self.serve(cx);
     }
 
     /// The addresses at which the stub resolver answers.
@@ -150,7 +148,7 @@ impl Dns {
     pub(crate) fn handle_packet(
         &mut self,
         packet: &IpPacket<&[u8]>,
-        around: Surroundings<'_>,
+        cx: Context<'_>,
     ) -> Result<(), DropReason> {
         let sentinel = packet.destination();
         let is_known = self.sentinels.upstream(sentinel).is_some();
@@ -158,8 +156,8 @@ impl Dns {
             Transport::Tcp {
                 destination: PORT, ..
             } if is_known || self.tcp.knows(packet) => {
-                self.tcp.handle_packet(packet, around.now);
-                self.serve(around);
+                self.tcp.handle_packet(packet, cx.now);
+                self.serve(cx);
                 Ok(())
             }
             _ if !is_known => Err(DropReason::UnknownSentinel),
@@ -167,12 +165,13 @@ impl Dns {
                 source,
                 destination: PORT,
             } => {
-                let query = Query::parse(packet.udp_payload()).ok_or(DropReason::MalformedQuery)?;
-                let asker = Asker::Udp {
+                let query =
+                    Query::parse(packet.udp_payload()).map_err(|_| DropReason::MalformedQuery)?;
+                let requestor = Requestor::Udp {
                     from: SocketAddr::new(packet.source(), source),
                     sentinel: SocketAddr::new(sentinel, PORT),
                 };
-                self.handle_query(asker, sentinel, &query, around);
+                self.handle_query(requestor, sentinel, &query, cx);
                 Ok(())
             }
             _ => Err(DropReason::NotDns),
@@ -186,33 +185,37 @@ impl Dns {
         resources: &ResourceTable,
     ) -> Result<(), DropReason> {
         let (from, group) = llmnr::recognize(packet).ok_or(DropReason::Multicast)?;
-        let query = Query::parse(packet.udp_payload());
-        let query = query.filter(Query::is_understood);
+        let query = Query::parse(packet.udp_payload()).ok();
+        let query = query.filter(Query::has_supported_edns);
         let query = query.ok_or(DropReason::MalformedQuery)?;
-        let mut buffer: NameBuffer = [0; wire::MAX_NAME];
+        let mut buffer: NameBuffer = [0; MAX_NAME];
         let name = query.name(&mut buffer).ok_or(DropReason::UnknownName)?;
         let decision = stub::decide(&query, name, &mut self.pool, resources);
         let answer = llmnr::answer(decision).ok_or(DropReason::UnknownName)?;
         self.intercepted.extend(answer.intercepted);
-        let asker = Asker::Udp {
+        let requestor = Requestor::Udp {
             from,
             sentinel: group,
         };
-        self.answer(asker, &query, Style::Llmnr, &answer);
+        self.answer(requestor, &query, Protocol::Llmnr, &answer);
         Ok(())
     }
 
     /// A packet from the tunnel; says whether it was for a query of ours.
-    pub(crate) fn handle_inside(
+    ///
+    /// # Errors
+    ///
+    /// It was for one, and does not answer it.
+    pub(crate) fn handle_tunneled(
         &mut self,
         packet: &IpPacket<&[u8]>,
-        around: Surroundings<'_>,
-    ) -> bool {
-        let is_ours = self.inside.handle_packet(packet, around.now);
+        cx: Context<'_>,
+    ) -> Result<bool, DropReason> {
+        let is_ours = self.tunneled.handle_packet(packet, cx.now)?;
         if is_ours {
-            self.serve(around);
+            self.serve(cx);
         }
-        is_ours
+        Ok(is_ours)
     }
 
     /// The answer to a query that went outside.
@@ -220,34 +223,47 @@ impl Dns {
         &mut self,
         id: QueryId,
         answer: Result<&[u8], DnsFailure>,
-        around: Surroundings<'_>,
+        cx: Context<'_>,
     ) {
-        if let Some((pending, answer)) = self.outside.finish(id, answer) {
-            self.finish(&pending, answer, around.now);
-            self.serve(around);
+        if let Some((pending, answer)) = self.direct.finish(id, answer) {
+            self.finish(&pending, answer, cx.now);
+            self.serve(cx);
         }
     }
 
     /// Retransmits and expires what is due.
-    pub(crate) fn handle_timeout(&mut self, around: Surroundings<'_>) {
-        let is_due = |at: Instant| at <= around.now;
+    pub(crate) fn handle_timeout(&mut self, cx: Context<'_>) {
+        let is_due = |at: Instant| at <= cx.now;
         if self.deadline().is_some_and(|wakeup| is_due(wakeup.at)) {
-            self.inside.poll(around.now);
-            for pending in self.sites.expire(around.now) {
-                self.finish(&pending, Err(DnsFailure::TimedOut), around.now);
+            self.tunneled.poll(cx.now);
+            for pending in self.sites.expire(cx.now) {
+                self.finish(&pending, Err(DnsFailure::TimedOut), cx.now);
             }
-            self.serve(around);
+            self.serve(cx);
         }
     }
 
     /// Forgets queries and connections; names and sentinels stay. spec: data-plane 2.17
     pub(crate) fn reset(&mut self, now: Instant) {
-        self.outside.clear();
-        drop(self.inside.drain());
-        self.sites.clear();
-        self.under_way.clear();
+        let queries = self.direct.drain().into_iter();
+        let queries = queries
+            .chain(self.tunneled.drain())
+            .chain(self.sites.drain());
+        self.drops.add(DropReason::Reset, queries.count());
+        self.in_flight.clear();
         self.cache.flush();
         self.tcp.reset(now);
+    }
+
+    /// How many packets were dropped of which no caller heard, by reason.
+    pub(crate) fn drops(&self) -> &DropCounters<DropReason> {
+        &self.drops
+    }
+
+    /// How many queries wait.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.direct.waiting() + self.tunneled.waiting() + self.sites.waiting()
     }
 
     /// A packet for the TUN device.
@@ -256,13 +272,13 @@ impl Dns {
     }
 
     /// A packet for the tunnel.
-    pub(crate) fn poll_inside(&mut self) -> Option<Vec<u8>> {
-        self.inside.poll_packet()
+    pub(crate) fn poll_tunneled(&mut self) -> Option<Vec<u8>> {
+        self.tunneled.poll_packet()
     }
 
     /// A query for a server outside the tunnel.
     pub(crate) fn poll_query(&mut self) -> Option<DnsQuery> {
-        self.outside.poll_query()
+        self.direct.poll_query()
     }
 
     /// A resource's name that was asked for.
@@ -276,10 +292,10 @@ impl Dns {
     }
 
     pub(crate) fn deadline(&self) -> Option<Wakeup> {
-        let (tcp, inside) = (self.tcp.deadline(), self.inside.deadline());
+        let (tcp, tunneled) = (self.tcp.deadline(), self.tunneled.deadline());
         let all = [
             (tcp, "TCP connection to the stub resolver"),
-            (inside, "DNS query through the tunnel"),
+            (tunneled, "DNS query through the tunnel"),
             (self.sites.deadline(), "DNS query for a site"),
         ];
         let due = all
@@ -289,10 +305,10 @@ impl Dns {
     }
 
     /// Moves what can move: queries of connections, and answers that arrived.
-    fn serve(&mut self, around: Surroundings<'_>) {
-        let now = around.now;
+    fn serve(&mut self, cx: Context<'_>) {
+        let now = cx.now;
         loop {
-            while let Some((pending, answer)) = self.inside.poll_finished() {
+            while let Some((pending, answer)) = self.tunneled.poll_finished() {
                 self.finish(&pending, answer, now);
             }
             self.tcp.poll(now);
@@ -300,10 +316,10 @@ impl Dns {
             while let Some((connection, sentinel, message)) = self.tcp.next_query() {
                 is_done = false;
                 match Query::parse(&message) {
-                    Some(query) => {
-                        self.handle_query(Asker::Tcp(connection), sentinel, &query, around);
+                    Ok(query) => {
+                        self.handle_query(Requestor::Tcp(connection), sentinel, &query, cx);
                     }
-                    None => self.tcp.abort(connection),
+                    Err(_) => self.tcp.abort(connection),
                 }
             }
             if is_done {
@@ -314,58 +330,64 @@ impl Dns {
 
     fn handle_query(
         &mut self,
-        asker: Asker,
+        requestor: Requestor,
         sentinel: IpAddr,
         query: &Query<'_>,
-        around: Surroundings<'_>,
+        cx: Context<'_>,
     ) {
-        if query.options().is_some_and(|options| options.is_broken) {
-            self.fail(asker, query, code::FORMAT_ERROR);
+        if query.edns().is_some_and(|edns| edns.is_malformed) {
+            self.fail(requestor, query, rcode::FORMERR);
             return;
         }
-        let mut buffer: NameBuffer = [0; wire::MAX_NAME];
+        let mut buffer: NameBuffer = [0; MAX_NAME];
         let decision = match query.name(&mut buffer) {
-            Some(name) => stub::decide(query, name, &mut self.pool, around.resources),
+            Some(name) => stub::decide(query, name, &mut self.pool, cx.resources),
             None => Decision::Forward,
         };
         match decision {
             Decision::Answer(answer) => {
                 self.intercepted.extend(answer.intercepted);
-                self.answer(asker, query, Style::Dns, &answer);
+                self.answer(requestor, query, Protocol::Dns, &answer);
             }
-            Decision::Site(resource) => self.ask_site(asker, sentinel, query, resource, around),
+            Decision::Site(resource) => self.ask_site(requestor, sentinel, query, resource, cx),
             Decision::Forward => match self.sentinels.upstream(sentinel) {
-                Some(server) => self.ask(asker, query, server, around),
+                Some(server) => self.ask(requestor, query, server, cx),
                 // An old connection to a sentinel that is gone.
-                None => self.fail(asker, query, code::SERVER_FAILURE),
+                None => self.fail(requestor, query, rcode::SERVFAIL),
             },
         }
     }
 
     /// Writes an answer of our own.
-    fn answer(&mut self, asker: Asker, query: &Query<'_>, style: Style, answer: &LocalAnswer) {
+    fn answer(
+        &mut self,
+        requestor: Requestor,
+        query: &Query<'_>,
+        protocol: Protocol,
+        answer: &LocalAnswer,
+    ) {
         let mut message = std::mem::take(&mut self.scratch);
-        stub::compose(&mut message, query, style, answer, &self.pool);
-        self.reply(asker, query, &message);
+        stub::compose(&mut message, query, protocol, answer, &self.pool);
+        self.reply(requestor, query, &message);
         self.scratch = message;
     }
 
-    fn fail(&mut self, asker: Asker, query: &Query<'_>, code: u16) {
-        self.answer(asker, query, Style::Dns, &LocalAnswer::only(code));
+    fn fail(&mut self, requestor: Requestor, query: &Query<'_>, rcode: u16) {
+        self.answer(requestor, query, Protocol::Dns, &LocalAnswer::only(rcode));
     }
 
     /// Hands an answer to whoever asked; what does not fit is to be fetched over TCP.
-    fn reply(&mut self, asker: Asker, query: &Query<'_>, message: &[u8]) {
-        let (from, sentinel) = match asker {
-            Asker::Tcp(connection) => return self.tcp.reply(connection, message),
-            Asker::Udp { from, sentinel } => (from, sentinel),
+    fn reply(&mut self, requestor: Requestor, query: &Query<'_>, message: &[u8]) {
+        let (from, sentinel) = match requestor {
+            Requestor::Tcp(connection) => return self.tcp.reply(connection, message),
+            Requestor::Udp { from, sentinel } => (from, sentinel),
         };
-        let mut cut = vec![];
-        let payload = if message.len() <= asker.limit(query) {
+        let mut truncated = vec![];
+        let payload = if message.len() <= requestor.limit(query) {
             message
         } else {
-            wire::truncated(&mut cut, message, query);
-            &cut
+            compose_truncated(&mut truncated, message, query);
+            &truncated
         };
         let mut packet = vec![0; payload.len() + UDP_HEADERS];
         if let Some(length) = ip_packet::emit_udp(&mut packet, sentinel, from, payload) {

@@ -13,7 +13,7 @@ use std::{
 /// What the portal tells a client.
 #[derive(Debug, Clone)]
 pub enum PortalUpdate {
-    /// Everything anew, after each join.
+    /// The complete state after a join; replaces all before.
     Init {
         /// Addresses and DNS settings.
         interface: Interface,
@@ -122,7 +122,8 @@ pub enum PortalRequest {
     Reconnect,
 }
 
-/// Number of a query that waits for its answer from outside.
+/// Names a query that waits for its answer from a server outside the tunnel; not its ID in the
+/// message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueryId(pub(crate) u64);
 
@@ -180,7 +181,7 @@ pub struct ResourceStatus {
     pub gateway: Option<GatewayId>,
 }
 
-/// News for the application; never on the path of packets.
+/// What the application is told; never on the path of packets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A connection to a gateway ended.
@@ -198,12 +199,14 @@ pub enum Event {
     ResourcesChanged,
 }
 
-/// What the tunnel wants done.
+/// What the tunnel wants done; see [`Tunnel::poll`](crate::Tunnel::poll).
 #[derive(Debug)]
 pub enum Output {
     /// Send datagrams; give the buffer back with [`crate::Tunnel::recycle`].
     Send(Transmit),
-    /// Write a packet that the tunnel made to the TUN device.
+    /// Write a packet that the tunnel itself made to the TUN device: an answer of the stub
+    /// resolver. Packets of gateways come as [`Received::Deliver`](crate::Received::Deliver), in
+    /// the buffer of the caller.
     Deliver(Vec<u8>),
     /// Tell the portal.
     Request(PortalRequest),
@@ -213,6 +216,8 @@ pub enum Output {
     Query(DnsQuery),
     /// Tell the application.
     Event(Event),
-    /// Nothing more; call again at this time.
+    /// Nothing more. Call [`Tunnel::handle_timeout`](crate::Tunnel::handle_timeout) at this
+    /// instant, then poll again. This replaces what an earlier `Idle` said; `None` means that
+    /// nothing happens by itself, so that only the next input leads on.
     Idle(Option<Wakeup>),
 }

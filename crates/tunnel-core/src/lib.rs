@@ -9,10 +9,9 @@
 //!
 //! # Contract
 //!
-//! Call one `handle_*`, then [`Tunnel::poll`] until it returns [`Output::Idle`]; only then call
-//! the next one, or the packets of a whole batch one after the other and `poll` once after them.
-//! Call [`Tunnel::handle_timeout`] when the wake-up of [`Output::Idle`] is due; a spurious call is
-//! harmless.
+//! Call one `handle_*`, then [`Tunnel::poll`] until it returns [`Output::Idle`], and
+//! [`Tunnel::handle_timeout`] when the wake-up of that is due. The page of [`Tunnel`] says more
+//! about kinds of methods, the order of calls and time.
 //!
 //! ```
 //! use std::time::{Duration, Instant};
@@ -23,10 +22,10 @@
 //!         match tunnel.poll() {
 //!             Output::Send(transmit) => tunnel.recycle(transmit), // after sending it
 //!             Output::Deliver(_packet) => {}                      // write it to the TUN device
-//!             Output::Request(_request) => {}                     // tell the portal
+//!             Output::Request(_request) => {}                     // send it to the portal
 //!             Output::Plan(_plan) => {}                           // configure the interface
 //!             Output::Query(_query) => {}                         // ask a DNS server
-//!             Output::Event(_event) => {}                         // tell the application
+//!             Output::Event(_event) => {}                         // report it to the application
 //!             Output::Idle(wakeup) => return wakeup.map(|wakeup| wakeup.at),
 //!         }
 //!     }
@@ -42,9 +41,9 @@
 //! # Design
 //!
 //! * The coordinator in `tunnel` routes; every rule has a machine of its own that owns its state:
-//!   resources, authorizations, gateways, the gate in front of translated names, the resolver.
-//! * A settled flow costs one lookup: the hop of a destination is remembered until something that
-//!   could change it happens.
+//!   resources, authorizations, gateways, the decision about packets to translated names, the resolver.
+//! * A cached flow costs one lookup: the peer of a destination is remembered until something
+//!   happens that could change it.
 //! * What waits for something is bounded, everywhere.
 
 mod authorization;
@@ -55,15 +54,17 @@ mod drop_reason;
 mod event;
 #[cfg(test)]
 mod fixtures;
-mod hop;
-mod peer;
+mod gateway;
+mod peer_cache;
+mod prefix_map;
 mod resource;
 mod tunnel;
 
 pub use connectivity::{CloseReason, Datagram, Ecn, PathKind, PeerStatus, Transmit, Wakeup};
-pub use drop_reason::{DropCounters, DropReason};
+pub use drop_reason::DropReason;
 pub use event::{
     Authorized, DnsFailure, DnsQuery, DnsTransport, Event, Output, PortalRequest, PortalUpdate,
     QueryId, Refusal, ResourceStatus, SiteState,
 };
+pub use model::{DropCounters, Reason};
 pub use tunnel::{Config, Received, Tunnel, Verdict};

@@ -1,13 +1,14 @@
 //! What may be reached, and which resource an address belongs to. spec: data-plane 10
 
 mod names;
-mod prefix;
 
-use crate::event::{ResourceStatus, SiteState};
+use crate::{
+    event::{ResourceStatus, SiteState},
+    prefix_map::PrefixMap,
+};
 use ipnet::IpNet;
 use model::{GatewayId, IpStack, Pattern, PatternFault, Resource, ResourceId, SiteId, ranges};
 use names::NameMap;
-use prefix::PrefixMap;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -178,7 +179,7 @@ impl ResourceTable {
     /// The resource that covers an address: longest prefix first, the Internet Resource last.
     /// spec: data-plane 10.3
     pub(crate) fn by_address(&self, address: IpAddr) -> Option<ResourceId> {
-        if let Some(ids) = self.networks.longest_match(address) {
+        if let Some((_, ids)) = self.networks.longest_match(address) {
             // Of equal ranges the one in use stays, else the highest id is taken.
             let in_use = ids.iter().find(|id| self.bound.contains_key(id));
             return in_use.or_else(|| ids.last()).copied();
@@ -244,12 +245,12 @@ impl ResourceTable {
         self.incompatible.clear();
     }
 
-    /// The gateways of a resource are of other versions; says whether that is news.
+    /// The gateways of a resource are of other versions; says whether that is new.
     pub(crate) fn set_incompatible(&mut self, id: ResourceId) -> bool {
         self.by_id.contains_key(&id) && self.incompatible.insert(id)
     }
 
-    /// What is known of a site; says whether that is news.
+    /// What is known of a site; says whether that is new.
     pub(crate) fn set_site(&mut self, site: SiteId, state: SiteState) -> bool {
         self.sites.insert(site, state).unwrap_or_default() != state
     }

@@ -2,21 +2,24 @@
 
 mod control;
 mod downlink;
+mod names;
 mod output;
 mod uplink;
 
 use crate::{
     authorization::Authorizations,
-    dns::{Dns, Surroundings},
+    dns::{Context, Dns},
     dns_nat::DnsNat,
-    drop_reason::{DropCounters, DropReason},
+    drop_reason::DropReason,
     event::{DnsFailure, Output, QueryId, ResourceStatus},
-    hop::HopCache,
-    peer::Gateways,
+    gateway::Gateways,
+    peer_cache::PeerCache,
     resource::ResourceTable,
 };
 use connectivity::{Connectivity, PeerStatus, Role, Transmit};
-use model::{GatewayId, Interface, InterfacePlan, PublicKey, ResourceId, Seed, SeedTree};
+use model::{
+    DropCounters, GatewayId, Interface, InterfacePlan, PublicKey, ResourceId, Seed, SeedTree,
+};
 use std::{
     collections::{BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr},
@@ -46,7 +49,8 @@ pub enum Verdict {
 /// What became of a datagram from the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received {
-    /// The buffer holds a packet of this many bytes for the TUN device.
+    /// The buffer of the caller holds a packet of a gateway, of this many bytes, for the TUN device.
+    /// Packets that the tunnel itself makes come as [`Output::Deliver`].
     Deliver(usize),
     /// It was for the tunnel itself.
     Consumed,
@@ -55,6 +59,38 @@ pub enum Received {
 }
 
 /// The client's data plane.
+///
+/// It has four kinds of methods:
+///
+/// * **Inputs**, `handle_*`: a packet from the TUN device, a datagram from the network, an update
+///   of the portal, the answer of a DNS server, time that has passed.
+/// * **Settings**, `set_*` and [`reset`](Self::reset): what the user chose, what the operating
+///   system says, another network.
+/// * **Outputs**: [`poll`](Self::poll) says what is to be done, and [`recycle`](Self::recycle)
+///   takes the buffer of a sent batch back.
+/// * **Views**: [`public_key`](Self::public_key), [`resources`](Self::resources),
+///   [`connections`](Self::connections), [`plan`](Self::plan), [`upstreams`](Self::upstreams),
+///   [`drops`](Self::drops). They change nothing and may be called at any time.
+///
+/// # Order of calls
+///
+/// 1. After each input and each setting call [`poll`](Self::poll) until it returns
+///    [`Output::Idle`]. The packets or datagrams of one batch may be handed in one after the other
+///    before that, so that they leave in one batch, too; nothing else may come between.
+/// 2. Call [`handle_timeout`](Self::handle_timeout) when the instant of the latest
+///    [`Output::Idle`] has come. A call too early or too often is harmless; a late one delays what
+///    is due.
+/// 3. On another network call [`reset`](Self::reset), bind new sockets, and connect to the portal
+///    with the new [`public_key`](Self::public_key). The first update of that connection is
+///    [`PortalUpdate::Init`](crate::PortalUpdate::Init), which brings the relays.
+///
+/// # Time
+///
+/// Instants come in as arguments and must not go back. Several calls may carry the same instant;
+/// they take effect in their order. What is due at
+/// an instant happens in [`handle_timeout`](Self::handle_timeout) with that instant, so hand in
+/// first what has arrived until then: an answer at the very instant at which its wait ends still
+/// counts.
 pub struct Tunnel {
     connectivity: Connectivity,
     interface: Option<Interface>,
@@ -64,9 +100,10 @@ pub struct Tunnel {
     authorizations: Authorizations,
     dns: Dns,
     nat: DnsNat,
-    hops: HopCache,
+    peers: PeerCache,
     outputs: VecDeque<Output>,
-    drops: DropCounters,
+    /// What neither connectivity nor the stub resolver counts itself.
+    drops: DropCounters<DropReason>,
 }
 
 impl Tunnel {
@@ -84,22 +121,25 @@ impl Tunnel {
             authorizations: Authorizations::new(),
             dns,
             nat: DnsNat::default(),
-            hops: HopCache::new(),
+            peers: PeerCache::new(),
             outputs: VecDeque::new(),
             drops: DropCounters::default(),
         }
     }
 
-    /// Moves to another network: new key, new connections; resources, names and DNS stay.
+    /// Moves to another network, called a roam elsewhere: new key, new connections; resources,
+    /// names and DNS settings stay. What waits is dropped, and queries under way are forgotten.
     ///
     /// The shell binds new sockets and connects to the portal with the new [`Self::public_key`].
+    /// No relay is known before the portal's next
+    /// [`PortalUpdate::Init`](crate::PortalUpdate::Init).
     /// spec: data-plane 2.17
     pub fn reset(&mut self, seed: Seed, now: Instant) {
         self.connectivity.reset(seed, now);
         self.gateways.clear();
-        self.authorizations.reset();
-        self.nat.clear();
-        self.hops.clear();
+        let waiting = self.authorizations.reset() + self.nat.clear();
+        self.drops.add(DropReason::Reset, waiting);
+        self.peers.clear();
         self.resources.unbind_all();
         self.dns.reset(now);
         self.outputs
@@ -123,30 +163,32 @@ impl Tunnel {
         self.switch(off, now);
     }
 
-    /// The operating system's resolvers changed.
+    /// The operating system's resolvers changed; they are in use unless the portal chose others.
     pub fn set_system_resolvers(&mut self, servers: Vec<SocketAddr>) {
         if self.dns.set_system_resolvers(servers) {
             self.update_plan();
         }
     }
 
-    /// A DNS server outside the tunnel answered a [`crate::DnsQuery`], or did not.
+    /// A DNS server outside the tunnel answered a [`crate::DnsQuery`], or did not. Once for each
+    /// query; the answers of queries from before a [`Self::reset`] are ignored.
     pub fn handle_dns_answer(
         &mut self,
         id: QueryId,
         answer: Result<&[u8], DnsFailure>,
         now: Instant,
     ) {
-        let (dns, around) = self.dns(now);
-        dns.handle_answer(id, answer, around);
+        let (dns, cx) = self.dns(now);
+        dns.handle_answer(id, answer, cx);
         self.follow_dns(now);
     }
 
-    /// Does what is due.
+    /// Does what is due at this instant. Needed at the instant of the latest [`Output::Idle`],
+    /// harmless at any other.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.connectivity.handle_timeout(now);
-        let (dns, around) = self.dns(now);
-        dns.handle_timeout(around);
+        let (dns, cx) = self.dns(now);
+        dns.handle_timeout(cx);
         self.follow_dns(now);
     }
 
@@ -155,7 +197,7 @@ impl Tunnel {
         self.connectivity.recycle(transmit);
     }
 
-    /// Our WireGuard key, for the portal.
+    /// Our WireGuard key, for the portal; another one after each [`Self::reset`].
     pub fn public_key(&self) -> PublicKey {
         self.connectivity.public_key()
     }
@@ -182,24 +224,44 @@ impl Tunnel {
         self.dns.upstreams()
     }
 
-    /// How many packets were dropped, by reason.
-    pub fn drops(&self) -> &DropCounters {
-        &self.drops
+    /// How many packets were dropped, by reason: everything that went no further, in both
+    /// directions, whether or not a caller heard of it.
+    ///
+    /// Queries to the stub resolver count like packets, also those over TCP. Segments that its TCP
+    /// stack finds unfit are not among them.
+    pub fn drops(&self) -> DropCounters<DropReason> {
+        let mut drops = self.drops.clone();
+        for (reason, count) in self.dns.drops().iter() {
+            add(&mut drops, reason, count);
+        }
+        for (reason, count) in self.connectivity.counters().iter() {
+            add(&mut drops, DropReason::Connectivity(reason), count);
+        }
+        drops
     }
 
     /// The stub resolver, and what it has to know.
-    fn dns(&mut self, now: Instant) -> (&mut Dns, Surroundings<'_>) {
-        let around = Surroundings {
+    fn dns(&mut self, now: Instant) -> (&mut Dns, Context<'_>) {
+        let cx = Context {
             resources: &self.resources,
             gateways: &self.gateways,
             now,
         };
-        (&mut self.dns, around)
+        (&mut self.dns, cx)
     }
 
-    /// Counts a dropped packet.
+    /// Counts a dropped packet, unless connectivity has done so.
     fn dropped(&mut self, reason: DropReason) -> DropReason {
-        self.drops.count(reason);
+        if !matches!(reason, DropReason::Connectivity(_)) {
+            self.drops.count(reason);
+        }
         reason
     }
 }
+
+fn add(drops: &mut DropCounters<DropReason>, reason: DropReason, count: u64) {
+    drops.add(reason, usize::try_from(count).unwrap_or(usize::MAX));
+}
+
+#[cfg(test)]
+mod tests;

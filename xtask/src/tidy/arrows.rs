@@ -9,20 +9,28 @@ pub(crate) const DRAWING: &str = "docs/architecture.md";
 /// Each crate with all the workspace crates it may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
+    ("dns-message", &[]),
     ("ip-packet", &["model"]),
     ("netem", &["ip-packet", "model"]),
     ("connectivity", &["ip-packet", "model"]),
-    ("tunnel-core", &["connectivity", "ip-packet", "model"]),
+    (
+        "tunnel-core",
+        &["connectivity", "dns-message", "ip-packet", "model"],
+    ),
     ("socket-factory", &[]),
     ("portal-client", &["model"]),
     ("service-ipc", &["model"]),
     ("logging", &[]),
     ("platform", &["model", "socket-factory"]),
-    ("platform-linux", &["model", "platform", "socket-factory"]),
+    (
+        "platform-linux",
+        &["dns-message", "model", "platform", "socket-factory"],
+    ),
     ("program", &["platform-linux"]),
     (
         "client",
         &[
+            "dns-message",
             "model",
             "platform",
             "portal-client",
@@ -95,7 +103,14 @@ const ARROWS: &[(&str, &[&str])] = &[
 const FOR_TESTS: &[&str] = &["devnet", "ip-packet", "netem", "netsim"];
 
 /// Crates without I/O, and what would bring it in.
-const PURE: &[&str] = &["model", "ip-packet", "netem", "connectivity", "tunnel-core"];
+const PURE: &[&str] = &[
+    "model",
+    "dns-message",
+    "ip-packet",
+    "netem",
+    "connectivity",
+    "tunnel-core",
+];
 const IMPURE: &[&str] = &[
     "async-std",
     "libc",

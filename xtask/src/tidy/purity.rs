@@ -8,6 +8,7 @@ use super::{
 /// Folders of the crates that are pure.
 const PURE: &[&str] = &[
     "crates/connectivity",
+    "crates/dns-message",
     "crates/ip-packet",
     "crates/model",
     "crates/netem",

@@ -1,6 +1,6 @@
 //! The words of the report.
 
-use client::{DropReason, PathKind, PortalState, SiteState};
+use client::{DropReason, PathKind, PortalState, Reason as _, SiteState};
 use model::Resource;
 
 pub(super) const fn portal(state: PortalState) -> &'static str {
@@ -37,19 +37,9 @@ pub(super) fn address(resource: &Resource) -> String {
     }
 }
 
-/// The reason's name in lower case with hyphens, the inner one behind a dot.
+/// Scripts rely on these names: `DropReason` has them as they are.
 pub(super) fn reason(reason: DropReason) -> String {
-    let mut name = String::new();
-    for c in format!("{reason:?}").chars() {
-        let at_start = name.is_empty() || name.ends_with('.');
-        match c {
-            '(' => name.push('.'),
-            'A'..='Z' if !at_start => name.extend(['-', c.to_ascii_lowercase()]),
-            c if c.is_ascii_alphanumeric() => name.push(c.to_ascii_lowercase()),
-            _ => {}
-        }
-    }
-    name
+    reason.name().to_owned()
 }
 
 #[cfg(test)]
@@ -60,6 +50,14 @@ mod tests {
     fn reasons_have_names_for_scripts() {
         assert_eq!(reason(DropReason::NoResource), "no-resource");
         assert_eq!(reason(DropReason::NotDns), "not-dns");
+        let names = DropReason::ALL.iter().map(|&known| reason(known));
+        let names: std::collections::BTreeSet<String> = names.collect();
+        assert_eq!(names.len(), DropReason::ALL.len());
+        for name in ["connectivity.bad-mac", "malformed.fragment"] {
+            assert!(names.contains(name), "{name}");
+        }
+        let is_plain = |c: char| c.is_ascii_lowercase() || c == '-' || c == '.';
+        assert!(names.iter().all(|name| name.chars().all(is_plain)));
     }
 
     #[test]

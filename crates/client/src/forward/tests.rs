@@ -6,12 +6,12 @@ use platform::{Platform as _, memory::MemoryPlatform};
 use std::sync::Arc;
 use tokio::net::UdpSocket;
 
-fn outside() -> Outside {
+fn direct() -> DirectExchange {
     let (platform, control) = MemoryPlatform::new();
     control.set_asker(Arc::new(|link, query| {
         Box::pin(async move { Ok([&query[..], &link.to_be_bytes()].concat()) })
     }));
-    Outside {
+    DirectExchange {
         sockets: platform.sockets(),
         system: platform.system_asker(),
     }
@@ -50,7 +50,7 @@ async fn answering(address: &str) -> SocketAddr {
 async fn every_query_gets_its_own_answer() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let server = answering(address).await;
-        let mut forwarder = Forwarder::new(outside(), &[]);
+        let mut forwarder = Forwarder::new(direct(), &[]);
         for number in 0..200 {
             assert_eq!(begin(&mut forwarder, number, server), None);
         }
@@ -67,7 +67,7 @@ async fn every_query_gets_its_own_answer() {
 async fn a_silent_server_delays_nobody() {
     let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let good = answering("127.0.0.1:0").await;
-    let mut forwarder = Forwarder::new(outside(), &[]);
+    let mut forwarder = Forwarder::new(direct(), &[]);
     for number in 0..100 {
         begin(&mut forwarder, number, silent.local_addr().unwrap());
     }
@@ -82,7 +82,7 @@ async fn a_silent_server_delays_nobody() {
 async fn queries_are_bounded_and_those_of_a_silent_server_even_more() {
     let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let to = silent.local_addr().unwrap();
-    let mut forwarder = Forwarder::new(outside(), &[]);
+    let mut forwarder = Forwarder::new(direct(), &[]);
     let begin = |forwarder: &mut Forwarder<u16>, numbers: std::ops::Range<u16>| {
         let refused = numbers.filter_map(|number| begin(forwarder, number, to));
         refused
@@ -113,7 +113,7 @@ async fn resolvers_of_the_system_alone_are_asked_by_it() {
         address,
         access: Access::System { link },
     };
-    let mut forwarder = Forwarder::new(outside(), &[of(7)]);
+    let mut forwarder = Forwarder::new(direct(), &[of(7)]);
     begin(&mut forwarder, 1, address);
     let (_, answer) = forwarder.next().await.unwrap();
     assert_eq!(answer.unwrap(), [&message(1)[..], &[0, 0, 0, 7]].concat());

@@ -1,7 +1,10 @@
 //! Lookups at resolvers on the loopback addresses.
 
 use super::*;
-use hickory_proto::rr::{Record, rdata};
+use hickory_proto::{
+    op::{Message, MessageType, OpCode, ResponseCode},
+    rr::{Name, RData, Record, RecordType, rdata},
+};
 use platform::{Platform as _, memory::MemoryPlatform};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -115,9 +118,9 @@ async fn outcome(manners: &[Manner]) -> io::Result<Vec<IpAddr>> {
     look_up(&means(), servers, HOST).await
 }
 
-fn means() -> Outside {
+fn means() -> DirectExchange {
     let (platform, _) = MemoryPlatform::new();
-    Outside {
+    DirectExchange {
         sockets: platform.sockets(),
         system: platform.system_asker(),
     }
@@ -167,7 +170,7 @@ async fn the_system_is_asked_where_only_it_can_ask() {
         assert_eq!(link, 5);
         Box::pin(async move { Ok(reply(Manner::Knows, &query).unwrap()) })
     });
-    let outside = Outside {
+    let direct = DirectExchange {
         system: asked,
         ..means()
     };
@@ -175,7 +178,7 @@ async fn the_system_is_asked_where_only_it_can_ask() {
         address: "192.0.2.1:853".parse().unwrap(),
         access: platform::Access::System { link: 5 },
     };
-    let found = look_up(&outside, vec![resolver], HOST).await;
+    let found = look_up(&direct, vec![resolver], HOST).await;
     assert_eq!(found.unwrap(), [V4, V6]);
 }
 
@@ -219,8 +222,8 @@ async fn silence_ends_after_two_seconds_over_each_transport() {
 #[tokio::test]
 async fn each_attempt_asks_the_resolvers_of_the_moment() {
     let resolvers = Resolvers::default();
-    let dialer = OutsideDialer {
-        outside: means(),
+    let dialer = DirectDialer {
+        direct: means(),
         resolvers: Arc::clone(&resolvers),
         hosts: Arc::new(|_| vec![]),
     };
@@ -234,8 +237,8 @@ async fn each_attempt_asks_the_resolvers_of_the_moment() {
 #[tokio::test]
 async fn addresses_and_names_of_the_host_table_need_no_resolver() {
     let hosts: HostTable = Arc::new(|name| if name == HOST { vec![V6] } else { vec![] });
-    let dialer = OutsideDialer {
-        outside: means(),
+    let dialer = DirectDialer {
+        direct: means(),
         resolvers: Resolvers::default(),
         hosts,
     };
@@ -263,7 +266,7 @@ fn our_own_resolver_is_not_asked() {
         "[2001:db8::1]:53",
     ];
     let resolvers = resolvers.map(|text| SystemResolver::plain(text.parse().unwrap()));
-    let kept = outside(resolvers.to_vec()).into_iter();
+    let kept = without_our_own(resolvers.to_vec()).into_iter();
     let kept: Vec<IpAddr> = kept.map(|resolver| resolver.address.ip()).collect();
     assert_eq!(kept, [V4, V6]);
 }

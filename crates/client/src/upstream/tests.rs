@@ -9,9 +9,9 @@ use tokio::net::{TcpListener, UdpSocket};
 const LIMIT: Duration = Duration::from_secs(5);
 const LOOPBACKS: [&str; 2] = ["127.0.0.1:0", "[::1]:0"];
 
-fn outside() -> Outside {
+fn direct() -> DirectExchange {
     let (platform, _) = MemoryPlatform::new();
-    Outside {
+    DirectExchange {
         sockets: platform.sockets(),
         system: platform.system_asker(),
     }
@@ -19,7 +19,7 @@ fn outside() -> Outside {
 
 async fn ask(to: SocketAddr, transport: DnsTransport, query: &[u8]) -> io::Result<Vec<u8>> {
     let resolver = SystemResolver::plain(to);
-    outside().ask(resolver, transport, query, LIMIT).await
+    direct().ask(resolver, transport, query, LIMIT).await
 }
 
 /// The query turned into a response, with a change at one byte.
@@ -62,6 +62,28 @@ async fn only_the_answer_ends_the_waiting_over_udp() {
         };
         let (answer, ()) = tokio::join!(ask(to, DnsTransport::Udp, QUERY), served);
         assert_eq!(answer.unwrap(), good());
+    }
+}
+
+#[tokio::test]
+async fn types_and_classes_are_compared_as_numbers() {
+    let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let to = server.local_addr().unwrap();
+    // Type and class 65 and 97 are the letters A and a; type 65 is HTTPS.
+    for at in [QUERY.len() - 3, QUERY.len() - 1] {
+        let mut query = QUERY.to_vec();
+        query[at] = 65;
+        let mut right = query.clone();
+        right[2] |= 0x80;
+        let mut wrong = right.clone();
+        wrong[at] = 97;
+        let served = async {
+            let (_, from) = server.recv_from(&mut [0; 100]).await.unwrap();
+            server.send_to(&wrong, from).await.unwrap();
+            server.send_to(&right, from).await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(ask(to, DnsTransport::Udp, &query), served);
+        assert_eq!(answer.unwrap(), right);
     }
 }
 
@@ -155,7 +177,7 @@ async fn the_system_is_asked_where_only_it_can_ask() {
             }
         })
     }));
-    let outside = Outside {
+    let direct = DirectExchange {
         sockets: platform.sockets(),
         system: platform.system_asker(),
     };
@@ -163,8 +185,8 @@ async fn the_system_is_asked_where_only_it_can_ask() {
     let ask = |link| {
         let access = Access::System { link };
         let resolver = SystemResolver { address, access };
-        let outside = outside.clone();
-        async move { outside.ask(resolver, DnsTransport::Udp, b"?", LIMIT).await }
+        let direct = direct.clone();
+        async move { direct.ask(resolver, DnsTransport::Udp, b"?", LIMIT).await }
     };
     assert_eq!(ask(7).await.unwrap(), b"? answered");
     assert_eq!(ask(8).await.unwrap_err().kind(), io::ErrorKind::TimedOut);

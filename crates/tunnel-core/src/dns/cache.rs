@@ -1,10 +1,8 @@
 //! Answers of servers, for as long as they may be used again. spec: data-plane 12.8
 
-use super::{
-    pending::Pending,
-    wire::{self, Query, Response, Section, kind},
-};
+use super::pending::Pending;
 use crate::resource::ResourceTable;
+use dns_message::{HEADER, MAX_NAME, Query, Response, Section, rcode, rtype};
 use lru::LruCache;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -31,7 +29,7 @@ const MAX_TTL: u32 = 24 * 3600;
 const MAX_NEGATIVE_TTL: u32 = 3600;
 
 /// Longest key: flags, server, question.
-const MAX_KEY: usize = 1 + 16 + 2 + 4 + wire::MAX_NAME + 4;
+const MAX_KEY: usize = 1 + 16 + 2 + 4 + MAX_NAME + 4;
 
 #[derive(Debug)]
 struct Entry {
@@ -83,8 +81,8 @@ impl Cache {
         }
     }
 
-    /// Writes the answer that a server gave to the same question, as this asker would have got it
-    /// by now; says whether there is one.
+    /// Writes the answer that a server gave to the same question, as this requestor would have got
+    /// it by now; says whether there is one.
     pub(crate) fn get(
         &mut self,
         out: &mut Vec<u8>,
@@ -112,13 +110,13 @@ impl Cache {
         out.extend_from_slice(&entry.answer);
         adopt(out, query);
         grow_older(out, &entry.ttls, age);
-        wire::append_options(out, query);
+        dns_message::append_opt(out, query);
         true
     }
 
     /// Keeps an answer, if it may be given to others.
     pub(crate) fn insert(&mut self, pending: &Pending, answer: &[u8], now: Instant) {
-        let (Some(query), Some(response)) = (pending.query(), Response::parse(answer)) else {
+        let (Some(query), Ok(response)) = (pending.query(), Response::parse(answer)) else {
             return;
         };
         let is_whole = !response.is_truncated() && answer.len() <= MAX_ANSWER;
@@ -128,7 +126,7 @@ impl Cache {
         let Some(ttl) = lifetime(&response) else {
             return;
         };
-        let Some(mut answer) = without_options(&response) else {
+        let Some(mut answer) = without_opt(&response) else {
             return;
         };
         cap_negative(&mut answer, ttl);
@@ -159,14 +157,14 @@ fn size(key: &[u8], entry: &Entry) -> usize {
 /// Ordinary questions of nobody in particular.
 fn is_cacheable(query: &Query<'_>) -> bool {
     let special = query
-        .options()
-        .is_some_and(|options| options.names_subnet || options.version != 0);
+        .edns()
+        .is_some_and(|edns| edns.has_client_subnet || edns.version != 0);
     query.is_standard() && !query.is_signed() && !special
 }
 
 fn key<'a>(buffer: &'a mut [u8; MAX_KEY], query: &Query<'_>, server: SocketAddr) -> &'a [u8] {
-    let wants_dnssec = query.options().is_some_and(|options| options.wants_dnssec);
-    buffer[0] = query.wishes() | u8::from(wants_dnssec);
+    let dnssec_ok = query.edns().is_some_and(|edns| edns.dnssec_ok);
+    buffer[0] = query.cache_flags() | u8::from(dnssec_ok);
     let scope = match server {
         SocketAddr::V4(_) => 0,
         SocketAddr::V6(server) => server.scope_id(),
@@ -190,7 +188,7 @@ fn key<'a>(buffer: &'a mut [u8; MAX_KEY], query: &Query<'_>, server: SocketAddr)
 
 /// How long an answer may be used, in seconds; none if not at all. RFC 2308
 fn lifetime(response: &Response<'_>) -> Option<u32> {
-    let wanted = response.kind()?;
+    let wanted = response.rtype()?;
     let (mut answers, mut has_wanted, mut negative) = (None, false, None);
     for record in response.records() {
         // RFC 2181 section 8.
@@ -202,9 +200,9 @@ fn lifetime(response: &Response<'_>) -> Option<u32> {
         match record.section {
             Section::Answer => {
                 answers = Some(answers.map_or(ttl, |least: u32| least.min(ttl)));
-                has_wanted |= record.kind == wanted;
+                has_wanted |= record.rtype == wanted;
             }
-            Section::Authority if record.kind == kind::SOA => {
+            Section::Authority if record.rtype == rtype::SOA => {
                 let data = response.bytes().get(record.data)?;
                 let minimum = data.last_chunk::<4>().copied().map(u32::from_be_bytes)?;
                 negative = Some(ttl.min(minimum));
@@ -212,13 +210,13 @@ fn lifetime(response: &Response<'_>) -> Option<u32> {
             Section::Authority | Section::Additional => {}
         }
     }
-    match response.code() {
-        wire::code::NO_ERROR if has_wanted => {
+    match response.rcode() {
+        rcode::NOERROR if has_wanted => {
             let ttl = answers.unwrap_or(0);
             (ttl >= MIN_TTL).then_some(ttl.min(MAX_TTL))
         }
         // A chain of aliases that ends nowhere lives no longer than its links.
-        wire::code::NO_ERROR | wire::code::NAME_ERROR => {
+        rcode::NOERROR | rcode::NXDOMAIN => {
             let ttl = negative?.min(answers.unwrap_or(u32::MAX));
             (ttl > 0).then_some(ttl.min(MAX_NEGATIVE_TTL))
         }
@@ -229,15 +227,15 @@ fn lifetime(response: &Response<'_>) -> Option<u32> {
 /// A copy without the OPT record, which belongs to one exchange only, RFC 6891 section 6.2.1.
 ///
 /// None if that is not the last record, or the answer holds for a network or a signature only.
-fn without_options(response: &Response<'_>) -> Option<Box<[u8]>> {
+fn without_opt(response: &Response<'_>) -> Option<Box<[u8]>> {
     let bytes = response.bytes();
     let mut end = bytes.len();
     let mut options = 0;
     for record in response.records() {
-        match record.kind {
-            kind::TSIG | kind::SIG => return None,
-            kind::OPT => {
-                let subnet = wire::names_client_subnet(bytes.get(record.data)?)?;
+        match record.rtype {
+            rtype::TSIG | rtype::SIG => return None,
+            rtype::OPT => {
+                let subnet = dns_message::has_client_subnet(bytes.get(record.data)?)?;
                 if subnet || record.section != Section::Additional {
                     return None;
                 }
@@ -256,12 +254,12 @@ fn without_options(response: &Response<'_>) -> Option<Box<[u8]>> {
     Some(copy.into())
 }
 
-/// Gives the answer the number and the spelling of this query; it is no longer first-hand.
+/// Gives the answer the ID and the letter case of this query, and clears AA: it is not first-hand.
 fn adopt(answer: &mut [u8], query: &Query<'_>) {
-    wire::set_id(answer, query.id());
-    wire::clear_authoritative(answer);
+    dns_message::set_id(answer, query.id());
+    dns_message::clear_authoritative(answer);
     let question = query.question();
-    answer[wire::HEADER..wire::HEADER + question.len()].copy_from_slice(question);
+    answer[HEADER..HEADER + question.len()].copy_from_slice(question);
 }
 
 /// Where the lifetimes of all records stand.
@@ -275,9 +273,9 @@ fn lifetimes(answer: &[u8]) -> Box<[u16]> {
 
 /// Caps what a negative answer says of its own lifetime, which others compute anew from it.
 fn cap_negative(answer: &mut [u8], ttl: u32) {
-    let soa = Response::parse(answer).and_then(|response| {
+    let soa = Response::parse(answer).ok().and_then(|response| {
         let mut records = response.records();
-        records.find(|r| r.section == Section::Authority && r.kind == kind::SOA)
+        records.find(|r| r.section == Section::Authority && r.rtype == rtype::SOA)
     });
     if let Some(record) = soa {
         let at = record.ttl_at();

@@ -1,6 +1,7 @@
 //! Link-local multicast name resolution, RFC 4795. spec: data-plane 12.7
 
 use super::stub::{Decision, LocalAnswer};
+use dns_message::rcode;
 use ip_packet::{IpPacket, Transport};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -31,11 +32,11 @@ pub(crate) fn recognize(packet: &IpPacket<&[u8]>) -> Option<(SocketAddr, SocketA
 
 /// What a group is told: nothing about names that are not ours, RFC 4795 section 2.3.
 ///
-/// "No such name" would also be wrong, because the name may be another link's, and askers have to
+/// "No such name" would also be wrong, because the name may be another link's, and requestors have to
 /// ignore it anyway (section 2.1.1). What only a server in a site knows is not told either.
 pub(crate) fn answer(decision: Decision) -> Option<LocalAnswer> {
     match decision {
-        Decision::Answer(answer) if answer.code == super::wire::code::NO_ERROR => Some(answer),
+        Decision::Answer(answer) if answer.rcode == rcode::NOERROR => Some(answer),
         Decision::Answer(_) | Decision::Site(_) | Decision::Forward => None,
     }
 }

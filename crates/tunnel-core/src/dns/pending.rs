@@ -1,15 +1,16 @@
 //! Queries that wait for an answer: who asked, and what.
 
-use super::{
-    tcp::Connection,
-    wire::{self, Query, Response, largest_payload},
+use super::{datagram::largest_payload, tcp::Connection};
+use crate::{
+    drop_reason::DropReason,
+    event::{DnsFailure, DnsTransport},
 };
-use crate::event::{DnsFailure, DnsTransport};
+use dns_message::{HEADER, Query, Response, compose_forwarded, set_id};
 use std::{collections::HashSet, net::SocketAddr};
 
 /// Who asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asker {
+pub(crate) enum Requestor {
     /// A TCP connection to the stub resolver.
     Tcp(Connection),
     /// A UDP socket of a program on this host.
@@ -21,7 +22,7 @@ pub(crate) enum Asker {
     },
 }
 
-impl Asker {
+impl Requestor {
     /// Queries go on the way they came.
     pub(crate) fn transport(self) -> DnsTransport {
         match self {
@@ -34,7 +35,7 @@ impl Asker {
     pub(crate) fn limit(self, query: &Query<'_>) -> usize {
         match self {
             Self::Tcp(_) => usize::from(u16::MAX),
-            Self::Udp { from, .. } => query.reply_limit(from.is_ipv4()),
+            Self::Udp { from, .. } => query.reply_limit(largest_payload(from.is_ipv4())),
         }
     }
 }
@@ -42,21 +43,48 @@ impl Asker {
 /// A query that is under way to a server.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    pub(crate) asker: Asker,
+    pub(crate) requestor: Requestor,
     pub(crate) server: SocketAddr,
     /// Which state of the cache the answer belongs to.
     pub(crate) epoch: u64,
     query: Box<[u8]>,
 }
 
+/// A query that cannot be asked.
+#[derive(Debug)]
+pub(crate) struct Unasked {
+    pub(crate) pending: Pending,
+    /// Why.
+    pub(crate) reason: DropReason,
+}
+
+impl Unasked {
+    /// As many as may wait do so already.
+    pub(crate) fn too_many(pending: Pending) -> Box<Self> {
+        let reason = DropReason::TooManyQueries;
+        Box::new(Self { pending, reason })
+    }
+
+    /// There is no way to send it.
+    pub(crate) fn unsendable(pending: Pending) -> Box<Self> {
+        let reason = DropReason::UnsendableQuery;
+        Box::new(Self { pending, reason })
+    }
+}
+
 /// What became of a query.
 pub(crate) type Answer = Result<Vec<u8>, DnsFailure>;
 
 impl Pending {
-    pub(crate) fn new(asker: Asker, query: &Query<'_>, server: SocketAddr, epoch: u64) -> Self {
+    pub(crate) fn new(
+        requestor: Requestor,
+        query: &Query<'_>,
+        server: SocketAddr,
+        epoch: u64,
+    ) -> Self {
         let query = query.bytes().into();
         Self {
-            asker,
+            requestor,
             server,
             epoch,
             query,
@@ -65,57 +93,57 @@ impl Pending {
 
     /// What was asked.
     pub(crate) fn query(&self) -> Option<Query<'_>> {
-        Query::parse(&self.query)
+        Query::parse(&self.query).ok()
     }
 
     /// The message for the server.
-    pub(crate) fn outgoing(&self, number: u16) -> Option<Vec<u8>> {
+    pub(crate) fn outgoing(&self, wire_id: u16) -> Option<Vec<u8>> {
         let query = self.query()?;
-        let limit = match self.asker {
-            Asker::Tcp(_) => None,
-            Asker::Udp { .. } => {
+        let limit = match self.requestor {
+            Requestor::Tcp(_) => None,
+            Requestor::Udp { .. } => {
                 let largest = largest_payload(self.server.is_ipv4());
-                Some(self.asker.limit(&query).min(largest))
+                Some(self.requestor.limit(&query).min(largest))
             }
         };
-        Some(wire::outgoing(&query, number, limit))
+        Some(compose_forwarded(&query, wire_id, limit))
     }
 
-    /// The answer as the asker is to see it, with its own number and its own spelling of the
-    /// question; none if the message does not answer the query.
-    pub(crate) fn restore(&self, answer: &[u8], sent_as: u16) -> Option<Vec<u8>> {
+    /// The answer as the requestor is to see it, with the ID and the letter case of its own query;
+    /// none if the message does not answer the query.
+    pub(crate) fn restore(&self, answer: &[u8], wire_id: u16) -> Option<Vec<u8>> {
         let query = self.query()?;
-        let response = Response::parse(answer)?;
-        if !response.answers(&query, sent_as) {
+        let response = Response::parse(answer).ok()?;
+        if !response.answers(&query, wire_id) {
             return None;
         }
         let mut restored = answer.to_vec();
-        wire::set_id(&mut restored, query.id());
+        set_id(&mut restored, query.id());
         let question = query.question();
-        restored[wire::HEADER..wire::HEADER + question.len()].copy_from_slice(question);
+        restored[HEADER..HEADER + question.len()].copy_from_slice(question);
         Some(restored)
     }
 
-    /// The number under which the query has to go out, if any one does not do: a signature
-    /// covers that of the asker.
-    pub(crate) fn fixed_number(&self) -> Option<u16> {
+    /// The ID with which the query has to go out, if any one does not do: a signature covers that
+    /// of the requestor.
+    pub(crate) fn fixed_id(&self) -> Option<u16> {
         let query = self.query().filter(Query::is_signed)?;
         Some(query.id())
     }
 }
 
-/// Queries over UDP that are under way, so that a repeated one does not go out again.
+/// Queries over UDP that are in flight, so that a repeated one does not go out again.
 #[derive(Debug, Default)]
-pub(crate) struct UnderWay(HashSet<(SocketAddr, SocketAddr, Box<[u8]>)>);
+pub(crate) struct InFlight(HashSet<(SocketAddr, SocketAddr, Box<[u8]>)>);
 
-impl UnderWay {
+impl InFlight {
     /// Whether the query is new.
-    pub(crate) fn begin(&mut self, asker: Asker, query: &Query<'_>) -> bool {
-        key(asker, query).is_none_or(|key| self.0.insert(key))
+    pub(crate) fn begin(&mut self, requestor: Requestor, query: &Query<'_>) -> bool {
+        key(requestor, query).is_none_or(|key| self.0.insert(key))
     }
 
-    pub(crate) fn end(&mut self, asker: Asker, query: &Query<'_>) {
-        if let Some(key) = key(asker, query) {
+    pub(crate) fn end(&mut self, requestor: Requestor, query: &Query<'_>) {
+        if let Some(key) = key(requestor, query) {
             self.0.remove(&key);
         }
     }
@@ -125,8 +153,8 @@ impl UnderWay {
     }
 }
 
-fn key(asker: Asker, query: &Query<'_>) -> Option<(SocketAddr, SocketAddr, Box<[u8]>)> {
-    let Asker::Udp { from, sentinel } = asker else {
+fn key(requestor: Requestor, query: &Query<'_>) -> Option<(SocketAddr, SocketAddr, Box<[u8]>)> {
+    let Requestor::Udp { from, sentinel } = requestor else {
         return None;
     };
     let question = [&query.bytes()[..2], query.question()].concat();

@@ -1,6 +1,6 @@
 //! Queries for a site that no gateway is authorized for yet. spec: data-plane 11, 12.5
 
-use super::pending::Pending;
+use super::pending::{Pending, Unasked};
 use model::ResourceId;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -44,10 +44,10 @@ impl SiteQueries {
         pending: Pending,
         is_v4: bool,
         now: Instant,
-    ) -> Result<(), Pending> {
+    ) -> Result<(), Box<Unasked>> {
         let waiting = self.by_resource.entry(resource).or_default();
         if waiting.len() >= MAX_PER_RESOURCE || self.count >= MAX_WAITING {
-            return Err(pending);
+            return Err(Unasked::too_many(pending));
         }
         self.count += 1;
         waiting.push_back(Waiting {
@@ -86,8 +86,15 @@ impl SiteQueries {
         expired
     }
 
-    pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.count
+    }
+
+    /// Takes out all queries.
+    pub(crate) fn drain(&mut self) -> Vec<Pending> {
+        let waiting = std::mem::take(self).by_resource.into_values().flatten();
+        waiting.map(|waiting| waiting.pending).collect()
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {

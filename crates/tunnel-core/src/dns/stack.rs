@@ -1,5 +1,6 @@
 //! A user-space TCP stack that owns every address, and packets as its network.
 
+use dns_message::Frames;
 use ip_packet::IpPacket;
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng as _;
@@ -103,6 +104,32 @@ impl Stack {
         let elapsed = now.saturating_duration_since(self.start);
         smoltcp::time::Instant::from_micros(i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX))
     }
+}
+
+/// Hands unsent bytes to a socket, as many as fit; says whether there were any.
+pub(crate) fn send(frames: &mut Frames, socket: &mut Socket<'_>) -> bool {
+    let mut any = false;
+    while !frames.unsent().is_empty() && socket.can_send() {
+        let Ok(count) = socket.send_slice(frames.unsent()) else {
+            break;
+        };
+        frames.sent(count);
+        any = true;
+    }
+    any
+}
+
+/// Takes bytes from a socket, no more than there is room for; says whether there were any.
+pub(crate) fn receive(frames: &mut Frames, socket: &mut Socket<'_>) -> bool {
+    let mut any = false;
+    while frames.room() > 0 && socket.can_recv() {
+        let received = socket.recv(|bytes| {
+            let count = frames.receive(bytes);
+            (count, count)
+        });
+        any |= received.is_ok_and(|count| count > 0);
+    }
+    any
 }
 
 fn new_socket(timeout: Duration) -> Socket<'static> {

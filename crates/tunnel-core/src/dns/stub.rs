@@ -1,12 +1,11 @@
 //! What the stub resolver answers by itself. spec: data-plane 12.4
 
-use super::{
-    proxy::{NameId, Owner, ProxyPool},
-    wire::{Composer, INTERNET, Query, Style, code, kind},
-};
+use super::proxy::{NameId, Owner, ProxyPool};
 use crate::resource::ResourceTable;
+use dns_message::{
+    MessageBuilder, Protocol, Query, class, encode_name, rcode, reversed_address, rtype,
+};
 use model::{DomainName, IpStack, ResourceId};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Lifetime of answers that we make, in seconds: addresses of names may change at any time.
 const TTL: u32 = 1;
@@ -28,7 +27,7 @@ pub(crate) enum Decision {
 /// An answer of our own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LocalAnswer {
-    pub(crate) code: u16,
+    pub(crate) rcode: u16,
     pub(crate) content: Content,
     /// The name of a resource that was asked for.
     pub(crate) intercepted: Option<(ResourceId, NameId)>,
@@ -48,9 +47,9 @@ pub(crate) enum Content {
 
 impl LocalAnswer {
     /// An answer without records.
-    pub(crate) fn only(code: u16) -> Self {
+    pub(crate) fn only(rcode: u16) -> Self {
         Self {
-            code,
+            rcode,
             content: Content::Nothing,
             intercepted: None,
         }
@@ -59,7 +58,7 @@ impl LocalAnswer {
     fn records(content: Content) -> Self {
         Self {
             content,
-            ..Self::only(code::NO_ERROR)
+            ..Self::only(rcode::NOERROR)
         }
     }
 }
@@ -71,25 +70,25 @@ pub(crate) fn decide(
     pool: &mut ProxyPool,
     resources: &ResourceTable,
 ) -> Decision {
-    if !query.is_standard() || query.class() != INTERNET {
+    if !query.is_standard() || query.class() != class::IN {
         return Decision::Forward;
     }
     if name == CANARY {
-        return Decision::Answer(LocalAnswer::only(code::NAME_ERROR));
+        return Decision::Answer(LocalAnswer::only(rcode::NXDOMAIN));
     }
-    match query.kind() {
-        kind::PTR => match reversed_address(name).and_then(|address| pool.find_address(address)) {
+    match query.rtype() {
+        rtype::PTR => match reversed_address(name).and_then(|address| pool.find_address(address)) {
             Some(id) => Decision::Answer(LocalAnswer::records(Content::Pointer(id))),
             None => Decision::Forward,
         },
-        kind @ (kind::A | kind::AAAA | kind::HTTPS | kind::SRV | kind::TXT) => {
+        rtype @ (rtype::A | rtype::AAAA | rtype::HTTPS | rtype::SRV | rtype::TXT) => {
             let (known, owner) = owner(name, pool, resources);
-            match (kind, owner) {
+            match (rtype, owner) {
                 (_, None) => Decision::Forward,
-                (kind::SRV | kind::TXT, Some((resource, _))) => Decision::Site(resource),
+                (rtype::SRV | rtype::TXT, Some((resource, _))) => Decision::Site(resource),
                 (_, Some(owner)) => {
                     let name = (name, known);
-                    Decision::Answer(answer_name(kind, name, owner, pool))
+                    Decision::Answer(answer_name(rtype, name, owner, pool))
                 }
             }
         }
@@ -107,26 +106,26 @@ fn owner(name: &str, pool: &mut ProxyPool, resources: &ResourceTable) -> (Option
 
 /// The answer to a question for addresses of a resource's name, or for how to use them.
 fn answer_name(
-    kind: u16,
+    rtype: u16,
     (name, known): (&str, Option<NameId>),
     (resource, stack): (ResourceId, IpStack),
     pool: &mut ProxyPool,
 ) -> LocalAnswer {
-    if kind == kind::HTTPS {
+    if rtype == rtype::HTTPS {
         let intercepted = known.map(|id| (resource, id));
         return LocalAnswer {
             intercepted,
-            ..LocalAnswer::only(code::NO_ERROR)
+            ..LocalAnswer::only(rcode::NOERROR)
         };
     }
     let id = known.or_else(|| pool.assign(&name.parse::<DomainName>().ok()?));
     let Some(id) = id else {
         tracing::warn!("No proxy address is left for another name");
-        return LocalAnswer::only(code::SERVER_FAILURE);
+        return LocalAnswer::only(rcode::SERVFAIL);
     };
-    let content = match kind {
-        kind::A if stack.has_v4() => Content::V4(id),
-        kind::AAAA if stack.has_v6() => Content::V6(id),
+    let content = match rtype {
+        rtype::A if stack.has_v4() => Content::V4(id),
+        rtype::AAAA if stack.has_v6() => Content::V6(id),
         _ => Content::Nothing,
     };
     LocalAnswer {
@@ -139,76 +138,33 @@ fn answer_name(
 pub(crate) fn compose(
     out: &mut Vec<u8>,
     query: &Query<'_>,
-    style: Style,
+    protocol: Protocol,
     answer: &LocalAnswer,
     pool: &ProxyPool,
 ) {
     // RFC 6891 section 6.1.3: nobody knows what later versions ask for.
-    if query.options().is_some_and(|options| options.version != 0) {
-        return Composer::new(out, query, style, code::BAD_VERSION).finish(query);
+    if query.edns().is_some_and(|edns| edns.version != 0) {
+        return MessageBuilder::new(out, query, protocol, rcode::BADVERS).finish(query);
     }
-    let mut composer = Composer::new(out, query, style, answer.code);
+    let mut builder = MessageBuilder::new(out, query, protocol, answer.rcode);
     match answer.content {
         Content::Nothing => {}
         Content::V4(id) => {
             for address in pool.name(id).into_iter().flat_map(|name| name.v4) {
-                composer.record(kind::A, TTL, &address.octets());
+                builder.record(rtype::A, TTL, &address.octets());
             }
         }
         Content::V6(id) => {
             for address in pool.name(id).into_iter().flat_map(|name| name.v6) {
-                composer.record(kind::AAAA, TTL, &address.octets());
+                builder.record(rtype::AAAA, TTL, &address.octets());
             }
         }
         Content::Pointer(id) => {
-            if let Some(name) = pool.name(id) {
-                composer.record(kind::PTR, TTL, &encoded(name.domain.as_str()));
+            let name = pool.name(id).map(|name| encode_name(name.domain.as_str()));
+            if let Some(Ok(name)) = name {
+                builder.record(rtype::PTR, TTL, &name);
             }
         }
     }
-    composer.finish(query);
-}
-
-/// A name as it stands in messages.
-fn encoded(name: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(name.len() + 2);
-    for label in name.split('.') {
-        bytes.push(u8::try_from(label.len()).unwrap_or(0));
-        bytes.extend_from_slice(label.as_bytes());
-    }
-    bytes.push(0);
-    bytes
-}
-
-/// The address behind a name below `in-addr.arpa` or `ip6.arpa`.
-pub(super) fn reversed_address(name: &str) -> Option<IpAddr> {
-    if let Some(octets) = name.strip_suffix(".in-addr.arpa") {
-        let mut address = [0; 4];
-        let mut labels = octets.rsplit('.');
-        for octet in &mut address {
-            *octet = decimal(labels.next()?)?;
-        }
-        return labels
-            .next()
-            .is_none()
-            .then(|| Ipv4Addr::from(address).into());
-    }
-    let nibbles = name.strip_suffix(".ip6.arpa")?;
-    let mut address = 0_u128;
-    let mut count = 0;
-    for nibble in nibbles.rsplit('.') {
-        let &[digit] = nibble.as_bytes() else {
-            return None;
-        };
-        address = address << 4 | u128::from(char::from(digit).to_digit(16)?);
-        count += 1;
-    }
-    (count == 32).then(|| Ipv6Addr::from(address).into())
-}
-
-/// An octet as it is written: no sign, no leading zero.
-fn decimal(text: &str) -> Option<u8> {
-    let is_plain =
-        text.bytes().all(|c| c.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    is_plain.then(|| text.parse().ok())?
+    builder.finish(query);
 }

@@ -4,7 +4,11 @@
 //! idle client spends no memory on buffers. Queries of one connection are answered in the order in
 //! which their answers are known, RFC 7766 section 6.2.1.1.
 
-use super::{PORT, frames::Frames, stack::Stack};
+use super::{
+    datagram::PORT,
+    stack::{self, Stack},
+};
+use dns_message::Frames;
 use ip_packet::{IpPacket, Transport};
 use model::SeedTree;
 use smoltcp::{iface::SocketHandle, socket::tcp::State};
@@ -199,8 +203,8 @@ impl Stream {
     /// Moves bytes; says whether the connection goes on.
     fn advance(&mut self, stack: &mut Stack, now: Instant) -> bool {
         let socket = stack.socket(self.handle);
-        let sent = self.frames.send(socket);
-        let received = self.is_read() && self.frames.receive(socket);
+        let sent = stack::send(&mut self.frames, socket);
+        let received = self.is_read() && stack::receive(&mut self.frames, socket);
         if sent || received {
             self.used_at = now;
         }
@@ -219,7 +223,7 @@ impl Stream {
 
     /// Whether more may be read: a program that takes no answers is not read from.
     fn is_read(&self) -> bool {
-        self.in_flight < MAX_IN_FLIGHT && self.frames.unsent() < MAX_UNSENT
+        self.in_flight < MAX_IN_FLIGHT && self.frames.unsent_len() < MAX_UNSENT
     }
 
     fn may_ask(&self) -> bool {
@@ -227,7 +231,7 @@ impl Stream {
     }
 
     fn is_idle(&self) -> bool {
-        self.in_flight == 0 && self.frames.unsent() == 0
+        self.in_flight == 0 && self.frames.unsent_len() == 0
     }
 
     fn deadline(&self) -> Instant {

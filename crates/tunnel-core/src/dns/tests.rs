@@ -2,10 +2,10 @@
 
 mod asking;
 mod caching;
-mod inside;
 mod robust;
 mod serving;
 mod sites;
+mod tunneled;
 
 use super::*;
 use crate::event::DnsTransport;
@@ -61,14 +61,14 @@ impl Fixture {
         fixture
     }
 
-    /// The resolver, and what is around it.
-    fn split(&mut self) -> (&mut Dns, Surroundings<'_>) {
-        let around = Surroundings {
+    /// The resolver and its context.
+    fn split(&mut self) -> (&mut Dns, Context<'_>) {
+        let cx = Context {
             resources: &self.resources,
             gateways: &self.gateways,
             now: self.now,
         };
-        (&mut self.dns, around)
+        (&mut self.dns, cx)
     }
 
     fn set_portal_resolvers(&mut self, servers: &[&str]) {
@@ -78,8 +78,8 @@ impl Fixture {
             upstream_dns: servers.iter().map(|s| s.parse().unwrap()).collect(),
             search_domain: None,
         };
-        let (dns, around) = self.split();
-        dns.set_interface(&interface, around);
+        let (dns, cx) = self.split();
+        dns.set_interface(&interface, cx);
     }
 
     /// Lets a gateway carry the resource `*.app.test`.
@@ -102,8 +102,8 @@ impl Fixture {
         };
         let packet = crate::fixtures::udp(&program, &sentinel, payload);
         let packet = IpPacket::parse(&packet[..]).unwrap();
-        let (dns, around) = self.split();
-        dns.handle_packet(&packet, around)
+        let (dns, cx) = self.split();
+        dns.handle_packet(&packet, cx)
     }
 
     /// A program asks over UDP and gets what comes at once.
@@ -121,14 +121,14 @@ impl Fixture {
 
     /// A server outside answers.
     fn answer(&mut self, query: &DnsQuery, answer: Result<&[u8], DnsFailure>) {
-        let (dns, around) = self.split();
-        dns.handle_answer(query.id, answer, around);
+        let (dns, cx) = self.split();
+        dns.handle_answer(query.id, answer, cx);
     }
 
     fn pass(&mut self, time: Duration) {
         self.now += time;
-        let (dns, around) = self.split();
-        dns.handle_timeout(around);
+        let (dns, cx) = self.split();
+        dns.handle_timeout(cx);
     }
 }
 

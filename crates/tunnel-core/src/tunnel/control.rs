@@ -2,6 +2,7 @@
 
 use super::Tunnel;
 use crate::{
+    drop_reason::DropReason,
     event::{Authorized, Event, Output, PortalRequest, PortalUpdate, Refusal, SiteState},
     resource::Insertion,
 };
@@ -10,7 +11,13 @@ use model::{GatewayId, Interface, InterfacePlan, Resource, ResourceId, ranges};
 use std::{collections::BTreeSet, time::Instant};
 
 impl Tunnel {
-    /// News from the portal.
+    /// An update from the portal.
+    ///
+    /// The first update of each connection to the portal is [`PortalUpdate::Init`]; before it
+    /// packets are dropped as [`DropReason::NotReady`] and no relay is known. After
+    /// [`Self::reset`] updates belong to the connection that was made with the new key. Those that
+    /// the former one left behind do no harm: a grant that nobody asked for since is ignored, and
+    /// the next `Init` replaces the rest.
     pub fn handle_portal(&mut self, update: PortalUpdate, now: Instant) {
         self.apply(update, now);
         self.follow_dns(now);
@@ -74,8 +81,8 @@ impl Tunnel {
     }
 
     fn set_interface(&mut self, interface: Interface, now: Instant) {
-        let (dns, around) = self.dns(now);
-        dns.set_interface(&interface, around);
+        let (dns, cx) = self.dns(now);
+        dns.set_interface(&interface, cx);
         self.interface = Some(interface);
     }
 
@@ -97,15 +104,17 @@ impl Tunnel {
         match self.resources.insert(resource) {
             Ok(Insertion::Replaced) => self.revoke(id, now),
             Ok(Insertion::Added | Insertion::Updated) => {}
-            Err(fault) => tracing::warn!(resource = %id, %fault, "Ignoring a resource's pattern"),
+            Err(fault) => {
+                tracing::warn!(resource = %id, error = %fault, "Ignoring a resource's pattern");
+            }
         }
     }
 
     /// Voids what was known of a resource, and fails what waited for it.
     fn revoke(&mut self, id: ResourceId, now: Instant) {
         self.void(id);
-        let (dns, around) = self.dns(now);
-        dns.handle_refused(id, around);
+        let (dns, cx) = self.dns(now);
+        dns.handle_refused(id, cx);
     }
 
     /// Which resources are used has changed; voids what was known of some.
@@ -113,22 +122,22 @@ impl Tunnel {
         for id in off {
             self.revoke(id, now);
         }
-        self.hops.clear();
+        self.peers.clear();
         self.update_plan();
         self.follow_dns(now);
     }
 
     /// Voids what was known of a resource: authorization, translation, allowed addresses.
     fn void(&mut self, id: ResourceId) {
-        self.authorizations.cancel(id);
-        self.nat.remove_resource(id);
+        let waiting = self.authorizations.cancel(id) + self.nat.remove_resource(id);
+        self.drops.add(DropReason::Revoked, waiting);
         self.gateways.forbid(id);
         self.resources.unbind_resource(id);
-        self.hops.clear();
+        self.peers.clear();
     }
 
     fn resources_changed(&mut self) {
-        self.hops.clear();
+        self.peers.clear();
         self.outputs
             .push_back(Output::Event(Event::ResourcesChanged));
         self.update_plan();
@@ -148,8 +157,8 @@ impl Tunnel {
                 .then_some(Event::NoCompatibleGateway(resource)),
         };
         self.outputs.extend(event.map(Output::Event));
-        let (dns, around) = self.dns(now);
-        dns.handle_refused(resource, around);
+        let (dns, cx) = self.dns(now);
+        dns.handle_refused(resource, cx);
     }
 
     /// A gateway accepted a request. spec: data-plane 11
@@ -162,6 +171,7 @@ impl Tunnel {
             return;
         };
         if self.resources.get(resource).is_none() {
+            self.drops.add(DropReason::Revoked, waiting.len());
             return;
         }
         let authorization = Authorization {
@@ -179,6 +189,7 @@ impl Tunnel {
             Err(no_relay) => {
                 tracing::info!(%gateway, "No relay is usable, asking the portal for others");
                 let connectivity::NoRelay = no_relay;
+                self.drops.add(DropReason::NoRelay, waiting.len());
                 self.outputs
                     .push_back(Output::Request(PortalRequest::Reconnect));
                 return;
@@ -189,11 +200,11 @@ impl Tunnel {
             .upsert(gateway, authorized.site, (authorized.ipv4, authorized.ipv6));
         self.resources.bind(resource, gateway);
         self.allow(gateway, resource);
-        self.hops.clear();
+        self.peers.clear();
         self.announce_names(gateway, resource, now);
         self.replay(waiting.into_packets(), now);
-        let (dns, around) = self.dns(now);
-        dns.handle_authorized(resource, around);
+        let (dns, cx) = self.dns(now);
+        dns.handle_authorized(resource, cx);
     }
 
     /// Lets a gateway send from the networks of a resource. spec: data-plane 9.2
@@ -216,9 +227,10 @@ impl Tunnel {
     /// Drops what belonged to a connection. spec: data-plane 2.16
     pub(super) fn forget_gateway(&mut self, gateway: GatewayId) {
         self.authorizations.disconnected(gateway);
-        self.nat.remove_gateway(gateway);
+        let waiting = self.nat.remove_gateway(gateway);
+        self.drops.add(DropReason::GatewayClosed, waiting);
         self.resources.unbind(gateway);
-        self.hops.clear();
+        self.peers.clear();
         if let Some(site) = self.gateways.remove(gateway)
             && self.resources.set_site(site, SiteState::Unknown)
         {

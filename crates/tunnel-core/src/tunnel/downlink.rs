@@ -3,13 +3,14 @@
 use super::{Received, Tunnel};
 use crate::{dns_nat::NatKey, drop_reason::DropReason};
 use connectivity::Datagram;
-use ip_packet::{Control, IpPacket};
+use ip_packet::{Control, DomainStatus, IpPacket};
 use model::GatewayId;
 use std::time::Instant;
 
 impl Tunnel {
-    /// A datagram from the network; what is for the TUN device is written into `plain`, which has
-    /// room for at least [`model::limits::MTU`] bytes.
+    /// A datagram from the network, one segment of a batch at a time; what is for the TUN device is
+    /// written into `plain`, which has room for at least [`model::limits::MTU`] bytes. What `plain`
+    /// holds after other results has no meaning.
     pub fn handle_udp(
         &mut self,
         datagram: Datagram<'_>,
@@ -40,7 +41,7 @@ impl Tunnel {
         let packet = IpPacket::parse(bytes).map_err(DropReason::Malformed)?;
         if Control::recognize(&packet) {
             let control = Control::parse(&packet).ok_or(DropReason::MalformedControl)?;
-            self.handle_control(id, control, now);
+            self.handle_control(id, control, now)?;
             return Ok(Received::Consumed);
         }
         let gateway = self
@@ -50,15 +51,20 @@ impl Tunnel {
         if !gateway.may_send_from(packet.source()) {
             return Err(DropReason::UnexpectedSource);
         }
-        let (dns, around) = self.dns(now);
-        if dns.handle_inside(&packet, around) {
+        let (dns, cx) = self.dns(now);
+        if dns.handle_tunneled(&packet, cx)? {
             self.follow_dns(now);
             return Ok(Received::Consumed);
         }
         Ok(Received::Deliver(bytes.len()))
     }
 
-    fn handle_control(&mut self, gateway: GatewayId, control: Control, now: Instant) {
+    fn handle_control(
+        &mut self,
+        gateway: GatewayId,
+        control: Control,
+        now: Instant,
+    ) -> Result<(), DropReason> {
         match control {
             Control::DomainStatus {
                 resource,
@@ -70,8 +76,14 @@ impl Tunnel {
                     resource,
                     domain,
                 };
-                let held = self.nat.handle_status(&key, status);
-                for packet in held {
+                let Some(held) = self.nat.handle_status(&key, status) else {
+                    return Ok(());
+                };
+                if status == DomainStatus::Inactive {
+                    self.drops.add(DropReason::NameRefused, held.len());
+                    return Ok(());
+                }
+                for packet in held.into_packets() {
                     if let Err(reason) = self.encrypt(gateway.into(), &packet, now) {
                         self.dropped(reason);
                     }
@@ -82,9 +94,8 @@ impl Tunnel {
                 self.forget_gateway(gateway);
             }
             // Meant for gateways.
-            Control::AssignedIps { .. } => {
-                self.dropped(DropReason::MalformedControl);
-            }
+            Control::AssignedIps { .. } => return Err(DropReason::MalformedControl),
         }
+        Ok(())
     }
 }

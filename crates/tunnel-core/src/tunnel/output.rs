@@ -5,7 +5,10 @@ use crate::event::{Event, Output, PortalRequest, SiteState};
 use connectivity::Wakeup;
 
 impl Tunnel {
-    /// The next thing to do; call until [`Output::Idle`].
+    /// The next thing to do; call until [`Output::Idle`]. Cheap if there is nothing.
+    ///
+    /// Order matters within each kind of output, not between kinds: a datagram may be sent before
+    /// the portal is told something that came out first.
     pub fn poll(&mut self) -> Output {
         loop {
             if let Some(output) = self.outputs.pop_front() {

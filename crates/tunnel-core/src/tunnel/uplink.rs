@@ -3,17 +3,20 @@
 use super::{Tunnel, Verdict};
 use crate::{
     authorization::Ask,
-    dns_nat::{Gate, NatKey, Tell},
+    dns_nat::{Announce, Decision, NatKey},
     drop_reason::DropReason,
     event::{Output, PortalRequest},
 };
-use ip_packet::{Control, IpPacket, MAX_CONTROL};
-use ipnet::IpNet;
-use model::{DomainName, GatewayId, IpStack, PeerId, Resource, ResourceId, limits, ranges};
-use std::{collections::BTreeSet, net::IpAddr, time::Instant};
+use ip_packet::IpPacket;
+use model::{PeerId, ResourceId, limits, ranges};
+use std::{net::IpAddr, time::Instant};
 
 impl Tunnel {
-    /// A packet that a program on this host sends into the tunnel.
+    /// A packet that a program on this host sends into the tunnel, as the TUN device gives it: one
+    /// whole IP packet of at most [`limits::MTU`] bytes. Larger ones are dropped, so that the
+    /// device must not be set to more and segments are split before.
+    ///
+    /// The packet itself is not changed; it is copied if it has to wait.
     pub fn handle_tun(&mut self, packet: &[u8], now: Instant) -> Verdict {
         match self.send_up(packet, now) {
             Ok(()) => Verdict::Consumed,
@@ -21,14 +24,14 @@ impl Tunnel {
         }
     }
 
-    fn send_up(&mut self, bytes: &[u8], now: Instant) -> Result<(), DropReason> {
+    pub(super) fn send_up(&mut self, bytes: &[u8], now: Instant) -> Result<(), DropReason> {
         if bytes.len() > limits::MTU {
             return Err(DropReason::Oversize);
         }
         let packet = IpPacket::parse(bytes).map_err(DropReason::Malformed)?;
         self.check_source(&packet)?;
         let destination = packet.destination();
-        if let Some(peer) = self.hops.get(destination) {
+        if let Some(peer) = self.peers.get(destination) {
             return self.encrypt(peer, bytes, now);
         }
         if destination.is_multicast() {
@@ -37,8 +40,8 @@ impl Tunnel {
             return Ok(());
         }
         if ranges::is_sentinel(destination) {
-            let (dns, around) = self.dns(now);
-            dns.handle_packet(&packet, around)?;
+            let (dns, cx) = self.dns(now);
+            dns.handle_packet(&packet, cx)?;
             self.follow_dns(now);
             return Ok(());
         }
@@ -72,7 +75,7 @@ impl Tunnel {
     ) -> Result<(), DropReason> {
         let gateway = self.gateways.by_tunnel_address(destination);
         let peer = gateway.ok_or(DropReason::UnknownPeer)?.into();
-        self.hops.insert(destination, peer);
+        self.peers.insert(destination, peer);
         self.encrypt(peer, bytes, now)
     }
 
@@ -105,30 +108,37 @@ impl Tunnel {
                 resource,
                 domain,
             };
-            let (gate, tell) = self.nat.handle_packet(&key, packet, now);
-            if tell == Tell::Now {
-                self.tell(&key, now);
+            let (decision, announce) = self.nat.handle_packet(&key, packet, now);
+            if announce == Announce::Now {
+                self.announce(&key, now);
             }
-            match gate {
-                Gate::Held => return Ok(()),
-                Gate::Pass { settled: false } => {
+            match decision {
+                Decision::Hold { displaced } => {
+                    displaced.map(|reason| self.dropped(reason));
+                    return Ok(());
+                }
+                Decision::Forward {
+                    is_cacheable: false,
+                } => {
                     return self.encrypt(gateway.into(), packet.bytes(), now);
                 }
-                Gate::Pass { settled: true } => {}
+                Decision::Forward { is_cacheable: true } => {}
             }
         }
-        self.hops.insert(destination, gateway.into());
+        self.peers.insert(destination, gateway.into());
         self.encrypt(gateway.into(), packet.bytes(), now)
     }
 
     /// Keeps the packet, if there is one, and asks the portal for access, if that is due.
-    fn request(
+    pub(super) fn request(
         &mut self,
         resource: ResourceId,
         packet: Option<&IpPacket<&[u8]>>,
         now: Instant,
     ) -> Result<(), DropReason> {
-        match self.authorizations.want(resource, packet, now) {
+        let (ask, displaced) = self.authorizations.want(resource, packet, now);
+        displaced.map(|reason| self.dropped(reason));
+        match ask {
             Ask::Now => {
                 let connected_gateways = self.authorizations.connected_gateways();
                 let request = PortalRequest::CreateFlow {
@@ -160,121 +170,5 @@ impl Tunnel {
             connectivity::Verdict::Sent | connectivity::Verdict::Buffered => Ok(()),
             connectivity::Verdict::Dropped(reason) => Err(DropReason::Connectivity(reason)),
         }
-    }
-
-    /// Does what the stub resolver wants done inside the tunnel.
-    pub(super) fn follow_dns(&mut self, now: Instant) {
-        self.refresh_intercepted(now);
-        while let Some(resource) = self.dns.poll_wanted() {
-            if let Err(reason) = self.request(resource, None, now) {
-                self.dropped(reason);
-                let (dns, around) = self.dns(now);
-                dns.handle_refused(resource, around);
-            }
-        }
-        while let Some(packet) = self.dns.poll_inside() {
-            if let Err(reason) = self.send_up(&packet, now) {
-                self.dropped(reason);
-            }
-        }
-    }
-
-    /// Names of resources were asked for: their gateways resolve them anew.
-    fn refresh_intercepted(&mut self, now: Instant) {
-        while let Some((resource, name)) = self.dns.poll_intercepted() {
-            let Some(gateway) = self.resources.gateway_of(resource) else {
-                continue;
-            };
-            let Some(name) = self.dns.name(name) else {
-                continue;
-            };
-            let key = NatKey {
-                gateway,
-                resource,
-                domain: name.domain.clone(),
-            };
-            self.nat.recreate(&key);
-            if self.nat.update(&key, now) == Tell::Now {
-                // Packets to them have to pass the gate again.
-                for address in name.addresses() {
-                    self.hops.forget(address);
-                }
-                self.tell(&key, now);
-            }
-        }
-    }
-
-    /// Prepares a gateway for all names of a resource that were asked for so far.
-    pub(super) fn announce_names(
-        &mut self,
-        gateway: GatewayId,
-        resource: ResourceId,
-        now: Instant,
-    ) {
-        let covered = |name: &&DomainName| {
-            self.resources
-                .by_name(name.as_str())
-                .is_some_and(|(id, _)| id == resource)
-        };
-        let names: Vec<DomainName> = self.dns.names().filter(covered).cloned().collect();
-        for domain in names {
-            let key = NatKey {
-                gateway,
-                resource,
-                domain,
-            };
-            if self.nat.update(&key, now) == Tell::Now {
-                self.tell(&key, now);
-            }
-        }
-    }
-
-    /// Tells a gateway which addresses stand for a name, and lets it send from them.
-    /// spec: data-plane 13.2
-    fn tell(&mut self, key: &NatKey, now: Instant) {
-        let Some(Resource::Dns(resource)) = self.resources.get(key.resource) else {
-            return;
-        };
-        let Some(proxy_ips) = self.proxy_ips(&key.domain, resource.ip_stack) else {
-            return;
-        };
-        if let Some(gateway) = self.gateways.get_mut(key.gateway) {
-            for &address in &proxy_ips {
-                gateway.allow(IpNet::from(address), key.resource);
-            }
-        }
-        let domain = key.domain.clone();
-        let control = Control::AssignedIps {
-            resource: key.resource,
-            domain,
-            proxy_ips,
-        };
-        let mut packet = [0; MAX_CONTROL];
-        match control.emit(&mut packet) {
-            Ok(length) => {
-                if let Err(reason) = self.encrypt(key.gateway.into(), &packet[..length], now) {
-                    self.dropped(reason);
-                }
-            }
-            Err(fault) => tracing::debug!(%fault, "Cannot announce a name"),
-        }
-    }
-
-    fn proxy_ips(&self, domain: &DomainName, stack: IpStack) -> Option<BTreeSet<IpAddr>> {
-        let name = self.dns.proxied(domain)?;
-        debug_assert_eq!(name.domain, *domain);
-        let v4 = name
-            .v4
-            .iter()
-            .filter(|_| stack.has_v4())
-            .copied()
-            .map(IpAddr::V4);
-        let v6 = name
-            .v6
-            .iter()
-            .filter(|_| stack.has_v6())
-            .copied()
-            .map(IpAddr::V6);
-        Some(v4.chain(v6).collect())
     }
 }

@@ -4,9 +4,8 @@
 //! returns the records at their end only, so the chain to them is asked for.
 
 use super::bus::{MANAGER, MANAGER_PATH, error_name, look};
-use hickory_proto::{
-    op::{Message, MessageType, ResponseCode},
-    rr::RecordType,
+use dns_message::{
+    MessageBuilder, Protocol, Query, UncompressedRecord, leading_name, presentation, rcode, rtype,
 };
 use std::{future::Future, io};
 use zbus::Connection;
@@ -17,23 +16,17 @@ const DNS_ONLY: u64 = 1;
 /// Longest chain of aliases.
 const MAX_CHAIN: usize = 16;
 
-/// Longest name in wire format, in bytes. RFC 1035 section 2.3.4
-const MAX_NAME: usize = 255;
-
-/// Largest DNS message, in bytes.
-const MAX_MESSAGE: usize = 65_535;
-
 /// A record set that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Question {
     /// In wire format, without compression.
     name: Vec<u8>,
     class: u16,
-    kind: u16,
+    rtype: u16,
 }
 
-/// Records in wire format, without compression, or the reason why there are none.
-type Records = Result<Vec<Vec<u8>>, ResponseCode>;
+/// Records in wire format, without compression, or the response code that says why there are none.
+type Records = Result<Vec<Vec<u8>>, u16>;
 
 /// Answers a DNS query by way of the servers of a link.
 pub(crate) async fn ask(connection: &Connection, link: u32, query: &[u8]) -> io::Result<Vec<u8>> {
@@ -45,33 +38,21 @@ async fn answer<F>(query: &[u8], resolve: impl Fn(Question) -> F) -> io::Result<
 where
     F: Future<Output = io::Result<Records>>,
 {
-    let query = Message::from_vec(query).map_err(io::Error::other)?;
-    let [asked] = &query.queries[..] else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
+    let query =
+        Query::parse(query).map_err(|fault| io::Error::new(io::ErrorKind::InvalidInput, fault))?;
     let question = Question {
-        name: wire_name(asked.name().iter()),
-        class: asked.query_class().into(),
-        kind: asked.query_type().into(),
+        name: query.name_bytes().to_vec(),
+        class: query.class(),
+        rtype: query.rtype(),
     };
-    let (records, code) = match resolve(question.clone()).await? {
+    let (records, rcode) = match resolve(question.clone()).await? {
         Ok(records) => (
             with_chain(records, question, resolve).await?,
-            ResponseCode::NoError,
+            rcode::NOERROR,
         ),
-        Err(code) => (vec![], code),
+        Err(rcode) => (vec![], rcode),
     };
-    let mut head = Message::new(
-        query.metadata.id,
-        MessageType::Response,
-        query.metadata.op_code,
-    );
-    head.metadata.recursion_desired = query.metadata.recursion_desired;
-    head.metadata.recursion_available = true;
-    head.metadata.response_code = code;
-    head.add_query(asked.clone());
-    let head = head.to_vec().map_err(io::Error::other)?;
-    compose(head, &records).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    compose(&query, rcode, &records).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// Puts the aliases in front that lead from the question to the records.
@@ -86,13 +67,14 @@ where
     let mut chain = Vec::new();
     let mut name = question.name;
     let owns = |record: &[u8], name: &[u8]| {
-        owner(record).is_some_and(|owner| owner.eq_ignore_ascii_case(name))
+        UncompressedRecord::parse(record)
+            .is_some_and(|record| record.owner().eq_ignore_ascii_case(name))
     };
     while !records.is_empty() && !records.iter().any(|record| owns(record, &name)) {
         let alias = Question {
             name: name.clone(),
             class: question.class,
-            kind: RecordType::CNAME.into(),
+            rtype: rtype::CNAME,
         };
         let aliases = resolve(alias).await?.unwrap_or_default();
         let found = aliases.into_iter().find(|record| owns(record, &name));
@@ -116,7 +98,7 @@ async fn resolve(connection: &Connection, link: i32, question: Question) -> io::
         link,
         presentation(&question.name),
         question.class,
-        question.kind,
+        question.rtype,
         DNS_ONLY,
     );
     let manager = (MANAGER_PATH, MANAGER);
@@ -128,24 +110,24 @@ async fn resolve(connection: &Connection, link: i32, question: Question) -> io::
     }
 }
 
-/// No records of the kind are no failure.
-fn code_or_empty(code: ResponseCode) -> Records {
+/// No records of the type are no failure.
+fn code_or_empty(code: u16) -> Records {
     match code {
-        ResponseCode::NoError => Ok(vec![]),
+        rcode::NOERROR => Ok(vec![]),
         code => Err(code),
     }
 }
 
 /// What the servers said, if it was they who refused.
-fn refusal(error: &zbus::Error) -> Option<ResponseCode> {
+fn refusal(error: &zbus::Error) -> Option<u16> {
     let name = error_name(error)?.strip_prefix("org.freedesktop.resolve1.")?;
     Some(match name {
-        "NoSuchRR" => ResponseCode::NoError,
-        "DnsError.NXDOMAIN" => ResponseCode::NXDomain,
-        "DnsError.REFUSED" => ResponseCode::Refused,
-        "DnsError.NOTIMP" => ResponseCode::NotImp,
-        "DnsError.FORMERR" => ResponseCode::FormErr,
-        name if name.starts_with("DnsError.") => ResponseCode::ServFail,
+        "NoSuchRR" => rcode::NOERROR,
+        "DnsError.NXDOMAIN" => rcode::NXDOMAIN,
+        "DnsError.REFUSED" => rcode::REFUSED,
+        "DnsError.NOTIMP" => rcode::NOTIMP,
+        "DnsError.FORMERR" => rcode::FORMERR,
+        name if name.starts_with("DnsError.") => rcode::SERVFAIL,
         _ => return None,
     })
 }
@@ -159,75 +141,22 @@ fn failure(error: zbus::Error) -> io::Error {
     }
 }
 
-/// Appends the records to the message and counts them; none if they do not fit.
-fn compose(mut message: Vec<u8>, records: &[Vec<u8>]) -> Option<Vec<u8>> {
-    let count = u16::try_from(records.len()).ok()?;
-    message.get_mut(6..8)?.copy_from_slice(&count.to_be_bytes());
+/// An answer with these records; none if one is not whole or they do not fit.
+fn compose(query: &Query<'_>, rcode: u16, records: &[Vec<u8>]) -> Option<Vec<u8>> {
+    let mut message = vec![];
+    let mut builder = MessageBuilder::new(&mut message, query, Protocol::Dns, rcode);
     for record in records {
-        owner(record)?;
-        message.extend_from_slice(record);
+        let record = UncompressedRecord::parse(record)?;
+        builder.uncompressed_record(&record).then_some(())?;
     }
-    (message.len() <= MAX_MESSAGE).then_some(message)
-}
-
-fn wire_name<'a>(labels: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
-    let mut name = Vec::new();
-    for label in labels {
-        // A label has 63 bytes at most.
-        name.push(u8::try_from(label.len()).unwrap_or(0));
-        name.extend_from_slice(label);
-    }
-    name.push(0);
-    name
-}
-
-/// The text of a name, every unusual byte as a decimal number. RFC 1035 section 5.1
-fn presentation(name: &[u8]) -> String {
-    let mut text = String::new();
-    let mut rest = name;
-    while let Some((&length, tail)) = rest.split_first()
-        && length > 0
-    {
-        let (label, tail) = tail.split_at(tail.len().min(length.into()));
-        for &byte in label {
-            match byte {
-                b'-' | b'_' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => text.push(byte.into()),
-                _ => text.push_str(&format!("\\{byte:03}")),
-            }
-        }
-        text.push('.');
-        rest = tail;
-    }
-    if text.is_empty() { ".".into() } else { text }
-}
-
-/// The name at the beginning, its last byte included; none if it is no uncompressed one.
-fn leading_name(bytes: &[u8]) -> Option<&[u8]> {
-    let mut at = 0;
-    loop {
-        let length = usize::from(*bytes.get(at)?);
-        if length > 63 {
-            return None;
-        }
-        at += 1 + length;
-        if length == 0 {
-            return bytes.get(..at).filter(|name| name.len() <= MAX_NAME);
-        }
-    }
-}
-
-/// The owner of a record that is whole.
-fn owner(record: &[u8]) -> Option<&[u8]> {
-    let name = leading_name(record)?;
-    let rest = &record[name.len()..];
-    let length = u16::from_be_bytes(rest.get(8..10)?.try_into().ok()?);
-    (rest.len() == 10 + usize::from(length)).then_some(name)
+    builder.finish_without_opt();
+    Some(message)
 }
 
 /// What an alias stands for.
 fn target(record: &[u8]) -> Option<Vec<u8>> {
-    let data = record.get(owner(record)?.len() + 10..)?;
-    leading_name(data).map(<[u8]>::to_vec)
+    let record = UncompressedRecord::parse(record)?;
+    leading_name(record.data()).map(<[u8]>::to_vec)
 }
 
 #[cfg(test)]

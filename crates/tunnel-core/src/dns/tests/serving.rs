@@ -51,9 +51,9 @@ impl Served {
             }
             for packet in packets {
                 let packet = IpPacket::parse(&packet[..]).unwrap();
-                let (dns, around) = self.fixture.split();
+                let (dns, cx) = self.fixture.split();
                 // Sentinels that are gone drop what they get.
-                let _dropped = dns.handle_packet(&packet, around);
+                let _dropped = dns.handle_packet(&packet, cx);
             }
         }
     }

@@ -18,12 +18,12 @@ fn fixture() -> Fixture {
 
 fn authorize(fixture: &mut Fixture) {
     fixture.bind();
-    let (dns, around) = fixture.split();
-    dns.handle_authorized(RESOURCE, around);
+    let (dns, cx) = fixture.split();
+    dns.handle_authorized(RESOURCE, cx);
 }
 
 fn sent_to(fixture: &mut Fixture) -> Option<(String, Vec<u8>)> {
-    let packet = fixture.dns.poll_inside()?;
+    let packet = fixture.dns.poll_tunneled()?;
     let packet = IpPacket::parse(&packet[..]).unwrap();
     let Transport::Udp { destination, .. } = packet.transport() else {
         panic!("a query over UDP");
@@ -66,8 +66,8 @@ fn a_query_waits_for_the_gateway_and_then_goes_to_it() {
 fn a_refusal_is_a_failure() {
     let mut fixture = fixture();
     assert_eq!(fixture.ask(&question(7)), None);
-    let (dns, around) = fixture.split();
-    dns.handle_refused(RESOURCE, around);
+    let (dns, cx) = fixture.split();
+    dns.handle_refused(RESOURCE, cx);
     let reply = parse(&fixture.reply().unwrap());
     assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
     assert_eq!(reply.metadata.id, 7);
@@ -82,8 +82,21 @@ fn waiting_ends_after_ten_seconds() {
     fixture.pass(Duration::from_millis(1));
     assert_eq!(fixture.dns.deadline(), None);
     assert_eq!(fixture.reply(), None);
+    assert_eq!(fixture.dns.drops().get(DropReason::NoAnswer), 1);
     authorize(&mut fixture);
     assert_eq!(sent_to(&mut fixture), None);
+}
+
+#[test]
+fn without_addresses_of_our_own_nobody_is_asked() {
+    let mut fixture = fixture();
+    fixture.dns = Dns::new(&SeedTree::new(Seed::from_bytes([3; 32])), fixture.now);
+    let server = "192.0.2.53:53".parse().unwrap();
+    fixture.dns.set_system_resolvers(vec![server]);
+    fixture.bind();
+    let reply = parse(&fixture.ask(&question(7)).unwrap());
+    assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
+    assert_eq!(fixture.dns.drops().get(DropReason::UnsendableQuery), 1);
 }
 
 #[test]
@@ -107,6 +120,8 @@ fn waiting_queries_are_bounded() {
         }
     }
     assert_eq!(200 + 20 * 128 - failed, 1024);
+    let dropped = fixture.dns.drops().get(DropReason::TooManyQueries);
+    assert_eq!(usize::try_from(dropped), Ok(failed));
     fixture.pass(Duration::from_secs(11));
     assert_eq!(fixture.ask(&question(1)), None, "there is room again");
 }

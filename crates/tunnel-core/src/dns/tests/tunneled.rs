@@ -17,17 +17,17 @@ fn fixture() -> Fixture {
 const SENTINEL: &str = "100.100.111.2";
 
 impl Fixture {
-    fn ask_inside(&mut self, from: u16, question: &[u8]) -> Vec<u8> {
+    fn ask_tunneled(&mut self, from: u16, question: &[u8]) -> Vec<u8> {
         self.send(from, SENTINEL, question).unwrap();
         assert!(self.dns.poll_query().is_none(), "it does not go outside");
-        self.dns.poll_inside().unwrap()
+        self.dns.poll_tunneled().unwrap()
     }
 
     /// A packet from the tunnel; says whether it was for us.
-    fn receive_inside(&mut self, packet: &[u8]) -> bool {
+    fn receive_tunneled(&mut self, packet: &[u8]) -> Result<bool, DropReason> {
         let packet = IpPacket::parse(packet).unwrap();
-        let (dns, around) = self.split();
-        dns.handle_inside(&packet, around)
+        let (dns, cx) = self.split();
+        dns.handle_tunneled(&packet, cx)
     }
 }
 
@@ -53,7 +53,7 @@ fn a_query_over_udp_goes_to_the_server_from_our_own_address() {
     let mut fixture = fixture();
     let mut ports = std::collections::BTreeSet::new();
     for from in 4000..4040 {
-        let packet = fixture.ask_inside(from, &query(7, "other.test.", RecordType::A));
+        let packet = fixture.ask_tunneled(from, &query(7, "other.test.", RecordType::A));
         let parsed = IpPacket::parse(&packet[..]).unwrap();
         assert_eq!(parsed.source().to_string(), PROGRAM);
         assert_eq!(parsed.destination().to_string(), SERVER);
@@ -70,8 +70,11 @@ fn a_query_over_udp_goes_to_the_server_from_our_own_address() {
         fixture.pass(Duration::from_millis(50));
     }
     assert!(ports.len() > 35, "{ports:?}");
-    let packet = fixture.ask_inside(5000, &query(7, "Other.test.", RecordType::A));
-    assert!(fixture.receive_inside(&answer_to(&packet, |_| {})));
+    let packet = fixture.ask_tunneled(5000, &query(7, "Other.test.", RecordType::A));
+    assert_eq!(
+        fixture.receive_tunneled(&answer_to(&packet, |_| {})),
+        Ok(true)
+    );
     let reply = fixture.dns.poll_packet().unwrap();
     let reply = IpPacket::parse(&reply[..]).unwrap();
     assert_eq!(reply.source().to_string(), SENTINEL);
@@ -82,13 +85,13 @@ fn a_query_over_udp_goes_to_the_server_from_our_own_address() {
     fixture
         .send(5001, SENTINEL, &query(9, "other.test.", RecordType::A))
         .unwrap();
-    assert!(fixture.reply().is_some() && fixture.dns.poll_inside().is_none());
+    assert!(fixture.reply().is_some() && fixture.dns.poll_tunneled().is_none());
 }
 
 #[test]
 fn only_the_right_answer_counts() {
     let mut fixture = fixture();
-    let packet = fixture.ask_inside(4000, &query(7, "other.test.", RecordType::A));
+    let packet = fixture.ask_tunneled(4000, &query(7, "other.test.", RecordType::A));
     let changes: [fn(&mut Vec<u8>); 4] = [
         |answer| answer[0] ^= 1,
         |answer| answer[13] ^= 1,
@@ -96,10 +99,8 @@ fn only_the_right_answer_counts() {
         |answer| answer.truncate(20),
     ];
     for change in changes {
-        assert!(
-            fixture.receive_inside(&answer_to(&packet, change)),
-            "kept from the program"
-        );
+        let dropped = fixture.receive_tunneled(&answer_to(&packet, change));
+        assert_eq!(dropped, Err(DropReason::UnexpectedAnswer));
         assert_eq!(fixture.reply(), None);
     }
     // Another server, another port of the server, another port of ours.
@@ -117,11 +118,15 @@ fn only_the_right_answer_counts() {
         ("10.20.0.53:53", other_port),
     ] {
         let foreign = crate::fixtures::udp(from, &format!("{PROGRAM}:{to}"), good.udp_payload());
-        assert!(!fixture.receive_inside(&foreign), "{from} {to}");
+        assert_eq!(fixture.receive_tunneled(&foreign), Ok(false), "{from} {to}");
     }
-    assert!(fixture.receive_inside(good.bytes()));
+    assert_eq!(fixture.receive_tunneled(good.bytes()), Ok(true));
     assert!(fixture.reply().is_some());
-    assert!(!fixture.receive_inside(good.bytes()), "it counts once");
+    assert_eq!(
+        fixture.receive_tunneled(good.bytes()),
+        Ok(false),
+        "it counts once"
+    );
 }
 
 #[test]
@@ -136,7 +141,7 @@ fn servers_outside_of_resources_and_those_of_the_system_are_asked_outside() {
         fixture
             .send(4000, &sentinel, &query(7, "other.test.", RecordType::A))
             .unwrap();
-        assert!(fixture.dns.poll_inside().is_none());
+        assert!(fixture.dns.poll_tunneled().is_none());
         assert!(fixture.dns.poll_query().is_some(), "{servers:?}");
     }
 }
@@ -162,11 +167,14 @@ fn the_internet_resource_covers_every_server() {
         fixture.resources.set_internet(enabled);
         let question = query(id, "other.test.", RecordType::A);
         fixture.send(4000, sentinel, &question).unwrap();
-        let inside = fixture.dns.poll_inside();
+        let inside = fixture.dns.poll_tunneled();
         assert_eq!(inside.is_some(), enabled, "{sentinel}");
         assert_eq!(fixture.dns.poll_query().is_some(), !enabled);
         if let Some(packet) = inside {
-            assert!(fixture.receive_inside(&answer_to(&packet, |_| {})));
+            assert_eq!(
+                fixture.receive_tunneled(&answer_to(&packet, |_| {})),
+                Ok(true)
+            );
             assert!(fixture.reply().is_some());
         }
     }
@@ -176,22 +184,25 @@ fn the_internet_resource_covers_every_server() {
 fn silence_over_udp_ends_after_ten_seconds_and_is_passed_on() {
     let mut fixture = fixture();
     let question = query(7, "other.test.", RecordType::A);
-    let packet = fixture.ask_inside(4000, &question);
+    let packet = fixture.ask_tunneled(4000, &question);
     fixture.pass(Duration::from_millis(9999));
     fixture.send(4000, SENTINEL, &question).unwrap();
-    assert!(fixture.dns.poll_inside().is_none(), "it is under way");
+    assert!(fixture.dns.poll_tunneled().is_none(), "it is under way");
     let due = fixture.dns.deadline().unwrap().at;
     assert_eq!(due, fixture.now + Duration::from_millis(1));
     fixture.pass(Duration::from_millis(1));
     assert_eq!(fixture.reply(), None);
-    assert!(!fixture.receive_inside(&answer_to(&packet, |_| {})));
-    fixture.ask_inside(4000, &question);
+    assert_eq!(
+        fixture.receive_tunneled(&answer_to(&packet, |_| {})),
+        Ok(false)
+    );
+    fixture.ask_tunneled(4000, &question);
 }
 
 #[test]
 fn an_unreachable_server_is_a_failure() {
     let mut fixture = fixture();
-    let packet = fixture.ask_inside(4000, &query(7, "other.test.", RecordType::A));
+    let packet = fixture.ask_tunneled(4000, &query(7, "other.test.", RecordType::A));
     let other = crate::fixtures::udp(&format!("{PROGRAM}:50000"), "10.20.0.53:99", b"x");
     let mut error = vec![0; 1280];
     let mut quote = |packet: &[u8]| {
@@ -201,11 +212,15 @@ fn an_unreachable_server_is_a_failure() {
         error[..length].to_vec()
     };
     let (theirs, ours) = (quote(&other), quote(&packet));
-    assert!(!fixture.receive_inside(&theirs), "an error for a program");
-    assert!(fixture.receive_inside(&ours));
+    assert_eq!(
+        fixture.receive_tunneled(&theirs),
+        Ok(false),
+        "an error for a program"
+    );
+    assert_eq!(fixture.receive_tunneled(&ours), Ok(true));
     let reply = parse(&fixture.reply().unwrap());
     assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
-    assert!(!fixture.receive_inside(&ours));
+    assert_eq!(fixture.receive_tunneled(&ours), Ok(false));
 }
 
 #[test]
@@ -215,7 +230,7 @@ fn waiting_queries_are_bounded() {
         let question = query(id, "other.test.", RecordType::A);
         fixture.send(4000, SENTINEL, &question).unwrap();
     }
-    let asked = std::iter::from_fn(|| fixture.dns.poll_inside()).count();
+    let asked = std::iter::from_fn(|| fixture.dns.poll_tunneled()).count();
     let failed = std::iter::from_fn(|| fixture.reply()).count();
     assert_eq!((asked, failed), (1024, 76));
 }
@@ -223,15 +238,15 @@ fn waiting_queries_are_bounded() {
 #[test]
 fn other_addresses_end_what_is_under_way() {
     let mut fixture = fixture();
-    fixture.ask_inside(4000, &query(7, "other.test.", RecordType::A));
+    fixture.ask_tunneled(4000, &query(7, "other.test.", RecordType::A));
     let interface = Interface {
         ipv4: "100.64.0.8".parse().unwrap(),
         ipv6: PROGRAM_V6.parse().unwrap(),
         upstream_dns: vec!["10.20.0.53:53".parse().unwrap()],
         search_domain: None,
     };
-    let (dns, around) = fixture.split();
-    dns.set_interface(&interface, around);
+    let (dns, cx) = fixture.split();
+    dns.set_interface(&interface, cx);
     let reply = parse(&fixture.reply().unwrap());
     assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
     assert_eq!(fixture.dns.deadline(), None);
@@ -273,14 +288,14 @@ impl Between {
             self.program.poll(now);
             while let Some(packet) = self.program.take() {
                 let packet = IpPacket::parse(&packet[..]).unwrap();
-                let (dns, around) = self.fixture.split();
-                dns.handle_packet(&packet, around).unwrap();
+                let (dns, cx) = self.fixture.split();
+                dns.handle_packet(&packet, cx).unwrap();
             }
             self.server.poll(now);
             while let Some(packet) = self.server.take() {
-                self.fixture.receive_inside(&packet);
+                self.fixture.receive_tunneled(&packet).unwrap();
             }
-            while let Some(packet) = self.fixture.dns.poll_inside() {
+            while let Some(packet) = self.fixture.dns.poll_tunneled() {
                 if !self.cut {
                     self.server.deliver(packet);
                 }
@@ -497,9 +512,9 @@ fn a_reset_forgets_what_is_under_way() {
     between.run(20);
     between
         .fixture
-        .ask_inside(5000, &query(7, "other.test.", RecordType::A));
+        .ask_tunneled(5000, &query(7, "other.test.", RecordType::A));
     between.fixture.dns.reset(between.fixture.now);
-    assert!(between.fixture.dns.poll_inside().is_none());
+    assert!(between.fixture.dns.poll_tunneled().is_none());
     while between.fixture.dns.poll_packet().is_some() {}
     between.fixture.pass(Duration::from_secs(60));
     assert_eq!(between.fixture.dns.deadline(), None);

@@ -3,40 +3,31 @@
 //! Both clients speak from the interface's own addresses. What they send takes the way of every
 //! packet into the tunnel, and may ask for an authorization like any.
 
+mod rules;
 mod tcp;
 mod udp;
 
-use super::pending::{Answer, Asker, Pending};
+use super::pending::{Answer, Pending, Requestor, Unasked};
+use crate::drop_reason::DropReason;
 use ip_packet::{Flow, IcmpError, IpPacket, Transport};
 use model::SeedTree;
-use rand_chacha::ChaCha20Rng;
-use rand_core::Rng as _;
 use std::{
     collections::VecDeque,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tcp::TcpClient;
 use udp::UdpClient;
 
-/// How long a server may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Queries at a time over each transport. spec: data-plane 19
-const MAX_PENDING: usize = 1024;
-
-/// Lowest of the ports that queries come from.
-const FIRST_PORT: u16 = 49152;
-
 /// Both clients.
-pub(crate) struct Inside {
+pub(crate) struct TunneledQueries {
     ours: Option<(Ipv4Addr, Ipv6Addr)>,
     udp: UdpClient,
     tcp: TcpClient,
     packets: VecDeque<Vec<u8>>,
 }
 
-impl Inside {
+impl TunneledQueries {
     pub(crate) fn new(seed: &SeedTree, now: Instant) -> Self {
         let seed = seed.branch("DNS through the tunnel");
         Self {
@@ -60,24 +51,32 @@ impl Inside {
     /// # Errors
     ///
     /// It cannot be asked; the query comes back.
-    pub(crate) fn ask(&mut self, pending: Pending, now: Instant) -> Result<(), Pending> {
+    pub(crate) fn ask(&mut self, pending: Pending, now: Instant) -> Result<(), Box<Unasked>> {
         let Some(ours) = self.our_address(pending.server.is_ipv4()) else {
-            return Err(pending);
+            return Err(Unasked::unsendable(pending));
         };
-        match pending.asker {
-            Asker::Udp { .. } => {
+        match pending.requestor {
+            Requestor::Udp { .. } => {
                 let packet = self.udp.ask(pending, ours, now)?;
                 self.packets.push_back(packet);
                 Ok(())
             }
-            Asker::Tcp(_) => self.tcp.ask(pending, ours, now),
+            Requestor::Tcp(_) => self.tcp.ask(pending, ours, now),
         }
     }
 
     /// A packet from the tunnel; says whether it was for us.
-    pub(crate) fn handle_packet(&mut self, packet: &IpPacket<&[u8]>, now: Instant) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// It was for us, and does not answer what it claims to.
+    pub(crate) fn handle_packet(
+        &mut self,
+        packet: &IpPacket<&[u8]>,
+        now: Instant,
+    ) -> Result<bool, DropReason> {
         if (self.udp.is_idle() && self.tcp.is_idle()) || !self.is_ours(packet.destination()) {
-            return false;
+            return Ok(false);
         }
         match packet.transport() {
             Transport::Udp {
@@ -96,10 +95,10 @@ impl Inside {
                 if is_known {
                     self.tcp.handle_packet(packet, now);
                 }
-                is_known
+                Ok(is_known)
             }
-            Transport::IcmpError { .. } => self.handle_error(packet, now),
-            _ => false,
+            Transport::IcmpError { .. } => Ok(self.handle_error(packet, now)),
+            _ => Ok(false),
         }
     }
 
@@ -121,6 +120,11 @@ impl Inside {
     pub(crate) fn poll_packet(&mut self) -> Option<Vec<u8>> {
         let packet = self.packets.pop_front();
         packet.or_else(|| self.tcp.poll_packet())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.udp.waiting() + self.tcp.waiting()
     }
 
     /// Forgets all connections and takes out all queries.
@@ -159,15 +163,4 @@ impl Inside {
             Flow::Echo(_) => false,
         }
     }
-}
-
-/// A port that nobody can guess who sees other ports, and that is not taken; none if bad luck
-/// persists.
-fn random_port(rng: &mut ChaCha20Rng, is_taken: impl Fn(u16) -> bool) -> Option<u16> {
-    // Far fewer ports are taken than there are, so that a few draws are enough.
-    (0..64).find_map(|_| {
-        let [.., high, low] = rng.next_u32().to_be_bytes();
-        let port = FIRST_PORT | u16::from_be_bytes([high, low]);
-        (!is_taken(port)).then_some(port)
-    })
 }

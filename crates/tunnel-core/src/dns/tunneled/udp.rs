@@ -1,12 +1,13 @@
 //! Queries over UDP, each from a port of its own.
 
-use super::{MAX_PENDING, TIMEOUT, random_port};
+use super::rules::{MAX_PENDING, TIMEOUT, plain};
 use crate::{
     dns::{
-        outside::random_id,
-        pending::{Answer, Pending},
-        wire::largest_payload,
+        datagram::largest_payload,
+        pending::{Answer, Pending, Unasked},
+        unpredictable::{random_id, random_port},
     },
+    drop_reason::DropReason,
     event::DnsFailure,
 };
 use ip_packet::emit_udp;
@@ -20,7 +21,7 @@ use std::{
 #[derive(Debug)]
 struct Waiting {
     pending: Pending,
-    number: u16,
+    wire_id: u16,
     place: (SocketAddr, u16),
     until: Instant,
 }
@@ -58,26 +59,26 @@ impl UdpClient {
         pending: Pending,
         ours: IpAddr,
         now: Instant,
-    ) -> Result<Vec<u8>, Pending> {
+    ) -> Result<Vec<u8>, Box<Unasked>> {
         let server = plain(pending.server);
         if self.waiting.len() >= MAX_PENDING {
-            return Err(pending);
+            return Err(Unasked::too_many(pending));
         }
         let taken = |port| self.by_place.contains_key(&(server, port));
         let Some(port) = random_port(&mut self.rng, taken) else {
-            return Err(pending);
+            return Err(Unasked::unsendable(pending));
         };
-        let number = pending.fixed_number();
-        let number = number.unwrap_or_else(|| random_id(&mut self.rng));
+        let fixed = pending.fixed_id();
+        let wire_id = fixed.unwrap_or_else(|| random_id(&mut self.rng));
         let mut packet = vec![0; model::limits::MTU];
         let from = SocketAddr::new(ours, port);
-        let message = pending.outgoing(number);
+        let message = pending.outgoing(wire_id);
         let fits = |message: &Vec<u8>| message.len() <= largest_payload(ours.is_ipv4());
         let Some(length) = message
             .filter(fits)
             .and_then(|message| emit_udp(&mut packet, from, server, &message))
         else {
-            return Err(pending);
+            return Err(Unasked::unsendable(pending));
         };
         packet.truncate(length);
         let place = (server, port);
@@ -86,7 +87,7 @@ impl UdpClient {
             self.next,
             Waiting {
                 pending,
-                number,
+                wire_id,
                 place,
                 until: now + TIMEOUT,
             },
@@ -95,44 +96,54 @@ impl UdpClient {
         Ok(packet)
     }
 
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(crate) fn is_idle(&self) -> bool {
         self.waiting.is_empty()
     }
 
     /// A datagram; says whether it came from a server to the port that asked it.
     ///
-    /// One that is not the answer is ignored: the right one may follow.
-    pub(crate) fn handle(&mut self, from: SocketAddr, port: u16, payload: &[u8]) -> bool {
-        let Some(&number) = self.by_place.get(&(from, port)) else {
-            return false;
+    /// # Errors
+    ///
+    /// It did, and is not the answer: the right one may follow.
+    pub(crate) fn handle(
+        &mut self,
+        from: SocketAddr,
+        port: u16,
+        payload: &[u8],
+    ) -> Result<bool, DropReason> {
+        let Some(&key) = self.by_place.get(&(from, port)) else {
+            return Ok(false);
         };
-        let answer = self.waiting.get(&number).and_then(|waiting| {
+        let answer = self.waiting.get(&key).and_then(|waiting| {
             let pending = &waiting.pending;
-            pending.restore(payload, waiting.number)
+            pending.restore(payload, waiting.wire_id)
         });
-        if let Some(answer) = answer {
-            self.finish(number, Ok(answer));
-        }
-        true
+        self.finish(key, Ok(answer.ok_or(DropReason::UnexpectedAnswer)?));
+        Ok(true)
     }
 
     /// A packet from this port could not be delivered; says whether it was one of ours.
     pub(crate) fn fail(&mut self, server: IpAddr, port: u16) -> bool {
         let at = |waiting: &Waiting| waiting.place.0.ip() == server && waiting.place.1 == port;
         let found = self.waiting.iter().find(|(_, waiting)| at(waiting));
-        let Some((&number, _)) = found else {
+        let Some((&key, _)) = found else {
             return false;
         };
-        self.finish(number, Err(DnsFailure::Failed));
+        self.finish(key, Err(DnsFailure::Failed));
         true
     }
 
     /// Gives up what takes too long.
     pub(crate) fn expire(&mut self, now: Instant) {
-        while let Some((&number, waiting)) = self.waiting.first_key_value()
+        while let Some((&key, waiting)) = self.waiting.first_key_value()
             && waiting.until <= now
         {
-            self.finish(number, Err(DnsFailure::TimedOut));
+            self.finish(key, Err(DnsFailure::TimedOut));
         }
     }
 
@@ -152,15 +163,10 @@ impl UdpClient {
         first.map(|(_, waiting)| waiting.until)
     }
 
-    fn finish(&mut self, number: u64, answer: Answer) {
-        if let Some(waiting) = self.waiting.remove(&number) {
+    fn finish(&mut self, key: u64, answer: Answer) {
+        if let Some(waiting) = self.waiting.remove(&key) {
             self.by_place.remove(&waiting.place);
             self.finished.push_back((waiting.pending, answer));
         }
     }
-}
-
-/// The address as it stands in packets: without scope.
-pub(crate) fn plain(server: SocketAddr) -> SocketAddr {
-    SocketAddr::new(server.ip(), server.port())
 }

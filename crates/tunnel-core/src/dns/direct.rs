@@ -1,26 +1,28 @@
-//! Queries that wait for an answer from a server outside the tunnel. spec: data-plane 12.5
+//! Queries to servers outside the tunnel, which are reached directly. spec: data-plane 12.5
 
-use super::pending::{Answer, Pending};
+use super::{
+    pending::{Answer, Pending, Unasked},
+    unpredictable::random_id,
+};
 use crate::event::{DnsFailure, DnsQuery, QueryId};
 use model::SeedTree;
 use rand_chacha::ChaCha20Rng;
-use rand_core::Rng as _;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Queries that wait at a time. spec: data-plane 19
 const MAX_PENDING: usize = 1000;
 
-/// All queries under way outside the tunnel.
+/// All direct queries in flight.
 #[derive(Debug)]
-pub(crate) struct Outside {
-    /// With the number that each went out with.
+pub(crate) struct DirectQueries {
+    /// With the ID that each went out with.
     pending: BTreeMap<QueryId, (Pending, u16)>,
     queries: VecDeque<DnsQuery>,
     next: u64,
     rng: ChaCha20Rng,
 }
 
-impl Outside {
+impl DirectQueries {
     pub(crate) fn new(seed: &SeedTree) -> Self {
         Self {
             pending: BTreeMap::new(),
@@ -34,39 +36,39 @@ impl Outside {
     ///
     /// # Errors
     ///
-    /// Too many wait; the query comes back.
-    pub(crate) fn ask(&mut self, pending: Pending) -> Result<(), Pending> {
+    /// Too many wait, or it cannot be sent; the query comes back.
+    pub(crate) fn ask(&mut self, pending: Pending) -> Result<(), Box<Unasked>> {
         if self.pending.len() >= MAX_PENDING {
-            return Err(pending);
+            return Err(Unasked::too_many(pending));
         }
-        let number = pending.fixed_number();
-        let number = number.unwrap_or_else(|| random_id(&mut self.rng));
-        let Some(message) = pending.outgoing(number) else {
-            return Err(pending);
+        let fixed = pending.fixed_id();
+        let wire_id = fixed.unwrap_or_else(|| random_id(&mut self.rng));
+        let Some(message) = pending.outgoing(wire_id) else {
+            return Err(Unasked::unsendable(pending));
         };
         let id = QueryId(self.next);
         self.next += 1;
         self.queries.push_back(DnsQuery {
             id,
             server: pending.server,
-            transport: pending.asker.transport(),
+            transport: pending.requestor.transport(),
             message,
         });
-        self.pending.insert(id, (pending, number));
+        self.pending.insert(id, (pending, wire_id));
         Ok(())
     }
 
     /// What became of a query; none if it is unknown.
     ///
-    /// An answer with another number or another question counts as a failure.
+    /// An answer with another ID or another question counts as a failure.
     pub(crate) fn finish(
         &mut self,
         id: QueryId,
         answer: Result<&[u8], DnsFailure>,
     ) -> Option<(Pending, Answer)> {
-        let (pending, number) = self.pending.remove(&id)?;
+        let (pending, wire_id) = self.pending.remove(&id)?;
         let answer = answer.and_then(|answer| {
-            let restored = pending.restore(answer, number);
+            let restored = pending.restore(answer, wire_id);
             restored.ok_or(DnsFailure::Failed)
         });
         Some((pending, answer))
@@ -76,14 +78,15 @@ impl Outside {
         self.queries.pop_front()
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.pending.clear();
-        self.queries.clear();
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.pending.len()
     }
-}
 
-/// A number that nobody can guess who sees other numbers.
-pub(crate) fn random_id(rng: &mut ChaCha20Rng) -> u16 {
-    let [.., high, low] = rng.next_u32().to_be_bytes();
-    u16::from_be_bytes([high, low])
+    /// Takes out all queries.
+    pub(crate) fn drain(&mut self) -> Vec<Pending> {
+        self.queries.clear();
+        let pending = std::mem::take(&mut self.pending).into_values();
+        pending.map(|(pending, _)| pending).collect()
+    }
 }

@@ -1,14 +1,14 @@
 //! One connection to one server.
 
-use super::TIMEOUT;
 use crate::{
     dns::{
-        frames::Frames,
         pending::{Answer, Pending},
-        wire,
+        stack,
+        tunneled::rules::TIMEOUT,
     },
     event::DnsFailure,
 };
+use dns_message::Frames;
 use smoltcp::{
     iface::SocketHandle,
     socket::tcp::{Socket, State},
@@ -49,7 +49,7 @@ pub(crate) enum Progress {
 
 /// A connection with its queries.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct ServerConnection {
     pub(crate) handle: SocketHandle,
     /// Our end.
     pub(crate) ours: IpAddr,
@@ -57,14 +57,14 @@ pub(crate) struct Link {
     /// Whether the server accepted the connection.
     pub(crate) was_accepted: bool,
     frames: Frames,
-    /// By the numbers that they went out with.
+    /// By the IDs that they went out with.
     waiting: BTreeMap<u16, Waiting>,
     used_at: Instant,
     /// When the server said something the last time.
-    heard_at: Instant,
+    last_received: Instant,
 }
 
-impl Link {
+impl ServerConnection {
     pub(crate) fn new(handle: SocketHandle, from: SocketAddr, now: Instant) -> Self {
         Self {
             handle,
@@ -74,7 +74,7 @@ impl Link {
             frames: Frames::default(),
             waiting: BTreeMap::new(),
             used_at: now,
-            heard_at: now,
+            last_received: now,
         }
     }
 
@@ -83,7 +83,7 @@ impl Link {
         self.waiting.len()
     }
 
-    /// Queues a query under a number that no other one has, near the given one.
+    /// Queues a query with an ID that no other one has, near the given one.
     ///
     /// # Errors
     ///
@@ -91,23 +91,23 @@ impl Link {
     pub(crate) fn ask(
         &mut self,
         query: Waiting,
-        mut number: u16,
+        mut wire_id: u16,
         now: Instant,
     ) -> Result<(), Pending> {
-        if let Some(fixed) = query.pending.fixed_number() {
+        if let Some(fixed) = query.pending.fixed_id() {
             if self.waiting.contains_key(&fixed) {
                 return Err(query.pending);
             }
-            number = fixed;
+            wire_id = fixed;
         }
-        while self.waiting.contains_key(&number) {
-            number = number.wrapping_add(1);
+        while self.waiting.contains_key(&wire_id) {
+            wire_id = wire_id.wrapping_add(1);
         }
-        let message = query.pending.outgoing(number);
+        let message = query.pending.outgoing(wire_id);
         if !message.is_some_and(|message| self.frames.push(&message)) {
             return Err(query.pending);
         }
-        self.waiting.insert(number, query);
+        self.waiting.insert(wire_id, query);
         self.used_at = now;
         Ok(())
     }
@@ -120,11 +120,11 @@ impl Link {
         now: Instant,
     ) -> Progress {
         self.was_accepted |= socket.state() == State::Established;
-        self.frames.send(socket);
+        stack::send(&mut self.frames, socket);
         loop {
-            let received = self.frames.receive(socket);
+            let received = stack::receive(&mut self.frames, socket);
             while let Some(message) = self.frames.next() {
-                (self.used_at, self.heard_at) = (now, now);
+                (self.used_at, self.last_received) = (now, now);
                 finished.extend(self.finish(&message));
             }
             if !received {
@@ -145,7 +145,7 @@ impl Link {
 
     /// Whether the server has said nothing since this query was asked.
     pub(crate) fn is_silent_since(&self, query: &Waiting) -> bool {
-        self.heard_at <= query.asked_at
+        self.last_received <= query.asked_at
     }
 
     /// Takes out what waited for too long.
@@ -170,9 +170,9 @@ impl Link {
 
     /// The query that a message answers, with its answer.
     fn finish(&mut self, message: &[u8]) -> Option<(Pending, Answer)> {
-        let number = wire::id(message)?;
-        let Waiting { pending, .. } = self.waiting.remove(&number)?;
-        let restored = pending.restore(message, number);
+        let wire_id = dns_message::id(message)?;
+        let Waiting { pending, .. } = self.waiting.remove(&wire_id)?;
+        let restored = pending.restore(message, wire_id);
         Some((pending, restored.ok_or(DnsFailure::Failed)))
     }
 }

@@ -49,6 +49,38 @@ impl<V> PrefixMap<V> {
     pub(crate) fn remove(&mut self, network: IpNet) -> Option<V> {
         let network = network.trunc();
         let value = self.values.remove(&network)?;
+        self.forget_length(network);
+        Some(value)
+    }
+
+    /// Removes the networks whose values are not to be kept.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&mut V) -> bool) {
+        let mut removed = vec![];
+        self.values.retain(|network, value| {
+            let is_kept = keep(value);
+            if !is_kept {
+                removed.push(*network);
+            }
+            is_kept
+        });
+        for network in removed {
+            self.forget_length(network);
+        }
+    }
+
+    /// The longest prefix that covers the address, with its value.
+    pub(crate) fn longest_match(&self, address: IpAddr) -> Option<(IpNet, &V)> {
+        let lengths = match address {
+            IpAddr::V4(_) => &self.v4,
+            IpAddr::V6(_) => &self.v6,
+        };
+        lengths.keys().rev().find_map(|&length| {
+            let network = covering(address, length);
+            Some((network, self.values.get(&network)?))
+        })
+    }
+
+    fn forget_length(&mut self, network: IpNet) {
         let lengths = self.lengths(network);
         if let Some(count) = lengths.get_mut(&network.prefix_len()) {
             *count -= 1;
@@ -56,19 +88,6 @@ impl<V> PrefixMap<V> {
                 lengths.remove(&network.prefix_len());
             }
         }
-        Some(value)
-    }
-
-    /// The value of the longest prefix that covers the address.
-    pub(crate) fn longest_match(&self, address: IpAddr) -> Option<&V> {
-        let lengths = match address {
-            IpAddr::V4(_) => &self.v4,
-            IpAddr::V6(_) => &self.v6,
-        };
-        lengths
-            .keys()
-            .rev()
-            .find_map(|&length| self.values.get(&covering(address, length)))
     }
 
     fn lengths(&mut self, network: IpNet) -> &mut BTreeMap<u8, usize> {
@@ -124,18 +143,20 @@ mod tests {
             ("2001:db8::1", "2001:db8::/32"),
             ("fe80::1", "::/0"),
         ] {
-            assert_eq!(
-                map.longest_match(address.parse().unwrap()),
-                Some(&expected),
-                "{address}"
-            );
+            let found = map.longest_match(address.parse().unwrap());
+            assert_eq!(found, Some((net(expected), &expected)), "{address}");
         }
         assert_eq!(map.remove(net("10.1.0.0/16")), Some("10.1.0.0/16"));
         assert_eq!(map.remove(net("10.1.0.0/16")), None);
-        assert_eq!(
-            map.longest_match("10.1.2.4".parse().unwrap()),
-            Some(&"10.0.0.0/8")
-        );
+        let found = |map: &PrefixMap<&'static str>| {
+            let (_, value) = map.longest_match("10.1.2.4".parse().unwrap())?;
+            Some(*value)
+        };
+        assert_eq!(found(&map), Some("10.0.0.0/8"));
+        map.retain(|value| *value != "10.0.0.0/8");
+        assert_eq!(found(&map), Some("0.0.0.0/0"));
+        map.retain(|_| false);
+        assert_eq!(found(&map), None);
     }
 
     proptest! {
@@ -156,7 +177,8 @@ mod tests {
             }
             networks.retain(|network| network.contains(&address));
             let best = networks.iter().max_by_key(|network| network.prefix_len());
-            prop_assert_eq!(map.longest_match(address), best);
+            let found = map.longest_match(address);
+            prop_assert_eq!(found, best.map(|network| (*network, network)));
         }
     }
 }

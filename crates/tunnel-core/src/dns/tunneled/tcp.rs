@@ -1,18 +1,18 @@
 //! Queries over TCP: one connection to each server, for all queries, RFC 7766 section 6.2.1.
 
-mod link;
+mod connection;
 
-use super::{MAX_PENDING, TIMEOUT, random_port, udp::plain};
+use super::rules::{MAX_PENDING, plain};
 use crate::{
     dns::{
-        outside::random_id,
-        pending::{Answer, Pending},
+        pending::{Answer, Pending, Unasked},
         stack::Stack,
+        unpredictable::{random_id, random_port},
     },
     event::DnsFailure,
 };
+use connection::{Progress, ServerConnection, Waiting};
 use ip_packet::IpPacket;
-use link::{Link, Progress, Waiting};
 use rand_chacha::ChaCha20Rng;
 use smoltcp::iface::SocketHandle;
 use std::{
@@ -38,7 +38,7 @@ struct Closing {
 /// All queries over TCP through the tunnel.
 pub(crate) struct TcpClient {
     stack: Stack,
-    links: BTreeMap<SocketAddr, Link>,
+    connections: BTreeMap<SocketAddr, ServerConnection>,
     closing: VecDeque<Closing>,
     finished: VecDeque<(Pending, Answer)>,
     rng: ChaCha20Rng,
@@ -49,7 +49,7 @@ impl TcpClient {
     pub(crate) fn new(mut rng: ChaCha20Rng, now: Instant) -> Self {
         Self {
             stack: Stack::new(&mut rng, now),
-            links: BTreeMap::new(),
+            connections: BTreeMap::new(),
             closing: VecDeque::new(),
             finished: VecDeque::new(),
             rng,
@@ -67,10 +67,9 @@ impl TcpClient {
         pending: Pending,
         ours: IpAddr,
         now: Instant,
-    ) -> Result<(), Pending> {
-        let waiting: usize = self.links.values().map(Link::waiting).sum();
-        if waiting >= MAX_PENDING {
-            return Err(pending);
+    ) -> Result<(), Box<Unasked>> {
+        if self.waiting() >= MAX_PENDING {
+            return Err(Unasked::too_many(pending));
         }
         let query = Waiting {
             pending,
@@ -79,16 +78,27 @@ impl TcpClient {
         };
         let asked = self.send(query, ours, now);
         self.poll(now);
-        asked
+        asked.map_err(Unasked::unsendable)
+    }
+
+    /// Queries that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.connections
+            .values()
+            .map(ServerConnection::waiting)
+            .sum()
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.links.is_empty() && self.closing.is_empty()
+        self.connections.is_empty() && self.closing.is_empty()
     }
 
     /// Whether a segment belongs to one of our connections.
     pub(crate) fn knows(&self, from: SocketAddr, port: u16) -> bool {
-        let is_open = self.links.get(&from).is_some_and(|link| link.port == port);
+        let is_open = self
+            .connections
+            .get(&from)
+            .is_some_and(|connection| connection.port == port);
         let ends = |closing: &Closing| closing.server == from && closing.port == port;
         is_open || self.closing.iter().any(ends)
     }
@@ -101,14 +111,15 @@ impl TcpClient {
 
     /// A segment from this port could not be delivered; says whether it was one of ours.
     pub(crate) fn fail(&mut self, server: IpAddr, port: u16, now: Instant) -> bool {
-        let at =
-            |(address, link): &(&SocketAddr, &Link)| address.ip() == server && link.port == port;
-        let Some((&server, _)) = self.links.iter().find(at) else {
+        let at = |(address, connection): &(&SocketAddr, &ServerConnection)| {
+            address.ip() == server && connection.port == port
+        };
+        let Some((&server, _)) = self.connections.iter().find(at) else {
             return false;
         };
-        if let Some(mut link) = self.links.remove(&server) {
-            self.close(server, &link, true);
-            let waiting = link.take_waiting();
+        if let Some(mut connection) = self.connections.remove(&server) {
+            self.close(server, &connection, true);
+            let waiting = connection.take_waiting();
             self.give_up(waiting, DnsFailure::Failed);
         }
         self.poll(now);
@@ -119,7 +130,7 @@ impl TcpClient {
     /// hung up left unanswered.
     pub(crate) fn poll(&mut self, now: Instant) {
         self.stack.poll(now);
-        let servers: Vec<SocketAddr> = self.links.keys().copied().collect();
+        let servers: Vec<SocketAddr> = self.connections.keys().copied().collect();
         for server in servers {
             self.advance(server, now);
         }
@@ -132,7 +143,7 @@ impl TcpClient {
             }
             is_open
         });
-        let timers = self.links.values().map(Link::deadline);
+        let timers = self.connections.values().map(ServerConnection::deadline);
         self.deadline = timers.chain(self.stack.deadline(now)).min();
     }
 
@@ -146,9 +157,9 @@ impl TcpClient {
 
     pub(crate) fn drain(&mut self) -> Vec<Pending> {
         let mut queries = vec![];
-        while let Some((_, mut link)) = self.links.pop_first() {
-            self.stack.remove(link.handle);
-            queries.extend(link.take_waiting().map(|waiting| waiting.pending));
+        while let Some((_, mut connection)) = self.connections.pop_first() {
+            self.stack.remove(connection.handle);
+            queries.extend(connection.take_waiting().map(|waiting| waiting.pending));
         }
         while let Some(closing) = self.closing.pop_front() {
             self.stack.remove(closing.handle);
@@ -165,7 +176,7 @@ impl TcpClient {
 
     fn send(&mut self, query: Waiting, ours: IpAddr, now: Instant) -> Result<(), Pending> {
         let server = plain(query.pending.server);
-        if !self.links.contains_key(&server) {
+        if !self.connections.contains_key(&server) {
             let closing = &self.closing;
             let is_taken = |port| closing.iter().any(|c| (c.server, c.port) == (server, port));
             let Some(port) = random_port(&mut self.rng, is_taken) else {
@@ -175,29 +186,32 @@ impl TcpClient {
             let Ok(handle) = self.stack.connect(from, server, DEAD_AFTER) else {
                 return Err(query.pending);
             };
-            self.links.insert(server, Link::new(handle, from, now));
+            self.connections
+                .insert(server, ServerConnection::new(handle, from, now));
         }
-        let number = random_id(&mut self.rng);
-        match self.links.get_mut(&server) {
-            Some(link) => link.ask(query, number, now),
+        let wire_id = random_id(&mut self.rng);
+        match self.connections.get_mut(&server) {
+            Some(connection) => connection.ask(query, wire_id, now),
             None => Err(query.pending),
         }
     }
 
     fn advance(&mut self, server: SocketAddr, now: Instant) {
-        let Some(link) = self.links.get_mut(&server) else {
+        let Some(connection) = self.connections.get_mut(&server) else {
             return;
         };
-        let socket = self.stack.socket(link.handle);
-        let progress = link.advance(socket, &mut self.finished, now);
-        let expired = link.expire(now);
-        let is_dead = expired.iter().any(|query| link.is_silent_since(query));
+        let socket = self.stack.socket(connection.handle);
+        let progress = connection.advance(socket, &mut self.finished, now);
+        let expired = connection.expire(now);
+        let is_dead = expired
+            .iter()
+            .any(|query| connection.is_silent_since(query));
         self.give_up(expired.into_iter(), DnsFailure::TimedOut);
         match progress {
             Progress::Open if !is_dead => {}
             Progress::Idle => {
-                if let Some(link) = self.links.remove(&server) {
-                    self.close(server, &link, false);
+                if let Some(connection) = self.connections.remove(&server) {
+                    self.close(server, &connection, false);
                 }
             }
             Progress::Open | Progress::Ended => self.reconnect(server, now),
@@ -207,12 +221,12 @@ impl TcpClient {
     /// The server ended a connection: what it did not answer is asked once more, if it had
     /// accepted the connection at all.
     fn reconnect(&mut self, server: SocketAddr, now: Instant) {
-        let Some(mut link) = self.links.remove(&server) else {
+        let Some(mut connection) = self.connections.remove(&server) else {
             return;
         };
-        self.close(server, &link, true);
-        let (ours, was_accepted) = (link.ours, link.was_accepted);
-        for mut query in link.take_waiting() {
+        self.close(server, &connection, true);
+        let (ours, was_accepted) = (connection.ours, connection.was_accepted);
+        for mut query in connection.take_waiting() {
             if query.is_repeated || !was_accepted {
                 self.finished
                     .push_back((query.pending, Err(DnsFailure::Failed)));
@@ -226,8 +240,8 @@ impl TcpClient {
     }
 
     /// Ends a connection, by a reset or in peace.
-    fn close(&mut self, server: SocketAddr, link: &Link, reset: bool) {
-        let socket = self.stack.socket(link.handle);
+    fn close(&mut self, server: SocketAddr, connection: &ServerConnection, reset: bool) {
+        let socket = self.stack.socket(connection.handle);
         match reset {
             true => socket.abort(),
             false => socket.close(),
@@ -239,8 +253,8 @@ impl TcpClient {
         }
         self.closing.push_back(Closing {
             server,
-            port: link.port,
-            handle: link.handle,
+            port: connection.port,
+            handle: connection.handle,
         });
     }
 

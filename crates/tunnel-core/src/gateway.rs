@@ -1,5 +1,6 @@
 //! What gateways may send us. spec: data-plane 9.2
 
+use crate::prefix_map::PrefixMap;
 use ipnet::IpNet;
 use model::{GatewayId, ResourceId, SiteId};
 use std::{
@@ -14,17 +15,18 @@ pub(crate) struct Gateway {
     ipv4: Ipv4Addr,
     ipv6: Ipv6Addr,
     /// Networks it may send from, each with the resources that allow it.
-    allowed: BTreeMap<IpNet, BTreeSet<ResourceId>>,
-    /// The network that allowed the latest packet: flows are long, tables are not small.
+    allowed: PrefixMap<BTreeSet<ResourceId>>,
+    /// The network that allowed the latest packet: bulk transfers ask for nothing else.
     latest: Option<IpNet>,
 }
 
 impl Gateway {
     pub(crate) fn allow(&mut self, network: IpNet, resource: ResourceId) {
-        self.allowed.entry(network).or_default().insert(resource);
+        self.allowed.entry(network).insert(resource);
     }
 
-    /// Whether a packet with this source is acceptable.
+    /// Whether a packet with this source is acceptable; what that costs does not grow with the
+    /// number of networks.
     pub(crate) fn may_send_from(&mut self, source: IpAddr) -> bool {
         if self.latest.is_some_and(|network| network.contains(&source)) {
             return true;
@@ -32,17 +34,14 @@ impl Gateway {
         if source == IpAddr::V4(self.ipv4) || source == IpAddr::V6(self.ipv6) {
             return true;
         }
-        self.latest = self
-            .allowed
-            .keys()
-            .find(|network| network.contains(&source))
-            .copied();
+        let allowing = self.allowed.longest_match(source);
+        self.latest = allowing.map(|(network, _)| network);
         self.latest.is_some()
     }
 
     fn forbid(&mut self, resource: ResourceId) {
         self.latest = None;
-        self.allowed.retain(|_, resources| {
+        self.allowed.retain(|resources| {
             resources.remove(&resource);
             !resources.is_empty()
         });
@@ -63,7 +62,7 @@ impl Gateways {
         site: SiteId,
         (ipv4, ipv6): (Ipv4Addr, Ipv6Addr),
     ) -> &mut Gateway {
-        let (allowed, latest) = (BTreeMap::new(), None);
+        let (allowed, latest) = (PrefixMap::default(), None);
         let new = Gateway {
             site,
             ipv4,
@@ -125,6 +124,7 @@ impl Gateways {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -169,5 +169,54 @@ mod tests {
         assert_eq!(gateways.site_of(id), Some(site));
         assert_eq!(gateways.remove(id), Some(site));
         assert_eq!(gateways.remove(id), None);
+    }
+
+    /// Few addresses and lengths, so that networks meet, and cover each other.
+    fn network() -> impl Strategy<Value = IpNet> {
+        let v4 = (address_v4(), 0..=32_u8).prop_map(|(ip, n)| IpNet::new(ip, n).unwrap());
+        let v6 = (address_v6(), 0..=128_u8).prop_map(|(ip, n)| IpNet::new(ip, n).unwrap());
+        prop_oneof![v4, v6]
+    }
+
+    fn address_v4() -> impl Strategy<Value = IpAddr> {
+        proptest::array::uniform4(prop_oneof![Just(0_u8), Just(1), Just(255)]).prop_map(Into::into)
+    }
+
+    fn address_v6() -> impl Strategy<Value = IpAddr> {
+        let groups = proptest::array::uniform8(prop_oneof![Just(0_u16), Just(1), Just(0xffff)]);
+        groups.prop_map(IpAddr::from)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        #[test]
+        fn a_gateway_may_send_from_what_any_allowed_network_contains(
+            networks in proptest::collection::vec((network(), 0..4_u8), 0..20),
+            sources in proptest::collection::vec(prop_oneof![address_v4(), address_v6()], 1..20),
+            forbidden in 0..5_u8,
+        ) {
+            let mut gateways = Gateways::default();
+            let id = GatewayId::from_bytes([1; 16]);
+            let own = (Ipv4Addr::new(100, 64, 0, 9), Ipv6Addr::LOCALHOST);
+            let gateway = gateways.upsert(id, SiteId::from_bytes([2; 16]), own);
+            for &(network, by) in &networks {
+                gateway.allow(network, resource(by));
+            }
+            let is_allowed = |source: &IpAddr, but: Option<u8>| {
+                let is_own = *source == IpAddr::V4(own.0) || *source == IpAddr::V6(own.1);
+                let allowing = networks.iter().filter(|(_, by)| Some(*by) != but);
+                is_own || allowing.into_iter().any(|(network, _)| network.contains(source))
+            };
+            // Twice, because the latest network is remembered.
+            for source in sources.iter().chain(&sources) {
+                prop_assert_eq!(gateway.may_send_from(*source), is_allowed(source, None));
+            }
+            gateways.forbid(resource(forbidden));
+            let gateway = gateways.get_mut(id).unwrap();
+            for source in sources.iter().chain(&sources) {
+                prop_assert_eq!(gateway.may_send_from(*source), is_allowed(source, Some(forbidden)));
+            }
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Remembers where settled flows go.
+//! Remembers which peer the packets of a flow go to.
 
 use lru::LruCache;
 use model::PeerId;
@@ -7,15 +7,15 @@ use std::{net::IpAddr, num::NonZeroUsize};
 /// Destinations that are remembered.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(1024).expect("1024 is not 0");
 
-/// The next hop of destinations whose packets simply pass.
+/// The peers of destinations whose packets are forwarded without further checks.
 #[derive(Debug)]
-pub(crate) struct HopCache {
+pub(crate) struct PeerCache {
     /// The latest one again: bulk transfers ask for nothing else.
     latest: Option<(IpAddr, PeerId)>,
     all: LruCache<IpAddr, PeerId>,
 }
 
-impl HopCache {
+impl PeerCache {
     pub(crate) fn new() -> Self {
         Self {
             latest: None,
@@ -58,18 +58,18 @@ mod tests {
     fn forgotten_and_least_used_destinations_are_unknown() {
         let ip = |n: u16| IpAddr::from([10, 0, n.to_be_bytes()[0], n.to_be_bytes()[1]]);
         let peer = |n: u8| PeerId::from_bytes([n; 16]);
-        let mut hops = HopCache::new();
+        let mut peers = PeerCache::new();
         for n in 0..1025 {
-            hops.insert(ip(n), peer(1));
+            peers.insert(ip(n), peer(1));
         }
-        assert_eq!(hops.get(ip(0)), None);
-        assert_eq!(hops.get(ip(1)), Some(peer(1)));
-        hops.insert(ip(1), peer(2));
-        assert_eq!(hops.get(ip(1)), Some(peer(2)));
-        hops.forget(ip(1));
-        assert_eq!(hops.get(ip(1)), None);
-        assert_eq!(hops.get(ip(2)), Some(peer(1)));
-        hops.clear();
-        assert_eq!(hops.get(ip(2)), None);
+        assert_eq!(peers.get(ip(0)), None);
+        assert_eq!(peers.get(ip(1)), Some(peer(1)));
+        peers.insert(ip(1), peer(2));
+        assert_eq!(peers.get(ip(1)), Some(peer(2)));
+        peers.forget(ip(1));
+        assert_eq!(peers.get(ip(1)), None);
+        assert_eq!(peers.get(ip(2)), Some(peer(1)));
+        peers.clear();
+        assert_eq!(peers.get(ip(2)), None);
     }
 }
