@@ -1,6 +1,4 @@
-//! The header of a message, RFC 1035 section 4.1.1, and the question behind it.
-
-use crate::name::MAX_NAME;
+//! The header of a message, RFC 1035 section 4.1.1.
 
 /// Bytes of a header.
 pub const HEADER: usize = 12;
@@ -28,32 +26,6 @@ pub(crate) fn read_u16(bytes: &[u8], at: usize) -> Option<u16> {
     bytes
         .get(at..at + 2)
         .map(|b| u16::from_be_bytes([b[0], b[1]]))
-}
-
-/// Where the question ends, which starts behind the header: its name is never compressed.
-pub(crate) fn question_end(bytes: &[u8]) -> Option<usize> {
-    let mut at = HEADER;
-    loop {
-        let length = usize::from(*bytes.get(at)?);
-        at += 1 + length;
-        if length > 63 || at - HEADER > MAX_NAME {
-            return None;
-        }
-        if length == 0 {
-            let end = at + 4;
-            return (end <= bytes.len()).then_some(end);
-        }
-    }
-}
-
-/// Whether two questions are equal: letters of names have no case, types and classes are numbers.
-pub(crate) fn same_question(one: &[u8], other: &[u8]) -> bool {
-    let (Some((name, numbers)), Some((other_name, other_numbers))) =
-        (one.split_last_chunk::<4>(), other.split_last_chunk::<4>())
-    else {
-        return false;
-    };
-    numbers == other_numbers && name.eq_ignore_ascii_case(other_name)
 }
 
 /// The ID of a message; none if it has fewer than two bytes.

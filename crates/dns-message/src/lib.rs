@@ -45,6 +45,7 @@ mod frames;
 mod header;
 mod name;
 mod query;
+mod question;
 mod record;
 mod response;
 

@@ -2,8 +2,9 @@
 
 use crate::{
     MessageFault,
-    header::{HEADER, flag, id, question_end, same_question},
+    header::{HEADER, flag, id},
     name::NameBuffer,
+    question::{question_end, same_question},
     record::{Malformed, Records, Section, has_client_subnet},
     rtype,
 };

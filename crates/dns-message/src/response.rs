@@ -2,8 +2,9 @@
 
 use crate::{
     MessageFault, class,
-    header::{self, HEADER, flag, question_end, read_u16},
+    header::{self, HEADER, flag, read_u16},
     query::Query,
+    question::question_end,
     record::{Malformed, Record, Records, Section},
     rtype,
 };

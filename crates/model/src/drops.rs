@@ -7,16 +7,15 @@ use std::{fmt, marker::PhantomData};
 
 /// A closed set of reasons for which packets are dropped. [`drop_reasons!`](crate::drop_reasons)
 /// makes one.
-pub trait Reason: Copy + 'static {
+///
+/// A reason prints as its name for scripts and status pages: lower case with hyphens. Names may be
+/// added; one that was published stays.
+pub trait Reason: Copy + fmt::Display + 'static {
     /// All of them.
     const ALL: &'static [Self];
 
     /// The place in [`Self::ALL`].
     fn index(self) -> usize;
-
-    /// The name for scripts and status pages: lower case with hyphens. Names may be added; one that
-    /// was published stays.
-    fn name(self) -> &'static str;
 }
 
 /// How many packets were dropped, for each reason of a set.
@@ -68,7 +67,9 @@ impl<R: Reason> Default for DropCounters<R> {
 
 impl<R: Reason> fmt::Debug for DropCounters<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = self.iter().map(|(reason, count)| (reason.name(), count));
+        let named = self
+            .iter()
+            .map(|(reason, count)| (reason.to_string(), count));
         f.debug_map().entries(named).finish()
     }
 }
@@ -76,7 +77,7 @@ impl<R: Reason> fmt::Debug for DropCounters<R> {
 /// Makes an enum of reasons and implements [`Reason`](crate::Reason) and `Display` (the name) for it.
 ///
 /// ```
-/// use model::{DropCounters, Reason as _};
+/// use model::DropCounters;
 ///
 /// model::drop_reasons! {
 ///     /// Why a letter was not delivered.
@@ -114,8 +115,11 @@ macro_rules! drop_reasons {
             fn index(self) -> usize {
                 self as usize
             }
+        }
 
-            fn name(self) -> &'static str {
+        impl $set {
+            /// The name for scripts and status pages.
+            $visibility const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
                 }
@@ -124,7 +128,7 @@ macro_rules! drop_reasons {
 
         impl ::std::fmt::Display for $set {
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                f.write_str($crate::Reason::name(*self))
+                f.write_str(self.name())
             }
         }
     };

@@ -1,6 +1,6 @@
 //! The words of the report.
 
-use client::{DropReason, PathKind, PortalState, Reason as _, SiteState};
+use client::{DropReason, PathKind, PortalState, SiteState};
 use model::Resource;
 
 pub(super) const fn portal(state: PortalState) -> &'static str {
@@ -39,12 +39,13 @@ pub(super) fn address(resource: &Resource) -> String {
 
 /// Scripts rely on these names: `DropReason` has them as they are.
 pub(super) fn reason(reason: DropReason) -> String {
-    reason.name().to_owned()
+    reason.to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use client::Reason as _;
 
     #[test]
     fn reasons_have_names_for_scripts() {
