@@ -121,14 +121,7 @@ fn name(login: &Login) -> String {
 }
 
 fn user_agent(component: &str) -> String {
-    let info = host::os_info();
-    let os = portal_client::OsInfo {
-        name: info.name,
-        version: info.version,
-        arch: Some(info.arch),
-        kernel: Some(info.kernel),
-    };
-    portal_client::user_agent(component, VERSION, &os)
+    portal_client::user_agent(component, VERSION, &host::os_info())
 }
 
 fn seed() -> Result<Seed> {

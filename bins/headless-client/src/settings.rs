@@ -3,7 +3,8 @@
 use crate::{cli::Options, environment, host, token};
 use anyhow::{Context as _, Result};
 use client::Settings;
-use portal_client::{DeviceInfo, Party};
+use model::DeviceIds;
+use portal_client::Party;
 use secrecy::SecretString;
 use std::path::Path;
 use url::Url;
@@ -15,7 +16,7 @@ pub(crate) struct Found {
     /// As the user gave it, or as this machine has it.
     pub(crate) id: String,
     pub(crate) host_name: String,
-    pub(crate) device: DeviceInfo,
+    pub(crate) device: DeviceIds,
     pub(crate) user_agent: String,
 }
 
@@ -31,15 +32,11 @@ impl Found {
         let (token, origin) = token_places(options, token).find()?;
         tracing::debug!(%origin, "Found a token");
         let host_name = host::host_name();
-        let ids = host::device_ids();
         Ok(Self {
             token,
             id,
             host_name: host_name.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
-            device: DeviceInfo {
-                serial: ids.serial,
-                uuid: ids.uuid,
-            },
+            device: host::device_ids(),
             user_agent: client::user_agent(&host::os_info()),
         })
     }
@@ -89,10 +86,7 @@ mod tests {
             token: "a-very-secret-token".into(),
             id: id.to_owned(),
             host_name: "host".to_owned(),
-            device: DeviceInfo {
-                serial: Some("serial".to_owned()),
-                uuid: None,
-            },
+            device: DeviceIds::new(Some("serial"), None),
             user_agent: "System/1 connlib/1.5.2".to_owned(),
         }
     }
@@ -127,7 +121,7 @@ mod tests {
         assert_eq!(settings.max_partition_time, None);
         assert!(!settings.internet_resource);
         assert_eq!(settings.name, "host");
-        assert_eq!(settings.device.serial.as_deref(), Some("serial"));
+        assert_eq!(settings.device.serial(), Some("serial"));
         assert_eq!(settings.user_agent, "System/1 connlib/1.5.2");
     }
 

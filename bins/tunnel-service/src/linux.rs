@@ -84,11 +84,7 @@ impl Host for Linux {
         let mut settings = Settings::new(api_url, token, id, self.user_agent.clone());
         settings.name.clone_from(&self.name);
         settings.max_partition_time = Some(self.max_partition_time);
-        let ids = host::device_ids();
-        settings.device = portal_client::DeviceInfo {
-            serial: ids.serial,
-            uuid: ids.uuid,
-        };
+        settings.device = host::device_ids();
         settings
     }
 

@@ -105,11 +105,11 @@ async fn embed(portal: Url, behind: &MemoryControl) -> Result<(), Fault> {
 
 fn user_agent() -> String {
     // On a real host: `platform_linux::os_info()`.
-    let os = platform::OsInfo {
+    let os = model::OsInfo {
         name: "Example".into(),
         version: "1.0.0".into(),
-        arch: std::env::consts::ARCH.into(),
-        kernel: "none".into(),
+        arch: Some(std::env::consts::ARCH.into()),
+        kernel: None,
     };
     client::user_agent(&os)
 }

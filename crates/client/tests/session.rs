@@ -88,7 +88,7 @@ fn find<'a>(value: &'a Value, name: &str) -> &'a Value {
 
 fn settings(portal: SocketAddr, token: &str) -> Settings {
     let url = format!("ws://{portal}/").parse().unwrap();
-    let os = portal_client::OsInfo {
+    let os = model::OsInfo {
         name: "Ubuntu".into(),
         version: "24.4.0".into(),
         arch: None,

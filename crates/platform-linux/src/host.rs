@@ -1,6 +1,6 @@
 //! What the machine says about itself. spec: portal 2.5, client-app 6.4
 
-use platform::{DeviceIds, OsInfo};
+use model::{DeviceIds, OsInfo};
 use std::{fs, path::Path};
 
 /// Name, version, architecture and kernel.
@@ -13,8 +13,8 @@ pub fn os_info() -> OsInfo {
     OsInfo {
         name,
         version,
-        arch: uname.machine().to_string_lossy().into_owned(),
-        kernel: uname.release().to_string_lossy().into_owned(),
+        arch: Some(uname.machine().to_string_lossy().into_owned()),
+        kernel: Some(uname.release().to_string_lossy().into_owned()),
     }
 }
 
@@ -34,15 +34,9 @@ pub fn device_ids() -> DeviceIds {
 }
 
 fn device_ids_in(directory: &Path) -> DeviceIds {
-    let read = |name: &str| {
-        let text = fs::read_to_string(directory.join(name)).ok()?;
-        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
-    };
-    DeviceIds {
-        // A number that makers of boards forget to replace.
-        serial: read("product_serial").filter(|serial| serial != "123456789"),
-        uuid: read("product_uuid"),
-    }
+    let read = |name: &str| fs::read_to_string(directory.join(name)).ok();
+    let (serial, uuid) = (read("product_serial"), read("product_uuid"));
+    DeviceIds::new(serial.as_deref(), uuid.as_deref())
 }
 
 /// Name and version out of `os-release`.
@@ -116,8 +110,8 @@ mod tests {
     #[test]
     fn this_machine_has_a_kernel_and_an_architecture() {
         let info = os_info();
-        assert!(!info.kernel.is_empty() && !info.name.is_empty());
-        assert_eq!(info.arch, std::env::consts::ARCH);
+        assert!(!info.kernel.unwrap().is_empty() && !info.name.is_empty());
+        assert_eq!(info.arch.as_deref(), Some(std::env::consts::ARCH));
     }
 
     #[test]
@@ -132,8 +126,8 @@ mod tests {
         for (content, serial) in serials {
             fs::write(directory.join("product_serial"), content).unwrap();
             let ids = device_ids_in(&directory);
-            assert_eq!(ids.serial.as_deref(), serial);
-            assert_eq!(ids.uuid, None);
+            assert_eq!(ids.serial(), serial);
+            assert_eq!(ids.uuid(), None);
             assert!(!format!("{ids:?}").contains("AB-12"));
         }
         fs::remove_dir_all(&directory).unwrap();

@@ -59,14 +59,12 @@
 mod batch;
 pub mod conformance;
 mod fault;
-mod host;
 pub mod memory;
 mod resolver;
 mod watch;
 
 pub use batch::{HEADROOM, MAX_SPLIT, PacketBatch, ROOM};
 pub use fault::{PlatformFault, TunFault};
-pub use host::{DeviceIds, OsInfo};
 pub use model::InterfacePlan;
 pub use resolver::{Access, SystemAsker, SystemResolver};
 pub use watch::{NetworkEvent, NetworkWatch, WatchSender};
