@@ -106,6 +106,16 @@ async fn a_service_that_does_not_greet_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_gui_that_does_not_read_is_not_listened_to() {
+    let (ours, mut gui) = duplex(32);
+    let mut server = Server::new(ours, Generation::August2026);
+    server.say(&hello()).unwrap();
+    gui.write_all(b"\0\0\0\x0c\"Disconnect\"").await.unwrap();
+    let fault = server.next().await.unwrap_err();
+    assert!(matches!(fault, Fault::Stalled(_)), "{fault}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn bytes_on_the_wire_are_those_of_the_specification() {
     let (mut wire, ours) = duplex(256);
     let mut server = Server::new(ours, Generation::July2025);
