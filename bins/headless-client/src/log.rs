@@ -1,6 +1,6 @@
 //! Logs on standard output and, if wanted, in a file. spec: client-app 8
 
-use crate::{cli, environment, host};
+use crate::cli;
 use logging::{LogFault, LogFiles, Logging, Options, StdoutTime};
 use std::{io, path::Path};
 
@@ -16,7 +16,7 @@ pub(crate) fn start(options: &cli::Options) -> Result<Logging, LogFault> {
         base: BASE,
         directives: options.log_filter.clone(),
         format: options.log_format,
-        stdout_time: if environment::has_journal() {
+        stdout_time: if host::service::stamps_output() {
             StdoutTime::Omitted
         } else {
             StdoutTime::Shown

@@ -6,7 +6,6 @@ mod account;
 mod check;
 mod cli;
 mod duration;
-mod environment;
 mod log;
 mod run;
 mod settings;
@@ -15,8 +14,7 @@ mod token;
 
 use clap::{CommandFactory as _, Parser as _};
 use cli::{Cli, Command};
-use program::host;
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -33,12 +31,14 @@ fn main() -> ExitCode {
 fn start(cli: &Cli) -> anyhow::Result<ExitCode> {
     let options = &cli.options;
     let token_file = || {
-        let named = options.token_path.as_deref();
-        named.unwrap_or(Path::new(host::TOKEN_PATH))
+        options
+            .token_path
+            .clone()
+            .unwrap_or_else(host::places::token)
     };
     match &cli.command {
-        Some(Command::SignIn(sign_in)) => account::sign_in(sign_in, token_file())?,
-        Some(Command::SignOut(sign_out)) => account::sign_out(sign_out, token_file())?,
+        Some(Command::SignIn(sign_in)) => account::sign_in(sign_in, &token_file())?,
+        Some(Command::SignOut(sign_out)) => account::sign_out(sign_out, &token_file())?,
         Some(Command::Status(status)) => return status::run(status),
         Some(Command::Completions { shell }) => {
             program::completions(&Cli::command(), *shell, std::io::stdout())?;

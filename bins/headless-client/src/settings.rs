@@ -1,12 +1,11 @@
 //! From raw flags to what the client runs with.
 
-use crate::{cli::Options, environment, host, token};
+use crate::{cli::Options, token};
 use anyhow::{Context as _, Result};
 use client::Settings;
 use model::DeviceIds;
 use portal_client::Party;
 use secrecy::SecretString;
-use std::path::Path;
 use url::Url;
 
 /// What flags cannot say.
@@ -47,8 +46,8 @@ pub(crate) fn token_places(options: &Options, token: Option<SecretString>) -> to
     token::Places {
         environment: token,
         named: options.token_path.as_deref(),
-        credentials: environment::credentials(),
-        usual: Path::new(host::TOKEN_PATH),
+        credentials: host::service::credentials(),
+        usual: host::places::token(),
     }
 }
 

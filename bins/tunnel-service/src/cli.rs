@@ -28,7 +28,7 @@ pub(crate) struct Cli {
     #[arg(
         long,
         value_name = "DIR",
-        default_value = "/run/dev.firezone.client",
+        default_value_os_t = host::places::service_sockets(),
         global = true
     )]
     pub(crate) runtime_dir: PathBuf,
@@ -77,7 +77,7 @@ pub(crate) struct ServiceFlags {
         env = "FIREZONE_GUI",
         value_name = "FILE",
         value_delimiter = ':',
-        default_value = "/usr/bin/firezone-client-gui",
+        default_values_os_t = [host::places::gui()],
         global = true
     )]
     pub(crate) gui: Vec<PathBuf>,
@@ -214,20 +214,10 @@ mod tests {
             cli.service.max_partition_time,
             Duration::from_secs(2_592_000)
         );
-        assert_eq!(
-            cli.service.gui,
-            [PathBuf::from("/usr/bin/firezone-client-gui")]
-        );
+        assert_eq!(cli.service.gui, [host::places::gui()]);
         assert_eq!(cli.service.group, "firezone-client");
         assert_eq!(cli.service.gui_generation, Generation::August2026);
-        assert_eq!(
-            cli.runtime_dir.join("tunnel.sock"),
-            PathBuf::from(service_ipc::SOCKET)
-        );
-        assert_eq!(
-            cli.runtime_dir.join("control.sock"),
-            PathBuf::from(service_ipc::CONTROL_SOCKET)
-        );
+        assert_eq!(cli.runtime_dir, host::places::service_sockets());
     }
 
     #[test]

@@ -5,6 +5,8 @@ use crate::{
     token,
 };
 use anyhow::{Context as _, Result, bail};
+use host::Signals;
+use local_socket::{SocketFault, Stream, Trust, connect as connect_to, path_in};
 use secrecy::SecretString;
 use service_ipc::{
     Client, Connect, Generation, Resources, ToGui, ToService,
@@ -20,7 +22,6 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    signal::unix::{SignalKind, signal},
     time::timeout,
 };
 
@@ -58,9 +59,8 @@ fn perform(ctl: Ctl, runtime_dir: &Path) -> Result<ExitCode> {
 }
 
 async fn connect(flags: CtlConnect, token: SecretString, runtime_dir: &Path) -> Result<ExitCode> {
-    let stop = stop().context("cannot listen for signals")?;
-    let stream = service_ipc::connect(&runtime_dir.join("tunnel.sock")).await?;
-    let mut service = Client::open(stream).await?;
+    let mut signals = Signals::new().context("cannot listen for signals")?;
+    let mut service = Client::open(dial(runtime_dir, service_ipc::SOCKET).await?).await?;
     if service.generation() == Generation::July2025 && flags.api_url.is_none() {
         bail!("this service keeps no URL of the portal: name it by --api-url");
     }
@@ -71,7 +71,8 @@ async fn connect(flags: CtlConnect, token: SecretString, runtime_dir: &Path) -> 
     }))?;
     tokio::select! {
         result = follow(&mut service) => return result.map(|()| ExitCode::SUCCESS),
-        () = stop => {}
+        // Whichever it is: even a terminal that closes ends the session.
+        _ = signals.next() => {}
     }
     say(format_args!("disconnecting"))?;
     service.say(&ToService::Disconnect)?;
@@ -159,10 +160,22 @@ async fn status(runtime_dir: &Path) -> Result<ExitCode> {
 }
 
 async fn ask(runtime_dir: &Path, ask: Ask) -> Result<Answer> {
-    let mut stream = service_ipc::connect(&runtime_dir.join("control.sock")).await?;
+    let mut stream = dial(runtime_dir, service_ipc::CONTROL_SOCKET).await?;
     send_one(&mut stream, &ask).await?;
     let answer = receive_one(&mut stream).await?;
     answer.context("the service refused to answer: only root is answered")
+}
+
+/// A stream to the service, if it is that of the administrator.
+async fn dial(runtime_dir: &Path, socket: &str) -> Result<Stream> {
+    let path = path_in(runtime_dir, socket);
+    let dialled = connect_to(&path, Trust::Administrators, service_ipc::CONNECT_ATTEMPTS).await;
+    dialled.map_err(|fault| match fault {
+        SocketFault::NotListening(_) => {
+            anyhow::Error::new(fault).context("no tunnel service answers: is it running?")
+        }
+        fault => fault.into(),
+    })
 }
 
 /// One resource in one line. Its texts come from the portal: terminals must not interpret them.
@@ -187,21 +200,4 @@ impl fmt::Display for Row<'_> {
 /// One line on standard output.
 fn say(line: fmt::Arguments<'_>) -> Result<()> {
     writeln!(io::stdout(), "{line}").context("cannot write to standard output")
-}
-
-/// Ends when the user or the system wants this program to stop.
-fn stop() -> io::Result<impl Future<Output = ()>> {
-    let mut signals = [
-        signal(SignalKind::interrupt())?,
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::hangup())?,
-    ];
-    Ok(async move {
-        let [interrupt, terminate, hangup] = &mut signals;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    })
 }

@@ -1,7 +1,7 @@
 //! Serving one GUI. spec: client-app 12.2, 13.5, 13.6
 
 use crate::{
-    host::Host,
+    machine::Machine,
     order::{Order, Orders},
     resources::resources,
     session::{News, Slot, Started, chain},
@@ -31,12 +31,12 @@ pub(crate) enum Next {
 }
 
 /// A GUI and its session.
-pub(crate) struct Gui<'a, H: Host, S> {
-    pub(crate) host: &'a mut H,
+pub(crate) struct Gui<'a, M: Machine, S> {
+    pub(crate) machine: &'a mut M,
     pub(crate) orders: &'a mut Orders,
     pub(crate) server: Server<S>,
     pub(crate) name: String,
-    slot: Slot<H>,
+    slot: Slot<M>,
     // The GUI waits to hear how its wish to connect went.
     owes_result: bool,
     // The list of resources changed since the GUI was told.
@@ -52,15 +52,15 @@ enum Heard {
     Said(ToService),
 }
 
-impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
+impl<'a, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, M, S> {
     pub(crate) fn new(
-        host: &'a mut H,
+        machine: &'a mut M,
         orders: &'a mut Orders,
         server: Server<S>,
         name: String,
     ) -> Self {
         Self {
-            host,
+            machine,
             orders,
             server,
             name,
@@ -88,8 +88,8 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
 
     async fn work(&mut self) -> Result<Next, Fault> {
         let hello = Hello {
-            firezone_id: self.host.device_id().to_owned(),
-            advanced_settings: self.host.load_settings(),
+            firezone_id: self.machine.device_id().to_owned(),
+            advanced_settings: self.machine.load_settings(),
             mdm_settings: MdmSettings::default(),
         };
         self.server.say(&ToGui::Hello(Some(Box::new(hello))))?;
@@ -120,7 +120,7 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
 
     fn report(&mut self) {
         let status = format!("Serving a GUI, {}", self.slot.state());
-        self.host.report(&status);
+        self.machine.report(&status);
     }
 
     async fn say_farewell(&mut self) {
@@ -184,7 +184,7 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
                 Ok(())
             }
             ToService::ClearLogs => {
-                let result = self.host.clear_logs().map_err(|error| chain(&error));
+                let result = self.machine.clear_logs().map_err(|error| chain(&error));
                 self.server.say(&ToGui::ClearedLogs(result))
             }
             ToService::Connect(connect) => self.connect(connect).await,
@@ -217,11 +217,11 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
                 return Err(format!("{url} has no host, or is none of {schemes:?}"));
             }
         }
-        let old = self.host.load_settings();
-        self.host.set_log_filter(&settings.log_filter)?;
-        if let Err(error) = self.host.save_settings(&settings) {
+        let old = self.machine.load_settings();
+        self.machine.set_log_filter(&settings.log_filter)?;
+        if let Err(error) = self.machine.save_settings(&settings) {
             // Both apply, or neither does.
-            self.host.set_log_filter(&old.log_filter).ok();
+            self.machine.set_log_filter(&old.log_filter).ok();
             return Err(format!("the settings cannot be kept: {error}"));
         }
         tracing::info!(log_filter = settings.log_filter, "Settings were replaced");
@@ -230,16 +230,16 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
 
     /// The older generation gets no answer.
     fn apply_log_filter(&mut self, directives: String) {
-        if let Err(error) = self.host.set_log_filter(&directives) {
+        if let Err(error) = self.machine.set_log_filter(&directives) {
             tracing::warn!(error, "The log filter stays");
             return;
         }
         tracing::info!(directives, "The log filter was replaced");
         let settings = AdvancedSettings {
             log_filter: directives,
-            ..self.host.load_settings()
+            ..self.machine.load_settings()
         };
-        if let Err(error) = self.host.save_settings(&settings) {
+        if let Err(error) = self.machine.save_settings(&settings) {
             tracing::warn!(%error, "The log filter is not kept");
         }
     }
@@ -250,15 +250,15 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
             api_url,
             is_internet_resource_active,
         } = connect;
-        let api_url = api_url.unwrap_or_else(|| self.host.load_settings().api_url);
-        let mut settings = self.host.session_settings(api_url, token);
+        let api_url = api_url.unwrap_or_else(|| self.machine.load_settings().api_url);
+        let mut settings = self.machine.session_settings(api_url, token);
         // The older generation uses all resources that it does not switch off.
         settings.internet_resource = is_internet_resource_active.unwrap_or(true);
         settings.tolerate_interface_faults = true;
         self.told_offline.clear();
         self.told_incompatible.clear();
         self.owes_result = true;
-        let started = self.slot.start(self.host, settings).await;
+        let started = self.slot.start(self.machine, settings).await;
         self.tell_start(started)
     }
 
@@ -284,8 +284,8 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
     async fn handle_news(&mut self, news: News) -> Result<(), Fault> {
         match news {
             News::Event(Event::Disconnected(reason)) => {
-                let lacks_network = self.slot.lacks_network(self.host, &reason);
-                if lacks_network && self.slot.wait_instead(self.host).await {
+                let lacks_network = self.slot.lacks_network(self.machine, &reason);
+                if lacks_network && self.slot.wait_instead(self.machine).await {
                     tracing::info!(reason = chain(&reason), "Waiting for a network");
                     return Ok(());
                 }
@@ -304,7 +304,7 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
             News::Event(_) => Ok(()),
             News::Over => self.on_end("the session is over".into(), false).await,
             News::Retry => {
-                let started = self.slot.retry(self.host).await;
+                let started = self.slot.retry(self.machine).await;
                 self.tell_start(started)
             }
         }

@@ -1,8 +1,8 @@
 //! The tunnel service: runs the tunnel with the rights of the system, on behalf of a GUI that has
 //! none.
 //!
-//! [`Service`] is the whole life of it, over any [`Host`] and any [`service_ipc::Listener`], so that
-//! tests run it without rights. The program `firezone-client-tunnel` brings Linux.
+//! [`Service`] is the whole life of it, over any [`Machine`] and any [`local_socket::Listener`], so
+//! that tests run it without rights. The program `firezone-client-tunnel` brings the real ones.
 //!
 //! # Contract
 //!
@@ -14,13 +14,13 @@
 
 mod access;
 mod gui;
-mod host;
+mod machine;
 mod order;
 mod resources;
 mod service;
 mod session;
 
-pub use access::Policy;
-pub use host::Host;
+pub use access::{Policy, Refusal};
+pub use machine::Machine;
 pub use order::{Order, Orders, answer_administrators, orders};
 pub use service::{Lifetime, Service};

@@ -1,17 +1,16 @@
 //! `firezone-client-tunnel`: runs the tunnel on behalf of a GUI.
 //!
-//! Three steps: raw flags ([`cli`]), the machine ([`linux`]), [`run`]; or [`ctl`], the GUI for
+//! Three steps: raw flags ([`cli`]), the machine ([`this_machine`]), [`run`]; or [`ctl`], the GUI for
 //! shells.
 
 mod cli;
 mod ctl;
-mod linux;
 mod run;
 mod store;
+mod this_machine;
 mod token;
 
 use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
-use program::host;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -27,9 +26,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         cli::Command::Ctl(ctl) => return ctl::run(ctl, &cli.runtime_dir),
-        cli::Command::Install => Err(anyhow::anyhow!(
-            "installing a service is for Windows; on Linux a unit of systemd starts `run`"
-        )),
+        cli::Command::Install => host::service::install().map_err(Into::into),
         cli::Command::Completions { shell } => {
             program::completions(&cli::Cli::command(), shell, std::io::stdout()).map_err(Into::into)
         }

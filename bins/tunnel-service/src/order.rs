@@ -1,7 +1,8 @@
 //! What signals and administrators want of the service.
 
+use local_socket::Listener;
 use service_ipc::{
-    Fault, Listener,
+    Fault,
     control::{Answer, Ask, Status},
     receive_one, send_one,
 };

@@ -3,12 +3,13 @@
 use crate::{
     access::Policy,
     gui::{Gui, Next},
-    host::Host,
+    machine::Machine,
     order::{ACCEPT_PAUSE, Order, Orders},
 };
 use futures_util::FutureExt as _;
+use local_socket::{Listener, Peer};
 use platform::Platform as _;
-use service_ipc::{Generation, Listener, Peer, Server, control::Status};
+use service_ipc::{Generation, Server, control::Status};
 use std::{error::Error, panic::AssertUnwindSafe};
 use tokio::time::{Instant, sleep_until};
 
@@ -22,9 +23,9 @@ pub enum Lifetime {
 }
 
 /// A service that is ready to serve.
-pub struct Service<H, L> {
+pub struct Service<M, L> {
     /// The machine.
-    pub host: H,
+    pub machine: M,
     /// Where GUIs arrive.
     pub listener: L,
     /// Which of them are served.
@@ -37,12 +38,12 @@ pub struct Service<H, L> {
     pub lifetime: Lifetime,
 }
 
-impl<H: Host, L: Listener> Service<H, L> {
+impl<M: Machine, L: Listener> Service<M, L> {
     /// Serves GUIs, one after the other, until it is ordered to stop.
     pub async fn serve(mut self) {
         loop {
             self.undo_leftovers();
-            self.host.report("Waiting for a GUI");
+            self.machine.report("Waiting for a GUI");
             let Some((stream, peer)) = self.wait_for_gui().await else {
                 return;
             };
@@ -56,7 +57,7 @@ impl<H: Host, L: Listener> Service<H, L> {
     /// Of a crashed run, or of a session that did not end in time.
     fn undo_leftovers(&mut self) {
         let undone = self
-            .host
+            .machine
             .platform()
             .and_then(|mut platform| platform.revert());
         if let Err(fault) = undone {
@@ -86,7 +87,7 @@ impl<H: Host, L: Listener> Service<H, L> {
             match accepted {
                 Ok((stream, peer)) => match self.policy.check(&peer) {
                     Ok(()) => return Some((stream, peer)),
-                    Err(reason) => tracing::info!(%peer, reason, "Refused to serve"),
+                    Err(reason) => tracing::info!(%peer, %reason, "Refused to serve"),
                 },
                 Err(error) => {
                     tracing::warn!(%error, "No GUI can be served for now");
@@ -100,7 +101,12 @@ impl<H: Host, L: Listener> Service<H, L> {
     async fn serve_gui(&mut self, stream: L::Stream, peer: &Peer) -> Next {
         tracing::info!(%peer, "Serving a GUI");
         let server = Server::new(stream, self.generation);
-        let gui = Gui::new(&mut self.host, &mut self.orders, server, peer.to_string());
+        let gui = Gui::new(
+            &mut self.machine,
+            &mut self.orders,
+            server,
+            peer.to_string(),
+        );
         let next = AssertUnwindSafe(gui.serve()).catch_unwind().await;
         tracing::info!(%peer, "The GUI is gone");
         next.unwrap_or_else(|_| {

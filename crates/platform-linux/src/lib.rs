@@ -47,33 +47,22 @@
 
 mod check;
 mod control;
-mod device_id;
 mod dns;
 mod file_watch;
-mod files;
-mod host;
 mod hosts;
 mod interface;
 mod landscape;
 mod link_scope;
 mod netlink;
 mod options;
-mod process;
 mod routes;
 mod rules;
 mod system;
 mod tun;
 
 pub use check::check;
-pub use device_id::{DeviceIdOrigin, device_id_origin, load_or_create_device_id};
 pub use dns::{DnsControl, ResolvConfPaths};
-pub use files::{
-    FileFault, TOKEN_PATH, create_log_file, read_container_secret, read_credential,
-    read_secret_file, write_secret_file,
-};
-pub use host::{device_ids, host_name, os_info};
 pub use options::{LinuxOptions, LinuxOptions as Options};
-pub use process::{forbid_core_dumps, raise_socket_buffer_limits, use_small_pages};
 pub use rules::FWMARK;
 pub use system::{LinuxPlatform, LinuxPlatform as Platform};
 pub use tun::LinuxTun;

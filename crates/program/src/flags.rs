@@ -1,6 +1,6 @@
 //! How the tunnel sits in the system, as the user says it. spec: client-app 2, 3, 4
 
-use crate::host::{DnsControl, LinuxOptions};
+use crate::system::{DnsControl, LinuxOptions};
 use clap::Args;
 
 /// Options of every program with a tunnel.

@@ -19,7 +19,7 @@
 //! program::harden();
 //! let cli = Cli::parse_from(["example", "--dns-control", "disabled"]);
 //! let options = cli.host.options();
-//! assert_eq!(options.dns_control, program::host::DnsControl::Disabled);
+//! assert_eq!(options.dns_control, program::system::DnsControl::Disabled);
 //! let mut page = Vec::new();
 //! program::page(&Cli::command(), &mut page)?;
 //! assert!(String::from_utf8_lossy(&page).contains(".TH example"));
@@ -30,11 +30,9 @@
 mod flags;
 mod manual;
 mod process;
-mod supervisor;
 
 pub use clap_complete::Shell;
 pub use flags::HostFlags;
 pub use manual::{completions, page};
-pub use platform_linux as host;
+pub use platform_linux as system;
 pub use process::{TOKEN, harden, report, take_token};
-pub use supervisor::Supervisor;

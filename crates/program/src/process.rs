@@ -1,6 +1,5 @@
 //! The first and the last lines of `main`.
 
-use crate::host;
 use secrecy::SecretString;
 use std::{fmt::Display, io::Write as _, process::ExitCode};
 

@@ -13,9 +13,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("portal-client", &["model"]),
     ("service-ipc", &["model"]),
     ("logging", &[]),
+    ("host", &["model"]),
+    ("local-socket", &["host"]),
     ("platform", &["model", "socket-factory"]),
     ("platform-linux", &["model", "platform", "socket-factory"]),
-    ("program", &["platform-linux"]),
+    ("program", &["host", "platform-linux"]),
     (
         "client",
         &[
@@ -31,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "connectivity",
             "ip-packet",
+            "local-socket",
             "model",
             "platform",
             "portal-client",
@@ -52,18 +55,20 @@ const ARROWS: &[(&str, &[&str])] = &[
         "headless-client",
         &[
             "client",
+            "host",
+            "local-socket",
             "logging",
             "model",
-            "platform",
             "portal-client",
             "program",
-            "service-ipc",
         ],
     ),
     (
         "tunnel-service",
         &[
             "client",
+            "host",
+            "local-socket",
             "logging",
             "model",
             "platform",
@@ -76,6 +81,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "firezone-devnet",
         &[
             "devnet",
+            "host",
             "model",
             "platform",
             "platform-linux",

@@ -16,8 +16,9 @@ const PURE: &[&str] = &[
 /// Folders in which conditions on the operating system have their place.
 const KNOW_SYSTEMS: &[&str] = &[
     "crates/devnet",
+    "crates/host",
+    "crates/local-socket",
     "crates/platform-linux",
-    "crates/service-ipc",
     "crates/socket-factory",
     "xtask",
 ];

@@ -159,7 +159,7 @@ fn drops(status: &Status) -> BTreeMap<String, u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use client::{PathKind, PeerStatus, ResourceStatus, SiteState};
     use model::{
@@ -255,9 +255,12 @@ mod tests {
         }
     }
 
+    pub(in crate::status) fn report() -> Report {
+        Report::new(&status(), program(), "wss://portal.test/".into(), true)
+    }
+
     #[test]
     fn scripts_find_what_the_documentation_says() {
-        let report = Report::new(&status(), program(), "wss://portal.test/".into(), true);
         let expected = json!({
             "version": 1,
             "program": { "version": "1.2.3", "pid": 7, "uptime_seconds": 60 },
@@ -307,7 +310,7 @@ mod tests {
             ],
             "drops": {},
         });
-        assert_eq!(serde_json::to_value(&report).unwrap(), expected);
+        assert_eq!(serde_json::to_value(report()).unwrap(), expected);
     }
 
     #[test]

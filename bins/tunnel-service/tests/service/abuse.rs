@@ -1,15 +1,13 @@
 //! GUIs that lie, hang, flood or die: each costs its own connection, and the next one is served.
 
 use crate::world::World;
+use local_socket::Stream;
 use service_ipc::{Client, Fault, Generation, ToGui, ToService};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::UnixStream,
-};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tunnel_service::Lifetime;
 
 /// A stream that was greeted.
-async fn greeted(world: &World) -> UnixStream {
+async fn greeted(world: &World) -> Stream {
     let mut stream = world.stream().await;
     let mut length = [0; 4];
     stream.read_exact(&mut length).await.unwrap();
@@ -19,7 +17,7 @@ async fn greeted(world: &World) -> UnixStream {
 }
 
 /// Reads until the service closes the connection.
-async fn until_closed(stream: &mut UnixStream) {
+async fn until_closed(stream: &mut Stream) {
     let mut rest = [0; 4096];
     while matches!(stream.read(&mut rest).await, Ok(count) if count > 0) {}
 }

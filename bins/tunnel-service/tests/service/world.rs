@@ -1,14 +1,15 @@
 //! A service with its sockets, and GUIs.
 
-use crate::machine::Machine;
+use crate::machine::FakeMachine;
+use local_socket::{Claim, Permissions, Stream, Trust, connect, path_in};
 use service_ipc::{
-    Access, Claim, Client, Connect, Generation, ToGui, ToService,
+    Client, Connect, Generation, ToGui, ToService,
     control::{Answer, Ask, Status},
     receive_one, send_one,
 };
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::{net::UnixStream, sync::mpsc, task::JoinHandle, time::timeout};
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tunnel_service::{Lifetime, Order, Policy, Service, answer_administrators, orders};
 use url::Url;
 
@@ -17,7 +18,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// A running service.
 pub(crate) struct World {
-    pub(crate) machine: Machine,
+    pub(crate) machine: FakeMachine,
     pub(crate) orders: mpsc::Sender<Order>,
     folder: TempDir,
     service: JoinHandle<()>,
@@ -30,18 +31,15 @@ impl World {
     }
 
     pub(crate) async fn with(generation: Generation, lifetime: Lifetime) -> Self {
-        let machine = Machine::default();
+        let machine = FakeMachine::default();
         let folder = TempDir::new().unwrap();
-        let claim = Claim::take(folder.path()).unwrap();
-        let access = Access {
-            mode: 0o600,
-            group: None,
-        };
-        let listener = claim.bind("tunnel.sock", access).await.unwrap();
-        let control = claim.bind("control.sock", access).await.unwrap();
+        let claim = Claim::take(folder.path(), "tunnel").unwrap();
+        let owner = Permissions::Owner;
+        let listener = claim.bind("tunnel", &owner).await.unwrap();
+        let control = claim.bind("control", &owner).await.unwrap();
         let (giver, taker) = orders();
         let service = Service {
-            host: machine.clone(),
+            machine: machine.clone(),
             listener,
             policy: Policy::Programs(vec![]),
             generation,
@@ -61,9 +59,9 @@ impl World {
     }
 
     /// A stream to the service that nothing was said on.
-    pub(crate) async fn stream(&self) -> UnixStream {
-        let path = self.folder.path().join("tunnel.sock");
-        service_ipc::connect(&path).await.unwrap()
+    pub(crate) async fn stream(&self) -> Stream {
+        let path = path_in(self.folder.path(), "tunnel");
+        connect(&path, Trust::Administrators, 1).await.unwrap()
     }
 
     /// A GUI that was greeted.
@@ -72,8 +70,8 @@ impl World {
     }
 
     pub(crate) async fn ask(&self, ask: Ask) -> Answer {
-        let path = self.folder.path().join("control.sock");
-        let mut stream = service_ipc::connect(&path).await.unwrap();
+        let path = path_in(self.folder.path(), "control");
+        let mut stream = connect(&path, Trust::Administrators, 1).await.unwrap();
         send_one(&mut stream, &ask).await.unwrap();
         receive_one(&mut stream).await.unwrap().unwrap()
     }
@@ -96,10 +94,10 @@ impl World {
         timeout(LIMIT, self.service).await.unwrap().unwrap();
         self.control.abort();
         assert!(self.machine.is_clean(), "the machine is as it was before");
-        assert!(!self.folder.path().join("tunnel.sock").exists());
+        assert!(!path_in(self.folder.path(), "tunnel").exists());
     }
 
-    pub(crate) async fn eventually(&self, condition: impl Fn(&Machine) -> bool) {
+    pub(crate) async fn eventually(&self, condition: impl Fn(&FakeMachine) -> bool) {
         let wait = async {
             while !condition(&self.machine) {
                 tokio::task::yield_now().await;
@@ -110,7 +108,7 @@ impl World {
 }
 
 /// A GUI that behaves.
-pub(crate) struct Gui(pub(crate) Client<UnixStream>);
+pub(crate) struct Gui(pub(crate) Client<Stream>);
 
 impl Gui {
     pub(crate) async fn say(&mut self, message: ToService) {

@@ -10,6 +10,7 @@ use super::{
     upgrade::{Refusal, Upgrade},
 };
 use futures_util::{SinkExt as _, StreamExt as _};
+use local_socket::SocketFault;
 use model::Seed;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use std::{
@@ -49,13 +50,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 #[non_exhaustive]
 pub enum PortalFault {
     /// The control socket cannot be opened.
-    #[error("cannot open the control socket {path:?}")]
-    Control {
-        /// Where it should be.
-        path: PathBuf,
-        /// What went wrong.
-        source: io::Error,
-    },
+    #[error("cannot open the control socket")]
+    Control(#[source] SocketFault),
     /// The operating system has no entropy.
     #[error("no entropy")]
     Entropy,
@@ -153,8 +149,8 @@ impl Portal {
         let Self { options, hub } = self;
         let mut tasks = JoinSet::new();
         if let Some(path) = options.control.clone() {
-            let listener =
-                control::listen(&path).map_err(|source| PortalFault::Control { path, source })?;
+            let listener = control::listen(&path).await;
+            let listener = listener.map_err(PortalFault::Control)?;
             tasks.spawn(control::serve(listener, Arc::clone(&hub), options.clone()));
         }
         let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -166,10 +162,6 @@ impl Portal {
         shutdown.await;
         tasks.shutdown().await;
         save(&hub, &options);
-        if let Some(path) = &options.control {
-            // It is of no use any more, and harmless if it stays.
-            drop(fs::remove_file(path));
-        }
         Ok(())
     }
 }

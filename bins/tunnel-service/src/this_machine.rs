@@ -1,34 +1,23 @@
-//! The machine as the service sees it: Linux.
+//! The machine that this process runs on, as the service sees it.
 
-use crate::{cli::ServiceFlags, host, store::Store};
+use crate::{cli::ServiceFlags, store::Store};
 use anyhow::{Context as _, Result, bail};
 use client::Settings;
+use host::{Group, ServiceManager, StateDirectory};
 use logging::{Logging, Which};
 use platform::PlatformFault;
-use program::Supervisor;
 use secrecy::SecretString;
 use service_ipc::AdvancedSettings;
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
-use tunnel_service::Host;
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use tunnel_service::Machine;
 use url::Url;
-
-/// Directory of identity and settings. spec: client-app 7
-pub(crate) const CONFIG_DIRECTORY: &str = "/var/lib/dev.firezone.client/config";
-
-/// Directory of the service's logs, unless said otherwise. spec: client-app 7
-pub(crate) const LOG_DIRECTORY: &str = "/var/log/dev.firezone.client";
 
 /// First part of the names of log files. spec: client-app 8.3
 pub(crate) const LOG_BASE: &str = "tunnel-service";
 
-/// This Linux machine.
-pub(crate) struct Linux {
-    options: host::Options,
+/// This machine.
+pub(crate) struct ThisMachine {
+    options: program::system::Options,
     device_id: String,
     name: String,
     user_agent: String,
@@ -36,23 +25,22 @@ pub(crate) struct Linux {
     store: Store,
     logging: Arc<Logging>,
     log_directory: Option<PathBuf>,
-    supervisor: Supervisor,
+    service_manager: ServiceManager,
 }
 
-impl Linux {
+impl ThisMachine {
     /// Learns what does not change, and shares the identity with the group.
     pub(crate) fn new(
         flags: &ServiceFlags,
-        group: u32,
+        group: &Group,
         logging: Arc<Logging>,
         log_directory: Option<PathBuf>,
     ) -> Result<Self> {
         let device_id = host::load_or_create_device_id()
             .context("there is no identity for this device, and none can be made")?;
-        let store = Store::new(CONFIG_DIRECTORY);
-        store
-            .share(group)
-            .with_context(|| format!("cannot give {CONFIG_DIRECTORY} to its group"))?;
+        let store = store();
+        let shared = store.share(group);
+        shared.context("the group of the GUI cannot be let into the service's directory")?;
         let name = host::host_name();
         Ok(Self {
             options: flags.host.options(),
@@ -63,16 +51,16 @@ impl Linux {
             store,
             logging,
             log_directory,
-            supervisor: Supervisor::default(),
+            service_manager: ServiceManager::default(),
         })
     }
 }
 
-impl Host for Linux {
-    type Platform = host::Platform;
+impl Machine for ThisMachine {
+    type Platform = program::system::Platform;
 
-    fn platform(&mut self) -> Result<host::Platform, PlatformFault> {
-        host::Platform::new(self.options.clone())
+    fn platform(&mut self) -> Result<Self::Platform, PlatformFault> {
+        Self::Platform::new(self.options.clone())
     }
 
     fn device_id(&self) -> &str {
@@ -102,17 +90,18 @@ impl Host for Linux {
     }
 
     fn clear_logs(&mut self) -> io::Result<()> {
+        let usual = host::places::service_logs();
         match &self.log_directory {
-            Some(directory) if directory != Path::new(LOG_DIRECTORY) => {
+            Some(directory) if *directory != usual => {
                 // Somebody chose it, so it may hold the logs of others.
                 logging::clear(directory, Which::Of(LOG_BASE))
             }
-            _ => logging::clear(Path::new(LOG_DIRECTORY), Which::All),
+            _ => logging::clear(&usual, Which::All),
         }
     }
 
     fn report(&mut self, status: &str) {
-        if self.supervisor.status(status) {
+        if self.service_manager.status(status) {
             tracing::debug!(status);
         }
     }
@@ -132,20 +121,19 @@ pub(crate) fn load_or_default(store: &Store) -> AdvancedSettings {
     }
 }
 
+/// What the service has to know at its next start, where it is kept.
+pub(crate) fn store() -> Store {
+    Store::new(StateDirectory::new(host::places::state()))
+}
+
 /// The group whose members may use GUIs.
-pub(crate) fn group_id(name: &str) -> Result<u32> {
-    let found = service_ipc::group_id(name);
+pub(crate) fn group(name: &str) -> Result<Group> {
+    let found = Group::find(name);
     match found.with_context(|| format!("cannot look for the group {name}"))? {
         Some(group) => Ok(group),
         None => bail!(
-            "there is no group {name}: make it with `groupadd --system {name}` and add the users of \
-             the GUI to it, or name another one by --group"
+            "there is no group {name}: {}, or name another one by --group",
+            host::help::make_group(name)
         ),
     }
-}
-
-/// How long the machine is up.
-pub(crate) fn uptime() -> Duration {
-    let seconds = rustix::system::sysinfo().uptime;
-    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }

@@ -7,7 +7,7 @@ use std::io;
 use url::Url;
 
 /// The machine, as far as the service needs it. The program brings the real one, tests another.
-pub trait Host: Send {
+pub trait Machine: Send {
     /// The system under the tunnel.
     type Platform: Platform;
 

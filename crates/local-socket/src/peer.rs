@@ -1,14 +1,7 @@
-//! How frames get from one process of this machine to another. All conditions on the operating
-//! system stand here; each system has a module of its own.
+//! Where peers arrive, and who they are.
 
 use std::{fmt, io, path::PathBuf};
 use tokio::io::{AsyncRead, AsyncWrite};
-
-#[cfg(unix)]
-mod unix;
-
-#[cfg(unix)]
-pub use unix::{Access, BindFault, Claim, ConnectFault, Socket, connect, group_id};
 
 /// A place where peers arrive.
 pub trait Listener: Send {
@@ -28,7 +21,8 @@ pub trait Listener: Send {
 pub struct Peer {
     /// Which user, as the system numbers or names them.
     pub user: String,
-    /// Whether that user may do to the service whatever it wants: it is root, or the service's own.
+    /// Whether that user could do to this process whatever it wants anyway: it is the administrator of
+    /// the machine, or the user of this process.
     pub is_administrator: bool,
     /// Which process, if the system tells.
     pub process: Option<u32>,

@@ -1,10 +1,28 @@
-//! What the machine says about itself. spec: portal 2.5, client-app 6.4
+//! What Linux and the firmware say about the machine. spec: portal 2.5, client-app 6.4
 
+use crate::device_id::MachineIdentity;
 use model::{DeviceIds, OsInfo};
 use std::{fs, path::Path};
 
-/// Name, version, architecture and kernel.
-pub fn os_info() -> OsInfo {
+/// Where the system keeps an identity of its own, machine-id(5).
+const MACHINE_ID: &str = "/etc/machine-id";
+
+pub(crate) fn machine_identity() -> Option<MachineIdentity> {
+    machine_identity_in(Path::new(MACHINE_ID))
+}
+
+/// Images are made without an identity, or with the word for it.
+fn machine_identity_in(path: &Path) -> Option<MachineIdentity> {
+    let content = fs::read(path).ok()?;
+    let digits = content.trim_ascii();
+    let is_set = digits.len() == 32 && digits.iter().all(u8::is_ascii_hexdigit);
+    is_set.then(|| MachineIdentity {
+        content,
+        place: path.to_owned(),
+    })
+}
+
+pub(crate) fn os_info() -> OsInfo {
     let text = fs::read_to_string("/etc/os-release")
         .or_else(|_| fs::read_to_string("/usr/lib/os-release"))
         .unwrap_or_default();
@@ -18,8 +36,7 @@ pub fn os_info() -> OsInfo {
     }
 }
 
-/// The name of the machine.
-pub fn host_name() -> Option<String> {
+pub(crate) fn host_name() -> Option<String> {
     let name = rustix::system::uname()
         .nodename()
         .to_string_lossy()
@@ -27,9 +44,7 @@ pub fn host_name() -> Option<String> {
     Some(name).filter(|name| !name.is_empty())
 }
 
-/// Serial number and UUID of the machine; readable by root only, and absent in containers and on
-/// most ARM boards.
-pub fn device_ids() -> DeviceIds {
+pub(crate) fn device_ids() -> DeviceIds {
     device_ids_in(Path::new("/sys/class/dmi/id"))
 }
 
@@ -108,6 +123,26 @@ mod tests {
     }
 
     #[test]
+    fn machines_without_an_identity_are_known() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("machine-id");
+        assert!(machine_identity_in(&path).is_none());
+        let digits = "0123456789abcdef0123456789abcdef";
+        for (content, is_set) in [
+            (format!("{digits}\n"), true),
+            (digits.to_owned(), true),
+            ("uninitialized\n".to_owned(), false),
+            (String::new(), false),
+            (format!("{digits}0\n"), false),
+            (format!("{}g\n", &digits[1..]), false),
+        ] {
+            fs::write(&path, &content).unwrap();
+            let found = machine_identity_in(&path).map(|machine| machine.content);
+            assert_eq!(found, is_set.then(|| content.into_bytes()));
+        }
+    }
+
+    #[test]
     fn this_machine_has_a_kernel_and_an_architecture() {
         let info = os_info();
         assert!(!info.kernel.unwrap().is_empty() && !info.name.is_empty());
@@ -116,8 +151,8 @@ mod tests {
 
     #[test]
     fn placeholders_are_not_serial_numbers() {
-        let directory = std::env::temp_dir().join(format!("dmi-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
+        let folder = tempfile::TempDir::new().unwrap();
+        let directory = folder.path();
         let serials = [
             ("123456789\n", None),
             ("\n", None),
@@ -125,11 +160,10 @@ mod tests {
         ];
         for (content, serial) in serials {
             fs::write(directory.join("product_serial"), content).unwrap();
-            let ids = device_ids_in(&directory);
+            let ids = device_ids_in(directory);
             assert_eq!(ids.serial(), serial);
             assert_eq!(ids.uuid(), None);
             assert!(!format!("{ids:?}").contains("AB-12"));
         }
-        fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -1,32 +1,21 @@
-//! How this process is treated by the system.
+//! How Linux treats this process.
 
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-use std::{fs, io};
+use rustix::process::{DumpableBehavior, geteuid, set_dumpable_behavior};
+use std::{fs, io, time::Duration};
 
-/// Keeps this process's memory in small pages. To be called first thing in `main`.
-///
-/// Where the system hands out huge pages, each corner of the heap that is touched costs 2 MiB: a
-/// client that uses 5 MiB seems to use 20.
-pub fn use_small_pages() {
+pub(crate) fn use_small_pages() {
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
         tracing::debug!(%error, "Huge pages stay on");
     }
 }
 
-/// Has the system write no core dump of this process, which would hold its secrets. To be called
-/// first thing in `main`.
-pub fn forbid_core_dumps() {
+pub(crate) fn forbid_core_dumps() {
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         tracing::debug!(%error, "Core dumps stay on");
     }
 }
 
-/// Raises the system's limits of socket buffers to this many bytes; needs root.
-///
-/// # Errors
-///
-/// When the system refuses.
-pub fn raise_socket_buffer_limits(bytes: usize) -> io::Result<()> {
+pub(crate) fn raise_socket_buffer_limits(bytes: usize) -> io::Result<()> {
     for limit in ["rmem_max", "wmem_max"] {
         let path = format!("/proc/sys/net/core/{limit}");
         let now: usize = fs::read_to_string(&path)?.trim().parse().unwrap_or(0);
@@ -35,6 +24,15 @@ pub fn raise_socket_buffer_limits(bytes: usize) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+pub(crate) fn is_administrator() -> bool {
+    geteuid().is_root()
+}
+
+pub(crate) fn uptime() -> Duration {
+    let seconds = rustix::system::sysinfo().uptime;
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 
 #[cfg(test)]
