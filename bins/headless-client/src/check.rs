@@ -15,7 +15,7 @@ pub(crate) fn run(options: &Options, token: Option<SecretString>) -> Result<()> 
     writeln!(output, "Token: in {origin}")?;
     writeln!(output, "Portal: {}", options.api_url)?;
     writeln!(output, "Device: {}", identity(options)?)?;
-    for line in program::system::check(&options.host.options())? {
+    for line in cli_support::system::check(&options.host.options())? {
         writeln!(output, "{line}")?;
     }
     writeln!(output, "Everything is in place.")?;

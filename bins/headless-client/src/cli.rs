@@ -2,8 +2,8 @@
 
 use crate::duration::HumanDuration;
 use clap::{ArgAction, Args, Parser, Subcommand};
+use cli_support::{HostFlags, Shell};
 use logging::Format;
-use program::{HostFlags, Shell};
 use std::path::PathBuf;
 use url::Url;
 

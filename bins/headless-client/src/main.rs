@@ -20,11 +20,11 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    program::harden();
+    cli_support::harden();
     let cli = Cli::parse();
     match start(&cli) {
         Ok(code) => code,
-        Err(error) => program::report(error),
+        Err(error) => cli_support::report(error),
     }
 }
 
@@ -41,12 +41,12 @@ fn start(cli: &Cli) -> anyhow::Result<ExitCode> {
         Some(Command::SignOut(sign_out)) => account::sign_out(sign_out, &token_file())?,
         Some(Command::Status(status)) => return status::run(status),
         Some(Command::Completions { shell }) => {
-            program::completions(&Cli::command(), *shell, std::io::stdout())?;
+            cli_support::completions(&Cli::command(), *shell, std::io::stdout())?;
         }
-        Some(Command::Manual) => program::page(&Cli::command(), std::io::stdout())?,
+        Some(Command::Manual) => cli_support::page(&Cli::command(), std::io::stdout())?,
         None | Some(Command::Standalone(_)) => {
             // Before any thread starts: children and crash dumps must not see the token.
-            let token = program::take_token();
+            let token = cli_support::take_token();
             let _logging = log::start(options)?;
             tracing::info!(
                 arch = std::env::consts::ARCH,

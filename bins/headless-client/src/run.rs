@@ -31,7 +31,7 @@ pub(crate) fn run(cli: &Cli, token: Option<SecretString>) -> Result<()> {
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         let signals = Signals::new().context("cannot listen for signals")?;
-        let platform = program::system::Platform::new(options.host.options())?;
+        let platform = cli_support::system::Platform::new(options.host.options())?;
         let (session, events) = Session::connect(settings, platform)?;
         let mut client = Client {
             options,

@@ -55,7 +55,7 @@ impl Places<'_> {
             bail!(
                 "there is no token: set the variable {}, or write the token to {}, \
                  or run `firezone-headless-client sign-in`",
-                program::TOKEN,
+                cli_support::TOKEN,
                 path.display()
             );
         };
@@ -87,7 +87,7 @@ fn token_in(content: &SecretSlice<u8>, path: &Path) -> Result<SecretString> {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Environment => write!(f, "the variable {}", program::TOKEN),
+            Self::Environment => write!(f, "the variable {}", cli_support::TOKEN),
             Self::Credential(path) => write!(f, "the credential {}", path.display()),
             Self::File(path) => write!(f, "{}", path.display()),
         }

@@ -1,8 +1,8 @@
 //! What the user typed, and nothing else. spec: client-app 3
 
 use clap::{Args, Parser, Subcommand};
+use cli_support::{HostFlags, Shell};
 use logging::Format;
-use program::{HostFlags, Shell};
 use service_ipc::Generation;
 use std::{path::PathBuf, time::Duration};
 use url::Url;

@@ -35,7 +35,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 pub(crate) fn run(ctl: Ctl, runtime_dir: &Path) -> ExitCode {
     match perform(ctl, runtime_dir) {
         Ok(code) => code,
-        Err(error) => program::report(error),
+        Err(error) => cli_support::report(error),
     }
 }
 

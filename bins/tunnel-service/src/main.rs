@@ -17,9 +17,9 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    program::harden();
+    cli_support::harden();
     // Neither the service nor its children have any use for a headless client's.
-    drop(program::take_token());
+    drop(cli_support::take_token());
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -28,16 +28,17 @@ fn main() -> ExitCode {
         cli::Command::Ctl(ctl) => return ctl::run(ctl, &cli.runtime_dir),
         cli::Command::Install => host::service::install().map_err(Into::into),
         cli::Command::Completions { shell } => {
-            program::completions(&cli::Cli::command(), shell, std::io::stdout()).map_err(Into::into)
+            cli_support::completions(&cli::Cli::command(), shell, std::io::stdout())
+                .map_err(Into::into)
         }
         cli::Command::Manual => {
-            program::page(&cli::Cli::command(), std::io::stdout()).map_err(Into::into)
+            cli_support::page(&cli::Cli::command(), std::io::stdout()).map_err(Into::into)
         }
         command => run::run(&cli.service, &cli.runtime_dir, command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => program::report(error),
+        Err(error) => cli_support::report(error),
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) const LOG_BASE: &str = "tunnel-service";
 
 /// This machine.
 pub(crate) struct ThisMachine {
-    options: program::system::Options,
+    options: cli_support::system::Options,
     device_id: String,
     name: String,
     user_agent: String,
@@ -57,7 +57,7 @@ impl ThisMachine {
 }
 
 impl Machine for ThisMachine {
-    type Platform = program::system::Platform;
+    type Platform = cli_support::system::Platform;
 
     fn platform(&mut self) -> Result<Self::Platform, PlatformFault> {
         Self::Platform::new(self.options.clone())

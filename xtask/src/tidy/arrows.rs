@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("local-socket", &["host"]),
     ("platform", &["model", "socket-factory"]),
     ("platform-linux", &["model", "platform", "socket-factory"]),
-    ("program", &["host", "platform-linux"]),
+    ("cli-support", &["host", "platform-linux"]),
     (
         "client",
         &[
@@ -54,18 +54,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "headless-client",
         &[
+            "cli-support",
             "client",
             "host",
             "local-socket",
             "logging",
             "model",
             "portal-client",
-            "program",
         ],
     ),
     (
         "tunnel-service",
         &[
+            "cli-support",
             "client",
             "host",
             "local-socket",
@@ -73,7 +74,6 @@ const ARROWS: &[(&str, &[&str])] = &[
             "model",
             "platform",
             "portal-client",
-            "program",
             "service-ipc",
         ],
     ),

@@ -12,16 +12,16 @@
 //! #[command(name = "example")]
 //! struct Cli {
 //!     #[command(flatten)]
-//!     host: program::HostFlags,
+//!     host: cli_support::HostFlags,
 //! }
 //!
 //! # fn main() -> std::io::Result<()> {
-//! program::harden();
+//! cli_support::harden();
 //! let cli = Cli::parse_from(["example", "--dns-control", "disabled"]);
 //! let options = cli.host.options();
-//! assert_eq!(options.dns_control, program::system::DnsControl::Disabled);
+//! assert_eq!(options.dns_control, cli_support::system::DnsControl::Disabled);
 //! let mut page = Vec::new();
-//! program::page(&Cli::command(), &mut page)?;
+//! cli_support::page(&Cli::command(), &mut page)?;
 //! assert!(String::from_utf8_lossy(&page).contains(".TH example"));
 //! # Ok(())
 //! # }
