@@ -2,9 +2,11 @@
 
 use crate::cli::{Cli, Ctl, Gateway, Login, Party, Portal, Relay};
 use anyhow::{Context as _, Result};
+use cli_support::DnsControl;
 use devnet::{gateway, portal, relay};
 use host::Signals;
 use model::Seed;
+use platform::{DnsMethod as _, Platform as _};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use std::io::{ErrorKind, Write as _};
 use tokio::{net::TcpListener, sync::mpsc, task::LocalSet};
@@ -44,9 +46,9 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
 }
 
 async fn run_gateway(options: Gateway, stop: mpsc::Receiver<()>) -> Result<()> {
-    let platform = platform_linux::Platform::new(platform_linux::Options {
-        dns_control: platform_linux::DnsControl::Disabled,
-        ..platform_linux::Options::default()
+    let platform = cli_support::Platform::open(platform::Options {
+        dns_control: DnsControl::DISABLED,
+        ..platform::Options::default()
     })?;
     let config = gateway::Config {
         external_id: portal_client::external_id(&options.firezone_id),

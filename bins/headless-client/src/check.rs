@@ -2,6 +2,7 @@
 
 use crate::{cli::Options, settings};
 use anyhow::{Context as _, Result};
+use platform::Platform as _;
 use secrecy::SecretString;
 use std::io::{self, Write as _};
 
@@ -15,7 +16,7 @@ pub(crate) fn run(options: &Options, token: Option<SecretString>) -> Result<()> 
     writeln!(output, "Token: in {origin}")?;
     writeln!(output, "Portal: {}", options.api_url)?;
     writeln!(output, "Device: {}", identity(options)?)?;
-    for line in cli_support::system::check(&options.host.options())? {
+    for line in cli_support::Platform::check(&options.host.options())? {
         writeln!(output, "{line}")?;
     }
     writeln!(output, "Everything is in place.")?;

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use client::{Event, EventStream, PortalState, Session, Status};
 use host::{ServiceManager, Signal, Signals};
 use local_socket::Socket;
+use platform::Platform as _;
 use secrecy::SecretString;
 use std::time::Instant;
 
@@ -31,7 +32,7 @@ pub(crate) fn run(cli: &Cli, token: Option<SecretString>) -> Result<()> {
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         let signals = Signals::new().context("cannot listen for signals")?;
-        let platform = cli_support::system::Platform::new(options.host.options())?;
+        let platform = cli_support::Platform::open(options.host.options())?;
         let (session, events) = Session::connect(settings, platform)?;
         let mut client = Client {
             options,

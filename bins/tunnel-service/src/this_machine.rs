@@ -2,10 +2,11 @@
 
 use crate::{cli::ServiceFlags, store::Store};
 use anyhow::{Context as _, Result, bail};
+use cli_support::DnsControl;
 use client::Settings;
 use host::{Group, ServiceManager, StateDirectory};
 use logging::{Logging, Which};
-use platform::PlatformFault;
+use platform::{Platform as _, PlatformFault};
 use secrecy::SecretString;
 use service_ipc::AdvancedSettings;
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
@@ -17,7 +18,7 @@ pub(crate) const LOG_BASE: &str = "tunnel-service";
 
 /// This machine.
 pub(crate) struct ThisMachine {
-    options: cli_support::system::Options,
+    options: platform::Options<DnsControl>,
     device_id: String,
     name: String,
     user_agent: String,
@@ -57,10 +58,10 @@ impl ThisMachine {
 }
 
 impl Machine for ThisMachine {
-    type Platform = cli_support::system::Platform;
+    type Platform = cli_support::Platform;
 
     fn platform(&mut self) -> Result<Self::Platform, PlatformFault> {
-        Self::Platform::new(self.options.clone())
+        Self::Platform::open(self.options.clone())
     }
 
     fn device_id(&self) -> &str {

@@ -1,18 +1,22 @@
 //! How the tunnel sits in the system, as the user says it. spec: client-app 2, 3, 4
 
-use crate::system::{DnsControl, LinuxOptions};
-use clap::Args;
+use crate::DnsControl;
+use clap::{
+    Args,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
+use platform::{DnsMethod as _, Options};
 
 /// Options of every program with a tunnel.
 #[derive(Debug, Clone, Args)]
 pub struct HostFlags {
-    /// How programs on this machine find the names of resources: by the method that suits the system
-    /// (auto), by systemd-resolved, by etc-resolv-conf, or not at all (disabled).
+    /// How programs on this machine find the names of resources.
     #[arg(
         long,
         env = "FIREZONE_DNS_CONTROL",
         value_name = "METHOD",
         default_value_t,
+        value_parser = methods(),
         global = true
     )]
     pub dns_control: DnsControl,
@@ -40,16 +44,23 @@ pub struct HostFlags {
 
 impl HostFlags {
     /// What they mean to the platform.
-    pub fn options(&self) -> LinuxOptions {
-        let mut options = LinuxOptions {
+    pub fn options(&self) -> Options<DnsControl> {
+        let mut options = Options {
             dns_control: self.dns_control,
-            ..LinuxOptions::default()
+            ..Options::default()
         };
         let sockets = &mut options.sockets;
         sockets.send_buffer = self.udp_send_buffer_size.unwrap_or(sockets.send_buffer);
         sockets.receive_buffer = self.udp_recv_buffer_size.unwrap_or(sockets.receive_buffer);
         options
     }
+}
+
+/// Takes the names of methods, and explains each of them.
+fn methods() -> impl TypedValueParser<Value = DnsControl> {
+    let explained = |method: &DnsControl| PossibleValue::new(method.name()).help(method.help());
+    PossibleValuesParser::new(DnsControl::ALL.iter().map(explained))
+        .map(|name| DnsControl::find(&name).expect("only these names are taken"))
 }
 
 #[cfg(test)]
@@ -65,29 +76,32 @@ mod tests {
         host: HostFlags,
     }
 
-    fn parse(arguments: &[&str]) -> Result<LinuxOptions, clap::Error> {
+    fn parse(arguments: &[&str]) -> Result<Options<DnsControl>, clap::Error> {
         let line = [&["program"], arguments].concat();
         Cli::try_parse_from(line).map(|cli| cli.host.options())
     }
 
     #[test]
     fn the_method_of_dns_control_is_chosen_unless_one_is_named() {
-        assert_eq!(parse(&[]).unwrap().dns_control, DnsControl::Auto);
+        assert_eq!(parse(&[]).unwrap().dns_control, DnsControl::default());
         for method in DnsControl::ALL {
             let options = parse(&["--dns-control", method.name()]).unwrap();
-            assert_eq!(options.dns_control, method);
+            assert_eq!(options.dns_control, *method);
         }
         let help = Cli::command().render_long_help().to_string();
-        assert!(help.contains("[default: auto]"), "{help}");
+        let default = format!("[default: {}]", DnsControl::default());
+        assert!(help.contains(&default), "{help}");
         for method in DnsControl::ALL {
-            assert!(help.contains(method.name()), "{method}: {help}");
+            let line = format!("{}: ", method.name());
+            assert!(help.contains(&line), "{method}: {help}");
+            assert!(help.contains(method.help()), "{method}: {help}");
         }
         assert!(parse(&["--dns-control", "magic"]).is_err());
     }
 
     #[test]
     fn each_buffer_is_set_alone_and_in_bytes() {
-        let defaults = LinuxOptions::default().sockets;
+        let defaults = Options::<DnsControl>::default().sockets;
         let sockets = parse(&["--udp-send-buffer-size", "65536"]).unwrap().sockets;
         assert_eq!(sockets.send_buffer, 65536);
         assert_eq!(sockets.receive_buffer, defaults.receive_buffer);

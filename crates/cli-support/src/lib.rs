@@ -6,6 +6,7 @@
 //!
 //! ```
 //! use clap::{CommandFactory as _, Parser as _};
+//! use platform::DnsMethod as _;
 //!
 //! /// Shows how.
 //! #[derive(clap::Parser)]
@@ -19,7 +20,7 @@
 //! cli_support::harden();
 //! let cli = Cli::parse_from(["example", "--dns-control", "disabled"]);
 //! let options = cli.host.options();
-//! assert_eq!(options.dns_control, cli_support::system::DnsControl::Disabled);
+//! assert_eq!(options.dns_control, cli_support::DnsControl::DISABLED);
 //! let mut page = Vec::new();
 //! cli_support::page(&Cli::command(), &mut page)?;
 //! assert!(String::from_utf8_lossy(&page).contains(".TH example"));
@@ -30,9 +31,10 @@
 mod flags;
 mod manual;
 mod process;
+mod system;
 
 pub use clap_complete::Shell;
 pub use flags::HostFlags;
 pub use manual::{completions, page};
-pub use platform_linux as system;
 pub use process::{TOKEN, harden, report, take_token};
+pub use system::{DnsControl, Platform};

@@ -10,7 +10,7 @@ pub use file::ResolvConfPaths;
 use crate::netlink::Netlink;
 use config::Nameserver;
 use model::DomainName;
-use platform::{InterfacePlan, PlatformFault, SystemResolver};
+use platform::{DnsMethod, InterfacePlan, PlatformFault, SystemResolver};
 use resolved::Bus;
 use std::{
     io,
@@ -42,17 +42,16 @@ pub enum DnsControl {
     SystemdResolved,
 }
 
-impl DnsControl {
-    /// All methods.
-    pub const ALL: [Self; 4] = [
+impl DnsMethod for DnsControl {
+    const ALL: &'static [Self] = &[
         Self::Auto,
         Self::Disabled,
         Self::EtcResolvConf,
         Self::SystemdResolved,
     ];
+    const DISABLED: Self = Self::Disabled;
 
-    /// The name that options and variables use. spec: client-app 2, and `auto`
-    pub const fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Disabled => "disabled",
@@ -60,20 +59,20 @@ impl DnsControl {
             Self::SystemdResolved => "systemd-resolved",
         }
     }
+
+    fn help(self) -> &'static str {
+        match self {
+            Self::Auto => "by the method that suits the system",
+            Self::Disabled => "not at all",
+            Self::EtcResolvConf => "by rewriting /etc/resolv.conf",
+            Self::SystemdResolved => "by telling systemd-resolved",
+        }
+    }
 }
 
 impl std::fmt::Display for DnsControl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-impl std::str::FromStr for DnsControl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|method| method.name() == text);
-        found.ok_or_else(|| format!("possible values: {}", Self::ALL.map(Self::name).join(", ")))
     }
 }
 

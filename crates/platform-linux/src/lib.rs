@@ -13,7 +13,7 @@
 //! That of [`platform::Platform`]. In addition:
 //!
 //! * `CAP_NET_ADMIN` is enough, except for rewriting `resolv.conf` and for making a missing device
-//!   node. [`CAPABILITY`] says how to grant it.
+//!   node. [`platform::Platform::CAPABILITY`] says how to grant it.
 //! * Clean exit leaves neither rules nor routes nor resolvers; after a crash the next
 //!   [`platform::Platform::revert`] removes them. While another client holds the interface, nothing of
 //!   it is touched.
@@ -60,18 +60,17 @@ mod rules;
 mod system;
 mod tun;
 
-pub use check::check;
 pub use dns::{DnsControl, ResolvConfPaths};
-pub use options::{LinuxOptions, LinuxOptions as Options};
+pub use options::LinuxOptions;
 pub use rules::FWMARK;
-pub use system::{LinuxPlatform, LinuxPlatform as Platform};
+pub use system::LinuxPlatform;
 pub use tun::LinuxTun;
 
 use platform::PlatformFault;
 use std::io;
 
 /// How to let a program change the network, in one line.
-pub const CAPABILITY: &str = "run as root, or grant CAP_NET_ADMIN with `setcap cap_net_admin+eip \
+const CAPABILITY: &str = "run as root, or grant CAP_NET_ADMIN with `setcap cap_net_admin+eip \
                               PROGRAM` or AmbientCapabilities=CAP_NET_ADMIN in the systemd unit";
 
 /// Sorts an error of the system by who can mend it.

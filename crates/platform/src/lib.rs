@@ -60,22 +60,45 @@ mod batch;
 pub mod conformance;
 mod fault;
 pub mod memory;
+mod options;
 mod resolver;
 mod watch;
 
 pub use batch::{HEADROOM, MAX_SPLIT, PacketBatch, ROOM};
 pub use fault::{PlatformFault, TunFault};
 pub use model::InterfacePlan;
+pub use options::{DnsMethod, Options};
 pub use resolver::{Access, SystemAsker, SystemResolver};
 pub use watch::{NetworkEvent, NetworkWatch, WatchSender};
 
 use socket_factory::{TcpSocketFactory, UdpSocketFactory};
 use std::{fmt, io, net::IpAddr, sync::Arc};
 
-/// What a client needs of the operating system.
-pub trait Platform: Send + 'static {
+/// What a client needs of the operating system's network side.
+pub trait Platform: Sized + Send + 'static {
     /// The TUN device of this system.
     type Tun: Tun;
+
+    /// The methods by which the resolver of this system can be controlled.
+    type DnsControl: DnsMethod;
+
+    /// How to let a program change the network, in one line for people.
+    const CAPABILITY: &'static str;
+
+    /// Opens the means to change the system, and changes nothing. May block for a few seconds.
+    ///
+    /// # Errors
+    ///
+    /// If the system cannot be changed at all, or if the method of DNS control does not work here.
+    fn open(options: Options<Self::DnsControl>) -> Result<Self, PlatformFault>;
+
+    /// Looks at rights, TUN device, interface and resolver without changing anything; what was
+    /// found, a line each for people.
+    ///
+    /// # Errors
+    ///
+    /// The first thing without which a client would not start.
+    fn check(options: &Options<Self::DnsControl>) -> Result<Vec<String>, PlatformFault>;
 
     /// Creates the TUN device, without addresses and routes.
     ///

@@ -4,13 +4,14 @@
 //! send events, and make any call fail. Sockets are the system's, meant for loopback.
 
 use crate::{
-    HostTable, InterfacePlan, NetworkEvent, NetworkWatch, PacketBatch, Platform, PlatformFault,
-    Sockets, SystemAsker, SystemResolver, Tun, TunFault, WatchSender, resolver,
+    DnsMethod, HostTable, InterfacePlan, NetworkEvent, NetworkWatch, Options, PacketBatch,
+    Platform, PlatformFault, Sockets, SystemAsker, SystemResolver, Tun, TunFault, WatchSender,
+    resolver,
 };
 use ipnet::IpNet;
 use model::limits::MTU;
 use parking_lot::Mutex;
-use socket_factory::{Options, SystemSockets};
+use socket_factory::SystemSockets;
 use std::{
     collections::{BTreeSet, VecDeque},
     fmt, io,
@@ -82,7 +83,7 @@ struct Queue {
 impl MemoryPlatform {
     /// A platform with plain sockets, and its other side.
     pub fn new() -> (Self, MemoryControl) {
-        let sockets = Arc::new(SystemSockets::new(Options::default()));
+        let sockets = Arc::new(SystemSockets::new(socket_factory::Options::default()));
         Self::with_sockets(Sockets {
             udp: sockets.clone(),
             tcp: sockets,
@@ -104,8 +105,52 @@ impl MemoryPlatform {
     }
 }
 
+/// The resolver of no system can be controlled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MemoryDnsControl {
+    /// Plans are kept and have no effect.
+    #[default]
+    Disabled,
+}
+
+impl DnsMethod for MemoryDnsControl {
+    const ALL: &'static [Self] = &[Self::Disabled];
+    const DISABLED: Self = Self::Disabled;
+
+    fn name(self) -> &'static str {
+        "disabled"
+    }
+
+    fn help(self) -> &'static str {
+        "not at all"
+    }
+}
+
+impl fmt::Display for MemoryDnsControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 impl Platform for MemoryPlatform {
     type Tun = MemoryTun;
+    type DnsControl = MemoryDnsControl;
+
+    const CAPABILITY: &'static str = "nothing is needed";
+
+    /// A platform that nobody controls; tests use [`MemoryPlatform::new`].
+    fn open(options: Options<MemoryDnsControl>) -> Result<Self, PlatformFault> {
+        let sockets = Arc::new(SystemSockets::new(options.sockets));
+        let (platform, _) = Self::with_sockets(Sockets {
+            udp: sockets.clone(),
+            tcp: sockets,
+        });
+        Ok(platform)
+    }
+
+    fn check(_: &Options<MemoryDnsControl>) -> Result<Vec<String>, PlatformFault> {
+        Ok(vec!["Everything is in memory".to_owned()])
+    }
 
     fn create_tun(&mut self) -> Result<MemoryTun, TunFault> {
         let mut state = self.shared.state.lock();

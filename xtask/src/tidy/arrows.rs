@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("local-socket", &["host"]),
     ("platform", &["model", "socket-factory"]),
     ("platform-linux", &["model", "platform", "socket-factory"]),
-    ("cli-support", &["host", "platform-linux"]),
+    ("cli-support", &["host", "platform", "platform-linux"]),
     (
         "client",
         &[
@@ -60,6 +60,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "local-socket",
             "logging",
             "model",
+            "platform",
             "portal-client",
         ],
     ),
@@ -80,11 +81,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "firezone-devnet",
         &[
+            "cli-support",
             "devnet",
             "host",
             "model",
             "platform",
-            "platform-linux",
             "portal-client",
         ],
     ),

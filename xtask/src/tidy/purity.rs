@@ -15,6 +15,7 @@ const PURE: &[&str] = &[
 
 /// Folders in which conditions on the operating system have their place.
 const KNOW_SYSTEMS: &[&str] = &[
+    "crates/cli-support",
     "crates/devnet",
     "crates/host",
     "crates/local-socket",
