@@ -5,7 +5,6 @@
 mod account;
 mod check;
 mod cli;
-mod duration;
 mod log;
 mod run;
 mod settings;

@@ -67,7 +67,7 @@ pub(crate) fn resolve(options: &Options, found: Found) -> Settings {
     );
     settings.name = options.firezone_name.clone().unwrap_or(found.host_name);
     settings.internet_resource = options.activate_internet_resource;
-    settings.max_partition_time = options.max_partition_time.map(|time| time.0);
+    settings.max_partition_time = options.max_partition_time;
     settings.device = found.device;
     settings
 }

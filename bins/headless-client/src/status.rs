@@ -19,6 +19,6 @@ const NAME: &str = "status";
 const MAX_REPORT: u64 = 16 * 1024 * 1024;
 
 /// Where the socket is.
-fn socket() -> PathBuf {
+pub(crate) fn socket() -> PathBuf {
     local_socket::path_in(&host::places::client_sockets(), NAME)
 }

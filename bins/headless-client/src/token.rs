@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The file among the credentials of a systemd service.
+/// The file among the credentials that the service manager hands over.
 const CREDENTIAL: &str = "firezone-token";
 
 /// Where a token was found.
@@ -17,7 +17,7 @@ pub(crate) enum Origin {
     Environment,
     /// Among the credentials that the service manager handed over.
     Credential(PathBuf),
-    /// In a file of root's.
+    /// In a file of the administrator's.
     File(PathBuf),
 }
 

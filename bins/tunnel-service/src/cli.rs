@@ -1,11 +1,34 @@
 //! What the user typed, and nothing else. spec: client-app 3
 
 use clap::{Args, Parser, Subcommand};
-use cli_support::{HostFlags, Shell};
-use logging::Format;
+use cli_support::{HostFlags, LogFlags, Shell, parse_duration};
 use service_ipc::Generation;
 use std::{path::PathBuf, time::Duration};
 use url::Url;
+
+const LOG_FILTER_HELP: &str = "What to log: a level, or `target=level` pairs separated by commas \
+                               [default: what the GUI set, else info]";
+
+fn log_dir_help() -> String {
+    format!(
+        "Write log files into this directory [default: {} for `run`]",
+        host::places::service_logs().display()
+    )
+}
+
+fn after_help() -> String {
+    format!(
+        "Examples:\n  \
+         firezone-client-tunnel run                    as a service manager does\n  \
+         firezone-client-tunnel run-interactive        in a terminal, to look at the log\n  \
+         firezone-client-tunnel --dns-control disabled run\n  \
+         firezone-client-tunnel ctl connect --token-file token\n  \
+         firezone-client-tunnel ctl status\n\n\
+         Signals: {}\n\
+         Exit codes: 0 stopped, 1 failed or wrong usage, 3 `ctl status` and not connected.",
+        host::help::SIGNALS
+    )
+}
 
 /// Runs the tunnel on behalf of a GUI, which tells it over a local socket what to do.
 ///
@@ -14,14 +37,9 @@ use url::Url;
 #[command(
     name = "firezone-client-tunnel",
     version,
-    after_help = "Examples:\n  \
-        firezone-client-tunnel run                    as the unit of systemd does\n  \
-        firezone-client-tunnel run-interactive        in a terminal, to look at the log\n  \
-        firezone-client-tunnel --dns-control etc-resolv-conf run\n  \
-        firezone-client-tunnel ctl connect --token-file token\n  \
-        firezone-client-tunnel ctl status\n\n\
-        Signals: HUP drops all connections and makes new ones; TERM and INT stop the service.\n\
-        Exit codes: 0 stopped, 1 failed or wrong usage, 3 `ctl status` and not connected."
+    mut_arg("log_dir", |arg| arg.help(log_dir_help())),
+    mut_arg("log_filter", |arg| arg.help(LOG_FILTER_HELP)),
+    after_help = after_help()
 )]
 pub(crate) struct Cli {
     /// Directory of the sockets.
@@ -47,31 +65,16 @@ pub(crate) struct ServiceFlags {
     #[command(flatten)]
     pub(crate) host: HostFlags,
 
-    /// Write log files into this directory [default: /var/log/dev.firezone.client for `run`].
-    #[arg(short, long, env = "LOG_DIR", value_name = "DIR", global = true)]
-    pub(crate) log_dir: Option<PathBuf>,
-
-    /// What to log: a level, or `target=level` pairs separated by commas [default: what the GUI
-    /// set, else info].
-    #[arg(long, env = "RUST_LOG", value_name = "FILTER", global = true)]
-    pub(crate) log_filter: Option<String>,
-
-    /// What a line of the log is: text or json.
-    #[arg(
-        long,
-        env = "FIREZONE_LOG_FORMAT",
-        value_name = "FORMAT",
-        default_value_t,
-        global = true
-    )]
-    pub(crate) log_format: Format,
+    #[command(flatten)]
+    pub(crate) log: LogFlags,
 
     /// End a session whose portal stays away for this long, such as `5m` or `30d`.
     #[arg(short, long, env = "MAX_PARTITION_TIME", value_name = "TIME",
-          default_value = "30d", value_parser = humantime::parse_duration, global = true)]
+          default_value = "30d", value_parser = parse_duration, global = true)]
     pub(crate) max_partition_time: Duration,
 
-    /// A program that is served; can be given more than once. Root is served in any case.
+    /// A program that is served; can be given more than once. The machine's administrator
+    /// is served in any case.
     #[arg(
         long,
         env = "FIREZONE_GUI",
@@ -113,7 +116,7 @@ pub(crate) enum Command {
     RunInteractive(Interactive),
     /// Serve one GUI and exit; in debug builds only.
     RunSmokeTest,
-    /// Install a service; on Windows only.
+    /// Install a service, on systems where programs do that themselves.
     Install,
     /// Print completions for a shell.
     Completions {

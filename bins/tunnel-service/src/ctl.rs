@@ -163,7 +163,8 @@ async fn ask(runtime_dir: &Path, ask: Ask) -> Result<Answer> {
     let mut stream = dial(runtime_dir, service_ipc::CONTROL_SOCKET).await?;
     send_one(&mut stream, &ask).await?;
     let answer = receive_one(&mut stream).await?;
-    answer.context("the service refused to answer: only root is answered")
+    let who = host::help::ADMINISTRATOR_NAME;
+    answer.with_context(|| format!("the service refused to answer: only {who} is answered"))
 }
 
 /// A stream to the service, if it is that of the administrator.

@@ -34,7 +34,14 @@ fn main() -> ExitCode {
         cli::Command::Manual => {
             cli_support::page(&cli::Cli::command(), std::io::stdout()).map_err(Into::into)
         }
-        command => run::run(&cli.service, &cli.runtime_dir, command),
+        command => {
+            let is_service = matches!(command, cli::Command::Run);
+            let body = move || run::run(&cli.service, &cli.runtime_dir, command);
+            match is_service {
+                true => host::service::run(body).map_err(Into::into).flatten(),
+                false => body(),
+            }
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,11 +5,11 @@ use crate::{
     this_machine::{self, LOG_BASE, ThisMachine},
 };
 use anyhow::{Context as _, Result, bail};
+use cli_support::{LOG_FILTER, log_files};
 use host::{Group, ServiceManager, Signal, Signals};
 use local_socket::{Claim, Permissions, SocketFault};
-use logging::{LogFiles, Logging, Options, StdoutTime};
+use logging::{Logging, Options, StdoutTime};
 use std::{
-    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -54,7 +54,7 @@ pub(crate) fn run(flags: &ServiceFlags, runtime_dir: &Path, command: Command) ->
         );
     }
     let group = this_machine::group(&flags.group)?;
-    let log_directory = match (&flags.log_dir, mode.is_interactive) {
+    let log_directory = match (&flags.log.log_dir, mode.is_interactive) {
         (Some(directory), _) => Some(directory.clone()),
         (None, true) => None,
         (None, false) => Some(host::places::service_logs()),
@@ -122,23 +122,17 @@ fn start_log(
     let stored = this_machine::store().load();
     let stored = stored.ok().flatten().map(|settings| settings.log_filter);
     let stored = stored.filter(|stored| logging::check_filter(stored).is_ok());
-    let directives = flags.log_filter.clone().or(stored);
-    let directives = directives.unwrap_or_else(|| "info".to_owned());
-    let create = |directory: &Path, base: &str, stamp: &str| {
-        host::create_log_file(directory, base, stamp).map_err(io::Error::other)
-    };
+    let directives = flags.log.log_filter.clone().or(stored);
+    let directives = directives.unwrap_or_else(|| LOG_FILTER.to_owned());
     let logging = logging::start(Options {
         base: LOG_BASE,
         directives: directives.clone(),
-        format: flags.log_format,
+        format: flags.log.log_format,
         stdout_time: match is_interactive {
             true => StdoutTime::Shown,
             false => StdoutTime::Omitted,
         },
-        file: directory.map(|directory| LogFiles {
-            directory,
-            create: Box::new(create),
-        }),
+        file: directory.map(log_files),
     })
     .context("cannot set up logging")?;
     tracing::info!(

@@ -28,13 +28,17 @@
 //! # }
 //! ```
 
+mod duration;
 mod flags;
+mod log;
 mod manual;
 mod process;
 mod system;
 
 pub use clap_complete::Shell;
+pub use duration::parse_duration;
 pub use flags::HostFlags;
+pub use log::{LOG_FILTER, LogFlags, log_files};
 pub use manual::{completions, page};
 pub use process::{TOKEN, harden, report, take_token};
 pub use system::{DnsControl, Platform};

@@ -17,7 +17,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("local-socket", &["host"]),
     ("platform", &["model", "socket-factory"]),
     ("platform-linux", &["model", "platform", "socket-factory"]),
-    ("cli-support", &["host", "platform", "platform-linux"]),
+    (
+        "cli-support",
+        &["host", "logging", "platform", "platform-linux"],
+    ),
     (
         "client",
         &[
