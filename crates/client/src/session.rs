@@ -130,7 +130,7 @@ impl Session {
 
     /// Replaces what the platform reported as the system's resolvers.
     pub async fn set_dns(&self, servers: Vec<SocketAddr>) {
-        let resolvers = servers.into_iter().map(SystemResolver::plain).collect();
+        let resolvers = servers.into_iter().map(SystemResolver::do53).collect();
         self.command(Command::SetResolvers(resolvers)).await;
     }
 
@@ -190,7 +190,7 @@ fn outside_of_tunnel<P: Platform>(
 ) -> (Forwarder<QueryId>, OutsideDialer) {
     let outside = Outside {
         sockets: platform.sockets(),
-        system: platform.system_asker(),
+        system: platform.system_exchange(),
     };
     let forwarder = Forwarder::new(outside.clone(), &resolvers.lock());
     let dialer = OutsideDialer {

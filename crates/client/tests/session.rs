@@ -140,7 +140,7 @@ async fn eventually(condition: impl Fn() -> bool) {
 }
 
 fn plain(address: &str) -> SystemResolver {
-    SystemResolver::plain(address.parse().unwrap())
+    SystemResolver::do53(address.parse().unwrap())
 }
 
 /// A session that is ready, with its platform and the plan in force.

@@ -8,8 +8,8 @@ use crate::{
     tun::{self, LinuxTun},
 };
 use platform::{
-    HostTable, InterfacePlan, NetworkWatch, Options, Platform, PlatformFault, Sockets, SystemAsker,
-    SystemResolver, TunFault,
+    HostTable, InterfacePlan, NetworkWatch, Options, Platform, PlatformFault, Sockets,
+    SystemExchange, SystemResolver, TunFault,
 };
 use socket_factory::SystemSockets;
 use std::{fmt, sync::Arc};
@@ -92,8 +92,8 @@ impl Platform for LinuxPlatform {
         self.control.resolvers()
     }
 
-    fn system_asker(&self) -> SystemAsker {
-        self.control.asker()
+    fn system_exchange(&self) -> SystemExchange {
+        self.control.exchange()
     }
 
     fn sockets(&self) -> Sockets {

@@ -428,7 +428,7 @@ pub async fn nobody_is_asked_at_a_link_that_does_not_exist<S: Subject>(mut subje
     let header = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00";
     let query = [&header[..], b"\x01a\x07example\x00\x00\x01\x00\x01"].concat();
     for query in [&query[..], b"no query at all", b""] {
-        let asked = platform.system_asker()(i32::MAX.unsigned_abs(), query.to_vec());
+        let asked = platform.system_exchange()(i32::MAX.unsigned_abs(), query.to_vec());
         let answer = tokio::time::timeout(PATIENCE, asked).await;
         assert!(answer.expect("it hangs").is_err());
     }

@@ -53,8 +53,8 @@
 //! * `revert` is synchronous because it also runs while dropping.
 //! * Batches hold separate slots with head room instead of one long buffer, because devices put a
 //!   header in front of each packet and merge packets on the way in.
-//! * Every implementation passes the same [`conformance`] suite, the [`memory`] twin included, so
-//!   what tests see of the twin is what programs see of a system.
+//! * Every implementation passes the same [`conformance`] suite, the [`memory`] fake included, so
+//!   what tests see of the fake is what programs see of a system.
 
 mod batch;
 pub mod conformance;
@@ -68,7 +68,7 @@ pub use batch::{HEADROOM, MAX_SPLIT, PacketBatch, ROOM};
 pub use fault::{PlatformFault, TunFault};
 pub use model::InterfacePlan;
 pub use options::{DnsMethod, Options};
-pub use resolver::{Access, SystemAsker, SystemResolver};
+pub use resolver::{ResolverTransport, SystemExchange, SystemResolver};
 pub use watch::{NetworkEvent, NetworkWatch, WatchSender};
 
 use socket_factory::{TcpSocketFactory, UdpSocketFactory};
@@ -142,10 +142,10 @@ pub trait Platform: Sized + Send + 'static {
     /// If they cannot be found out.
     fn system_resolvers(&self) -> Result<Vec<SystemResolver>, PlatformFault>;
 
-    /// Asks resolvers that only the system can ask, see [`Access::System`]. By default there are
+    /// Asks resolvers that only the system can ask, see [`ResolverTransport::Managed`]. By default there are
     /// none.
-    fn system_asker(&self) -> SystemAsker {
-        resolver::nobody()
+    fn system_exchange(&self) -> SystemExchange {
+        resolver::unsupported()
     }
 
     /// Factories whose sockets stay outside of the tunnel. All calls return the same ones.

@@ -1,11 +1,11 @@
-//! A platform without an operating system: the twin that tests use.
+//! A platform without an operating system: the fake that tests use.
 //!
 //! It behaves as the contract says, lets a test see what was applied, feed and drain the TUN device,
 //! send events, and make any call fail. Sockets are the system's, meant for loopback.
 
 use crate::{
     DnsMethod, HostTable, InterfacePlan, NetworkEvent, NetworkWatch, Options, PacketBatch,
-    Platform, PlatformFault, Sockets, SystemAsker, SystemResolver, Tun, TunFault, WatchSender,
+    Platform, PlatformFault, Sockets, SystemExchange, SystemResolver, Tun, TunFault, WatchSender,
     resolver,
 };
 use ipnet::IpNet;
@@ -53,7 +53,7 @@ struct State {
     plan: Option<InterfacePlan>,
     routes: BTreeSet<IpNet>,
     resolvers: Vec<SystemResolver>,
-    asker: Option<SystemAsker>,
+    exchange: Option<SystemExchange>,
     watches: Vec<WatchSender>,
     tun_faults: VecDeque<TunFault>,
     apply_faults: VecDeque<PlatformFault>,
@@ -197,9 +197,9 @@ impl Platform for MemoryPlatform {
         Ok(self.shared.state.lock().resolvers.clone())
     }
 
-    fn system_asker(&self) -> SystemAsker {
-        let asker = self.shared.state.lock().asker.clone();
-        asker.unwrap_or_else(resolver::nobody)
+    fn system_exchange(&self) -> SystemExchange {
+        let exchange = self.shared.state.lock().exchange.clone();
+        exchange.unwrap_or_else(resolver::unsupported)
     }
 
     fn sockets(&self) -> Sockets {
@@ -341,9 +341,9 @@ impl MemoryControl {
         self.shared.state.lock().resolvers = resolvers;
     }
 
-    /// Lets the system answer what only it can ask; takes effect for askers handed out from now on.
-    pub fn set_asker(&self, asker: SystemAsker) {
-        self.shared.state.lock().asker = Some(asker);
+    /// Lets the system answer what only it can ask; takes effect for exchanges handed out from now on.
+    pub fn set_exchange(&self, exchange: SystemExchange) {
+        self.shared.state.lock().exchange = Some(exchange);
     }
 
     /// Drops all routes, as a system does when adapters change.

@@ -90,7 +90,7 @@ impl Machine for FakeMachine {
     fn platform(&mut self) -> Result<MemoryPlatform, PlatformFault> {
         let (platform, control) = MemoryPlatform::new();
         let mut state = self.state();
-        control.set_resolvers(vec![platform::SystemResolver::plain(
+        control.set_resolvers(vec![platform::SystemResolver::do53(
             "192.0.2.53:53".parse().unwrap(),
         )]);
         if let Some(kind) = state.tun_fault {

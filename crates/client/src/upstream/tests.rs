@@ -13,12 +13,12 @@ fn outside() -> Outside {
     let (platform, _) = MemoryPlatform::new();
     Outside {
         sockets: platform.sockets(),
-        system: platform.system_asker(),
+        system: platform.system_exchange(),
     }
 }
 
 async fn ask(to: SocketAddr, transport: DnsTransport, query: &[u8]) -> io::Result<Vec<u8>> {
-    let resolver = SystemResolver::plain(to);
+    let resolver = SystemResolver::do53(to);
     outside().ask(resolver, transport, query, LIMIT).await
 }
 
@@ -146,7 +146,7 @@ async fn a_message_that_tcp_cannot_frame_is_not_sent() {
 #[tokio::test(start_paused = true)]
 async fn the_system_is_asked_where_only_it_can_ask() {
     let (platform, control) = MemoryPlatform::new();
-    control.set_asker(Arc::new(|link, query| {
+    control.set_exchange(Arc::new(|link, query| {
         Box::pin(async move {
             match link {
                 7 => Ok([&query[..], b" answered"].concat()),
@@ -157,12 +157,12 @@ async fn the_system_is_asked_where_only_it_can_ask() {
     }));
     let outside = Outside {
         sockets: platform.sockets(),
-        system: platform.system_asker(),
+        system: platform.system_exchange(),
     };
     let address = SocketAddr::new(IpAddr::from([192, 0, 2, 1]), 853);
     let ask = |link| {
-        let access = Access::System { link };
-        let resolver = SystemResolver { address, access };
+        let transport = ResolverTransport::Managed { link };
+        let resolver = SystemResolver { address, transport };
         let outside = outside.clone();
         async move { outside.ask(resolver, DnsTransport::Udp, b"?", LIMIT).await }
     };

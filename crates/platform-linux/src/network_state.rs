@@ -1,8 +1,8 @@
 //! What of the network matters to a client: where its packets may leave, and from which addresses.
 //!
 //! Netlink reports a lot more: life times renewed by every router advertisement, interfaces of
-//! containers, our own routes. Comparing the landscape before and after is what tells news from
-//! noise.
+//! containers, our own routes. Comparing the state before and after tells what matters from
+//! what does not.
 
 use crate::{
     interface::address_of,
@@ -21,15 +21,16 @@ use std::{
 
 /// A comparable picture of the network outside of the tunnel.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Landscape {
+pub(crate) struct NetworkState {
     addresses: BTreeSet<(u32, IpAddr)>,
-    // Way out by description; a route's attributes have no order of their own.
-    exits: BTreeSet<String>,
+    // Default routes and others through a gateway, as sorted text: attributes have no order of their
+    // own.
+    default_routes: BTreeSet<String>,
 }
 
-impl Landscape {
-    /// Looks at everything except the interface `own`.
-    pub(crate) async fn look(netlink: &Netlink, own: Option<u32>) -> io::Result<Self> {
+impl NetworkState {
+    /// What the network looks like without the interface `own`.
+    pub(crate) async fn snapshot(netlink: &Netlink, own: Option<u32>) -> io::Result<Self> {
         let running: BTreeMap<u32, bool> = netlink
             .links()
             .await?
@@ -50,17 +51,20 @@ impl Landscape {
             .filter_map(|a| Some((a.header.index, address_of(a)?)))
             .collect();
 
-        let mut exits = BTreeSet::new();
+        let mut default_routes = BTreeSet::new();
         for family in FAMILIES {
             let table = RouteHeader::RT_TABLE_MAIN.into();
             for route in netlink.routes(family, table).await? {
                 let interface = crate::netlink::interface_of(&route);
                 if interface.is_none_or(|index| is_running(&index)) {
-                    exits.extend(exit(&route));
+                    default_routes.extend(describe(&route));
                 }
             }
         }
-        Ok(Self { addresses, exits })
+        Ok(Self {
+            addresses,
+            default_routes,
+        })
     }
 }
 
@@ -79,12 +83,12 @@ fn is_lasting(message: &AddressMessage) -> bool {
 }
 
 /// Describes a default route or any other that leads through a gateway.
-fn exit(route: &RouteMessage) -> Option<String> {
+fn describe(route: &RouteMessage) -> Option<String> {
     if route.header.kind != RouteType::Unicast {
         return None;
     }
     let destination = destination_of(route)?;
-    let mut way: Vec<String> = route
+    let mut parts: Vec<String> = route
         .attributes
         .iter()
         .filter(|a| {
@@ -102,11 +106,11 @@ fn exit(route: &RouteMessage) -> Option<String> {
         .map(|a| format!("{a:?}"))
         .collect();
     let through_gateway = |w: &String| !w.starts_with("Oif") && !w.starts_with("Pr");
-    if destination.prefix_len() > 0 && !way.iter().any(through_gateway) {
+    if destination.prefix_len() > 0 && !parts.iter().any(through_gateway) {
         return None;
     }
-    way.sort();
-    Some(format!("{destination} {}", way.join(" ")))
+    parts.sort();
+    Some(format!("{destination} {}", parts.join(" ")))
 }
 
 #[cfg(test)]
@@ -119,16 +123,16 @@ mod tests {
     }
 
     #[test]
-    fn only_ways_out_count() {
+    fn only_routes_that_lead_out_count() {
         let route = |destination: &str| crate::netlink::route(destination.parse().unwrap(), 3, 254);
-        assert!(exit(&route("0.0.0.0/0")).is_some());
-        assert!(exit(&route("::/0")).is_some());
-        assert_eq!(exit(&route("172.17.0.0/16")), None);
+        assert!(describe(&route("0.0.0.0/0")).is_some());
+        assert!(describe(&route("::/0")).is_some());
+        assert_eq!(describe(&route("172.17.0.0/16")), None);
         let mut through = route("10.0.0.0/8");
         through.attributes.push(gateway());
-        assert!(exit(&through).is_some());
+        assert!(describe(&through).is_some());
         through.header.kind = RouteType::BlackHole;
-        assert_eq!(exit(&through), None);
+        assert_eq!(describe(&through), None);
     }
 
     #[test]
@@ -137,8 +141,8 @@ mod tests {
         let mut second = first.clone();
         first.attributes.push(gateway());
         second.attributes.insert(0, gateway());
-        assert_eq!(exit(&first), exit(&second));
+        assert_eq!(describe(&first), describe(&second));
         second.attributes.push(RouteAttribute::Priority(5));
-        assert_ne!(exit(&first), exit(&second));
+        assert_ne!(describe(&first), describe(&second));
     }
 }

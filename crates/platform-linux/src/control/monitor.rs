@@ -1,12 +1,12 @@
-//! Tells news from noise: waits until the system is quiet, compares it with what it looked like
+//! Watches network and resolvers: waits until the system is quiet, compares it with what it looked like
 //! before, and reports differences that a client should react to. spec: platform 5
 
 use super::{debounce::Debounce, upstreams::Upstreams};
 use crate::{
-    dns::{Dns, Outlook},
+    dns::{Dns, ResolverState},
     file_watch::FileWatch,
-    landscape::Landscape,
     netlink::Netlink,
+    network_state::NetworkState,
 };
 use futures_util::{StreamExt as _, stream::BoxStream};
 use platform::{NetworkEvent, PlatformFault, WatchSender};
@@ -42,12 +42,12 @@ const GROUPS: [MulticastGroup; 5] = [
 ];
 
 /// Sources of messages, the picture before, and who wants to know.
-pub(super) struct News {
+pub(super) struct NetworkMonitor {
     kernel: Option<KernelMessages>,
     file: Option<FileWatch>,
     network: Debounce,
     resolvers: Debounce,
-    landscape: Option<Landscape>,
+    state: Option<NetworkState>,
     upstreams: Upstreams,
     watches: Vec<WatchSender>,
 }
@@ -61,20 +61,20 @@ pub(super) enum Due {
     Resolvers,
 }
 
-impl News {
+impl NetworkMonitor {
     /// Opens the sources and looks at the system for the first time.
     pub(super) async fn start(netlink: &Netlink, dns: &mut Dns, upstreams: Upstreams) -> Self {
-        let mut news = Self {
+        let mut monitor = Self {
             kernel: open("network", KernelMessages::open()),
             file: watch(dns),
             network: Debounce::new(NETWORK_QUIET, NETWORK_PATIENCE),
             resolvers: Debounce::new(RESOLVERS_QUIET, RESOLVERS_PATIENCE),
-            landscape: Landscape::look(netlink, None).await.ok(),
+            state: NetworkState::snapshot(netlink, None).await.ok(),
             upstreams,
             watches: Vec::new(),
         };
-        news.on_outlook(dns.look(netlink, None).await);
-        news
+        monitor.on_resolver_state(dns.snapshot(netlink, None).await);
+        monitor
     }
 
     /// Adds somebody who wants to know.
@@ -100,7 +100,7 @@ impl News {
                         Ok(()) => self.resolvers.on_message(Instant::now()),
                         Err(_) => {
                             self.file = None;
-                            self.look_later();
+                            self.snapshot_later();
                         }
                     }
                 }
@@ -108,7 +108,7 @@ impl News {
                     match changed {
                         Ok(()) => self.resolvers.on_message(Instant::now()),
                         // Looking connects again.
-                        Err(_) => self.look_later(),
+                        Err(_) => self.snapshot_later(),
                     }
                 }
                 () = at(resolvers) => {
@@ -128,28 +128,28 @@ impl News {
         if self.kernel.is_none() {
             self.kernel = open("network", KernelMessages::open());
         }
-        match Landscape::look(netlink, own).await {
-            Ok(landscape) => {
-                if self.landscape.as_ref().is_some_and(|l| *l != landscape) {
+        match NetworkState::snapshot(netlink, own).await {
+            Ok(state) => {
+                if self.state.as_ref().is_some_and(|before| *before != state) {
                     self.report(NetworkEvent::NetworkChanged);
                 }
-                self.landscape = Some(landscape);
+                self.state = Some(state);
             }
-            Err(error) => tracing::debug!(%error, "cannot look at the network"),
+            Err(error) => tracing::debug!(%error, "Cannot look at the network"),
         }
     }
 
     /// Takes in what the resolvers look like, reports if the system's differ, and returns whether
     /// ours are lost.
-    pub(super) fn on_outlook(&mut self, outlook: Result<Outlook, PlatformFault>) -> bool {
-        let is_lost = outlook.as_ref().is_ok_and(|outlook| outlook.is_lost);
-        if self
-            .upstreams
-            .replace(outlook.map(|outlook| outlook.resolvers))
-        {
+    pub(super) fn on_resolver_state(
+        &mut self,
+        state: Result<ResolverState, PlatformFault>,
+    ) -> bool {
+        let is_overwritten = state.as_ref().is_ok_and(|state| state.is_overwritten);
+        if self.upstreams.replace(state.map(|state| state.resolvers)) {
             self.report(NetworkEvent::ResolversChanged);
         }
-        is_lost
+        is_overwritten
     }
 
     /// Watches the file again if watching it failed.
@@ -159,14 +159,14 @@ impl News {
         }
     }
 
-    /// Has the resolvers looked at some time later, without any message.
-    pub(super) fn look_later(&mut self) {
+    /// Has the resolvers looked at later, without any message.
+    pub(super) fn snapshot_later(&mut self) {
         self.resolvers.at_least(REOPEN);
         self.resolvers.on_message(Instant::now());
     }
 
     fn report(&mut self, event: NetworkEvent) {
-        tracing::debug!(?event, "news");
+        tracing::debug!(%event, "Reporting a change");
         self.watches.retain(|watch| watch.send(event));
     }
 }
@@ -196,16 +196,16 @@ impl Drop for KernelMessages {
 
 fn open<T>(what: &str, result: io::Result<T>) -> Option<T> {
     result
-        .inspect_err(|error| tracing::warn!(%error, what, "changes will not be noticed"))
+        .inspect_err(|error| tracing::warn!(%error, source = what, "Changes will not be noticed"))
         .ok()
 }
 
-/// Watches the file of resolvers. Where the bus has news, too, it may be missing.
+/// Watches the file of resolvers. Where the bus tells of changes, too, it may be missing.
 fn watch(dns: &Dns) -> Option<FileWatch> {
     let file = FileWatch::new(dns.watched_file());
     if dns.has_bus() {
         return file
-            .inspect_err(|error| tracing::debug!(%error, "no file of resolvers"))
+            .inspect_err(|error| tracing::debug!(%error, "There is no file of resolvers to watch"))
             .ok();
     }
     open("resolvers", file)
