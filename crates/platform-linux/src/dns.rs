@@ -238,7 +238,7 @@ impl Dns {
             self.has_warned = true;
             tracing::warn!(
                 servers = view.left_out,
-                "systemd-resolved has global servers for DNS over TLS only, which cannot be asked \
+                "Global servers of systemd-resolved are for DNS over TLS only and cannot be asked \
                  beside the tunnel: give them to a link, or set DNSOverTLS=opportunistic"
             );
         }

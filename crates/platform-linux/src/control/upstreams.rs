@@ -44,7 +44,7 @@ impl Upstreams {
                 differs
             }
             Err(fault) => {
-                tracing::debug!(%fault, "cannot look at the system's resolvers");
+                tracing::debug!(error = %fault, "Cannot look at the system's resolvers");
                 if !seen.ever {
                     seen.fault = Some(match fault {
                         PlatformFault::Dns { problem, remedy } => (problem, remedy),
