@@ -174,6 +174,26 @@ pub(crate) struct Options {
     pub(crate) flow_logs: bool,
 }
 
+impl Options {
+    /// Writes all options to the log, except for the identity. spec: client-app 8.6
+    pub(crate) fn log_options(&self) {
+        let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        tracing::debug!(
+            dns_control = %self.host.dns_control,
+            log_dir = text(&self.log.log_dir),
+            log_format = %self.log.log_format,
+            max_partition_time_s = self.max_partition_time.map(|time| time.as_secs()),
+            api_url = %self.api_url,
+            name = self.firezone_name,
+            has_identity = self.firezone_id.is_some(),
+            token_path = text(&self.token_path),
+            activate_internet_resource = self.activate_internet_resource,
+            inc_buf = self.inc_buf,
+            "Options"
+        );
+    }
+}
+
 /// Reasons to exit early; they belong to running the client.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct Early {

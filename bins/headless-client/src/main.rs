@@ -53,7 +53,7 @@ fn start(cli: &Cli) -> anyhow::Result<ExitCode> {
                 version = env!("CARGO_PKG_VERSION"),
                 "Starting"
             );
-            tracing::debug!(?cli);
+            options.log_options();
             if cli.early().check {
                 check::run(options, token)?;
             } else {

@@ -106,6 +106,22 @@ pub(crate) struct ServiceFlags {
     pub(crate) group: String,
 }
 
+impl ServiceFlags {
+    /// Writes all options to the log. spec: client-app 8.6
+    pub(crate) fn log_options(&self) {
+        let gui = std::env::join_paths(&self.gui).unwrap_or_default();
+        tracing::debug!(
+            dns_control = %self.host.dns_control,
+            log_format = %self.log.log_format,
+            max_partition_time_s = self.max_partition_time.as_secs(),
+            gui = %gui.display(),
+            gui_generation = %self.gui_generation,
+            group = self.group,
+            "Options"
+        );
+    }
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

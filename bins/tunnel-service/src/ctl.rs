@@ -64,7 +64,7 @@ async fn connect(flags: CtlConnect, token: SecretString, runtime_dir: &Path) -> 
     if service.generation() == Generation::July2025 && flags.api_url.is_none() {
         bail!("this service keeps no URL of the portal: name it by --api-url");
     }
-    service.say(&ToService::Connect(Connect {
+    service.send(&ToService::Connect(Connect {
         token,
         api_url: flags.api_url,
         is_internet_resource_active: Some(flags.internet_resource),
@@ -74,8 +74,8 @@ async fn connect(flags: CtlConnect, token: SecretString, runtime_dir: &Path) -> 
         // Whichever it is: even a terminal that closes ends the session.
         _ = signals.next() => {}
     }
-    say(format_args!("disconnecting"))?;
-    service.say(&ToService::Disconnect)?;
+    print(format_args!("disconnecting"))?;
+    service.send(&ToService::Disconnect)?;
     let gone = timeout(GOODBYE, async {
         while let Some(message) = service.next().await? {
             if message == ToGui::DisconnectedGracefully {
@@ -86,7 +86,7 @@ async fn connect(flags: CtlConnect, token: SecretString, runtime_dir: &Path) -> 
     });
     gone.await
         .context("the service does not say that it disconnected")??;
-    say(format_args!("disconnected"))?;
+    print(format_args!("disconnected"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -94,14 +94,14 @@ async fn connect(flags: CtlConnect, token: SecretString, runtime_dir: &Path) -> 
 async fn follow<S: AsyncRead + AsyncWrite + Unpin>(service: &mut Client<S>) -> Result<()> {
     while let Some(message) = service.next().await? {
         match message {
-            ToGui::ConnectResult(Ok(())) => say(format_args!("connecting"))?,
+            ToGui::ConnectResult(Ok(())) => print(format_args!("connecting"))?,
             ToGui::ConnectResult(Err(reason)) => bail!("cannot connect: {reason}"),
-            ToGui::OnUpdateResources(all) => tell_resources(&all)?,
+            ToGui::OnUpdateResources(all) => print_resources(&all)?,
             ToGui::AllGatewaysOffline(id) => {
-                say(format_args!("no gateway is online for resource {id}"))?;
+                print(format_args!("no gateway is online for resource {id}"))?;
             }
             ToGui::GatewayVersionMismatch(id) => {
-                say(format_args!(
+                print(format_args!(
                     "no gateway of resource {id} understands this client"
                 ))?;
             }
@@ -117,18 +117,18 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(service: &mut Client<S>) -> R
     bail!("the service is gone")
 }
 
-fn tell_resources(all: &Resources) -> Result<()> {
-    say(format_args!("{} resources", all.resources.len()))?;
+fn print_resources(all: &Resources) -> Result<()> {
+    print(format_args!("{} resources", all.resources.len()))?;
     for resource in &all.resources {
-        say(format_args!("  {}", Row(resource)))?;
+        print(format_args!("  {}", Row(resource)))?;
     }
     Ok(())
 }
 
 async fn disconnect(runtime_dir: &Path) -> Result<ExitCode> {
     match ask(runtime_dir, Ask::Disconnect).await? {
-        Answer::Disconnected(true) => say(format_args!("disconnected"))?,
-        Answer::Disconnected(false) => say(format_args!("there was nothing to disconnect"))?,
+        Answer::Disconnected(true) => print(format_args!("disconnected"))?,
+        Answer::Disconnected(false) => print(format_args!("there was nothing to disconnect"))?,
         Answer::Status(_) => bail!("the service answered another question"),
     }
     Ok(ExitCode::SUCCESS)
@@ -144,14 +144,14 @@ async fn status(runtime_dir: &Path) -> Result<ExitCode> {
         session,
         resources,
     } = status;
-    say(format_args!("service    {version}"))?;
-    say(format_args!(
+    print(format_args!("service    {version}"))?;
+    print(format_args!(
         "gui        {}",
         gui.as_deref().unwrap_or("none")
     ))?;
-    say(format_args!("session    {session}"))?;
+    print(format_args!("session    {session}"))?;
     for resource in &resources {
-        say(format_args!("resource   {}", Row(resource)))?;
+        print(format_args!("resource   {}", Row(resource)))?;
     }
     Ok(match session {
         SessionState::Connected => ExitCode::SUCCESS,
@@ -191,7 +191,7 @@ impl fmt::Display for Row<'_> {
             service_ipc::Resource::Internet(it) => (&it.name, "everything else"),
         };
         let status = self.0.status();
-        let line = format!("{status:?}  {name}  {address}");
+        let line = format!("{status}  {name}  {address}");
         line.chars()
             .filter(|character| !character.is_control())
             .try_for_each(|character| write!(f, "{character}"))
@@ -199,6 +199,33 @@ impl fmt::Display for Row<'_> {
 }
 
 /// One line on standard output.
-fn say(line: fmt::Arguments<'_>) -> Result<()> {
+fn print(line: fmt::Arguments<'_>) -> Result<()> {
     writeln!(io::stdout(), "{line}").context("cannot write to standard output")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use service_ipc::{Addressed, Internet, Resource, ResourceStatus};
+
+    #[test]
+    fn a_row_has_a_state_for_scripts_and_moves_no_cursor() {
+        let dns = Resource::Dns(Addressed {
+            id: model::ResourceId::from_bytes([1; 16]),
+            address: "*.wiki.test".into(),
+            name: "Wiki\x1b[31m".into(),
+            address_description: None,
+            sites: vec![],
+            status: ResourceStatus::Online,
+        });
+        assert_eq!(Row(&dns).to_string(), "Online  Wiki[31m  *.wiki.test");
+        let internet = Resource::Internet(Internet {
+            name: "Internet".into(),
+            id: model::ResourceId::from_bytes([2; 16]),
+            sites: vec![],
+            status: ResourceStatus::Unknown,
+        });
+        let row = Row(&internet).to_string();
+        assert_eq!(row, "Unknown  Internet  everything else");
+    }
 }

@@ -10,17 +10,18 @@
 //!   its session ends, the host is as it was before, and the next one is served.
 //! * No GUI, no tunnel: nothing is connected before a GUI says so, nor after it is gone.
 //! * What a crashed run left behind is undone before the first GUI is served.
-//! * [`Order`]s come from signals and administrators, and go before anything a GUI says.
+//! * [`AdminCommand`]s come from signals and administrators. They are carried out before any message
+//!   of a GUI.
 
 mod access;
+mod admin;
 mod gui;
 mod machine;
-mod order;
 mod resources;
 mod service;
 mod session;
 
 pub use access::{Policy, Refusal};
+pub use admin::{AdminCommand, AdminCommands, admin_commands, answer_administrators};
 pub use machine::Machine;
-pub use order::{Order, Orders, answer_administrators, orders};
 pub use service::{Lifetime, Service};

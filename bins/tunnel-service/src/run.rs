@@ -14,7 +14,9 @@ use std::{
     sync::Arc,
 };
 use tokio::sync::mpsc;
-use tunnel_service::{Lifetime, Order, Policy, Service, answer_administrators, orders};
+use tunnel_service::{
+    AdminCommand, Lifetime, Policy, Service, admin_commands, answer_administrators,
+};
 
 /// How a subcommand differs from the others.
 struct Mode {
@@ -84,20 +86,20 @@ async fn serve(
     let control = claim.bind(service_ipc::CONTROL_SOCKET, &Permissions::Owner);
     let control = control.await.map_err(explain)?;
     tracing::info!(socket = %listener.path().display(), "Ready for a GUI");
-    let (giver, taker) = orders();
+    let (giver, taker) = admin_commands();
     let service = Service {
         machine,
         listener,
         policy: mode.policy,
         generation: flags.gui_generation,
-        orders: taker,
+        commands: taker,
         lifetime: mode.lifetime,
     };
     ServiceManager::default().ready()?;
     tokio::select! {
         () = service.serve() => {}
         () = answer_administrators(control, giver.clone()) => {}
-        () = give_orders(signals, giver, mode.is_interactive) => {}
+        () = forward_signals(signals, giver, mode.is_interactive) => {}
     }
     tracing::info!("Stopped");
     Ok(())
@@ -135,33 +137,38 @@ fn start_log(
         file: directory.map(log_files),
     })
     .context("cannot set up logging")?;
+    let log = logging.path().map(|path| path.display().to_string());
     tracing::info!(
         arch = std::env::consts::ARCH,
         os = std::env::consts::OS,
         version = env!("CARGO_PKG_VERSION"),
         directives,
-        uptime = ?host::uptime(),
-        log = ?logging.path(),
+        uptime_s = host::uptime().as_secs(),
+        log = log.as_deref(),
         "Starting"
     );
-    tracing::debug!(?flags);
+    flags.log_options();
     Ok(logging)
 }
 
-/// Turns signals into orders, until the service is gone.
-async fn give_orders(mut signals: Signals, orders: mpsc::Sender<Order>, is_interactive: bool) {
+/// Turns signals into commands, until the service is gone.
+async fn forward_signals(
+    mut signals: Signals,
+    commands: mpsc::Sender<AdminCommand>,
+    is_interactive: bool,
+) {
     loop {
         let signal = signals.next().await;
-        let order = match signal {
+        let command = match signal {
             // A terminal that closes takes the service with it; a service manager asks for a reset.
-            Signal::HangUp if !is_interactive => Order::Reset(signal.name()),
-            _ => Order::Stop,
+            Signal::HangUp if !is_interactive => AdminCommand::Reset(signal.name()),
+            _ => AdminCommand::Stop,
         };
-        if let Order::Stop = order {
+        if let AdminCommand::Stop = command {
             tracing::info!(%signal, "Stopping");
             ServiceManager::default().stopping();
         }
-        if orders.send(order).await.is_err() {
+        if commands.send(command).await.is_err() {
             std::future::pending::<()>().await;
         }
     }

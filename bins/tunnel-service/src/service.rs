@@ -2,21 +2,21 @@
 
 use crate::{
     access::Policy,
+    admin::{ACCEPT_PAUSE, AdminCommand, AdminCommands, idle_status},
     gui::{Gui, Next},
     machine::Machine,
-    order::{ACCEPT_PAUSE, Order, Orders},
 };
 use futures_util::FutureExt as _;
 use local_socket::{Listener, Peer};
 use platform::Platform as _;
-use service_ipc::{Generation, Server, control::Status};
+use service_ipc::{Generation, Server};
 use std::{error::Error, panic::AssertUnwindSafe};
 use tokio::time::{Instant, sleep_until};
 
 /// How long the service lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
-    /// Until it is ordered to stop.
+    /// Until it is told to stop.
     Unlimited,
     /// Until the first GUI is gone.
     OneGui,
@@ -32,14 +32,14 @@ pub struct Service<M, L> {
     pub policy: Policy,
     /// Which messages they understand.
     pub generation: Generation,
-    /// What goes before them.
-    pub orders: Orders,
+    /// Commands that are carried out before their messages.
+    pub commands: AdminCommands,
     /// When it ends by itself.
     pub lifetime: Lifetime,
 }
 
 impl<M: Machine, L: Listener> Service<M, L> {
-    /// Serves GUIs, one after the other, until it is ordered to stop.
+    /// Serves GUIs, one after the other, until it is told to stop.
     pub async fn serve(mut self) {
         loop {
             self.undo_leftovers();
@@ -75,11 +75,11 @@ impl<M: Machine, L: Listener> Service<M, L> {
             };
             let accepted = tokio::select! {
                 biased;
-                order = self.orders.next() => {
-                    if let Order::Stop = order {
+                command = self.commands.next() => {
+                    if let AdminCommand::Stop = command {
                         return None;
                     }
-                    obey_idle(order);
+                    handle_idle_command(command);
                     continue;
                 }
                 accepted = accept => accepted,
@@ -103,7 +103,7 @@ impl<M: Machine, L: Listener> Service<M, L> {
         let server = Server::new(stream, self.generation);
         let gui = Gui::new(
             &mut self.machine,
-            &mut self.orders,
+            &mut self.commands,
             server,
             peer.to_string(),
         );
@@ -116,19 +116,11 @@ impl<M: Machine, L: Listener> Service<M, L> {
     }
 }
 
-/// Whoever asked may be gone.
-fn obey_idle(order: Order) {
-    match order {
-        Order::Disconnect(reply) => drop(reply.send(false)),
-        Order::Status(reply) => drop(reply.send(idle_status())),
-        Order::Reset(_) | Order::Stop => {}
-    }
-}
-
-/// How a service without a GUI is doing.
-pub(crate) fn idle_status() -> Status {
-    Status {
-        version: env!("CARGO_PKG_VERSION").into(),
-        ..Status::default()
+/// Carries out a command while there is no GUI. Whoever asked may be gone.
+fn handle_idle_command(command: AdminCommand) {
+    match command {
+        AdminCommand::Disconnect(reply) => drop(reply.send(false)),
+        AdminCommand::Status(reply) => drop(reply.send(idle_status())),
+        AdminCommand::Reset(_) | AdminCommand::Stop => {}
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 /// How long the end of a session is waited for. spec: client-app 18
 const END_TIME: Duration = Duration::from_secs(10);
 
-/// How long to wait for news of the network at most, in case that they never come.
+/// How long to wait for a change of the network at most, in case that none is ever reported.
 const RETRY: Duration = Duration::from_secs(30);
 
 /// What became of an attempt to start.
@@ -30,7 +30,7 @@ pub(crate) enum Started {
 
 /// What happened to the session.
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum SessionEvent {
     /// The session says so.
     Event(Event),
     /// The session is over without a word.
@@ -193,23 +193,23 @@ impl<M: Machine> Slot<M> {
         Ok(Started::Waiting)
     }
 
-    /// Waits for news; for ever without a session. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> News {
+    /// Waits for the next event; for ever without a session. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> SessionEvent {
         match &mut self.state {
             State::None => std::future::pending().await,
             State::Running(running) => match running.events.next().await {
                 Some(event) => {
                     running.is_ready |= matches!(event, Event::Ready(_));
-                    News::Event(event)
+                    SessionEvent::Event(event)
                 }
-                None => News::Over,
+                None => SessionEvent::Over,
             },
             State::Waiting(waiting) => {
                 tokio::select! {
                     _ = waiting.watch.next() => {}
                     () = sleep_until(waiting.retry_at) => {}
                 }
-                News::Retry
+                SessionEvent::Retry
             }
         }
     }

@@ -103,7 +103,7 @@ impl Machine for ThisMachine {
 
     fn report(&mut self, status: &str) {
         if self.service_manager.status(status) {
-            tracing::debug!(status);
+            tracing::debug!(status, "The status changed");
         }
     }
 }

@@ -10,12 +10,12 @@
 //! # Contract
 //!
 //! * Frames are a length of four bytes and JSON of at most [`MAX_PAYLOAD`] bytes.
-//! * `say` never waits; what is said goes out while `next` or `flush` is waited for. `next` and
-//!   `flush` may be dropped at any time, so they fit into a `select!`. After an error the
-//!   conversation is over.
+//! * `send` never waits; messages go out while `next` or `flush` is waited for. `next` and `flush`
+//!   may be dropped at any time, so they fit into a `select!`. After an error the conversation is
+//!   over.
 //! * The service speaks first, and serves one GUI at a time. The session ends with the GUI.
 //! * Nothing is trusted: an announced length allocates nothing, a frame has to be through within
-//!   [`FRAME_TIME`], a GUI that does not read is not listened to.
+//!   [`FRAME_TIME`], nothing is read from a GUI that does not read.
 //!
 //! ```no_run
 //! use service_ipc::{Client, Connect, ToGui, ToService};
@@ -27,7 +27,7 @@
 //! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! // `stream` comes from the service's socket, see `local_socket::connect`.
 //! let mut service = Client::open(stream).await?;
-//! service.say(&ToService::Connect(Connect::new(token)))?;
+//! service.send(&ToService::Connect(Connect::new(token)))?;
 //! while let Some(message) = service.next().await? {
 //!     match message {
 //!         ToGui::ConnectResult(Ok(())) => println!("connecting"),

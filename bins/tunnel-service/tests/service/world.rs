@@ -10,7 +10,9 @@ use service_ipc::{
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
-use tunnel_service::{Lifetime, Order, Policy, Service, answer_administrators, orders};
+use tunnel_service::{
+    AdminCommand, Lifetime, Policy, Service, admin_commands, answer_administrators,
+};
 use url::Url;
 
 /// How long anything may take on a busy machine.
@@ -19,7 +21,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 /// A running service.
 pub(crate) struct World {
     pub(crate) machine: FakeMachine,
-    pub(crate) orders: mpsc::Sender<Order>,
+    pub(crate) commands: mpsc::Sender<AdminCommand>,
     folder: TempDir,
     service: JoinHandle<()>,
     control: JoinHandle<()>,
@@ -37,18 +39,18 @@ impl World {
         let owner = Permissions::Owner;
         let listener = claim.bind("tunnel", &owner).await.unwrap();
         let control = claim.bind("control", &owner).await.unwrap();
-        let (giver, taker) = orders();
+        let (giver, taker) = admin_commands();
         let service = Service {
             machine: machine.clone(),
             listener,
             policy: Policy::Programs(vec![]),
             generation,
-            orders: taker,
+            commands: taker,
             lifetime,
         };
         Self {
             machine,
-            orders: giver.clone(),
+            commands: giver.clone(),
             folder,
             service: tokio::spawn(async move {
                 let _claim = claim;
@@ -85,7 +87,7 @@ impl World {
 
     /// Stops the service and looks whether it left anything.
     pub(crate) async fn stop(self) {
-        self.orders.send(Order::Stop).await.unwrap();
+        self.commands.send(AdminCommand::Stop).await.unwrap();
         self.wait_for_end().await;
     }
 
@@ -111,12 +113,12 @@ impl World {
 pub(crate) struct Gui(pub(crate) Client<Stream>);
 
 impl Gui {
-    pub(crate) async fn say(&mut self, message: ToService) {
-        self.0.say(&message).unwrap();
+    pub(crate) async fn send(&mut self, message: ToService) {
+        self.0.send(&message).unwrap();
         self.0.flush().await.unwrap();
     }
 
-    pub(crate) async fn hear(&mut self) -> ToGui {
+    pub(crate) async fn recv(&mut self) -> ToGui {
         let message = timeout(LIMIT, self.0.next())
             .await
             .expect("a message in time");
@@ -124,9 +126,9 @@ impl Gui {
     }
 
     /// The next message that is meant; others are left out.
-    pub(crate) async fn hear_where(&mut self, is_meant: impl Fn(&ToGui) -> bool) -> ToGui {
+    pub(crate) async fn recv_where(&mut self, is_meant: impl Fn(&ToGui) -> bool) -> ToGui {
         loop {
-            let message = self.hear().await;
+            let message = self.recv().await;
             if is_meant(&message) {
                 return message;
             }
@@ -138,8 +140,8 @@ impl Gui {
             api_url: Some(url),
             ..Connect::new(token.into())
         };
-        self.say(ToService::Connect(connect)).await;
-        self.hear_where(|message| matches!(message, ToGui::ConnectResult(_)))
+        self.send(ToService::Connect(connect)).await;
+        self.recv_where(|message| matches!(message, ToGui::ConnectResult(_)))
             .await
     }
 }

@@ -1,4 +1,4 @@
-//! What signals and administrators want of the service.
+//! Commands to the service that do not come from a GUI: from administrators and from signals.
 
 use local_socket::Listener;
 use service_ipc::{
@@ -13,44 +13,47 @@ use tokio::{
     time::sleep,
 };
 
-/// Orders that wait.
+/// Commands that wait.
 const QUEUE: usize = 16;
 
 /// Pause after the system failed to hand over a peer.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Something that goes before what a GUI says.
+/// A command that is carried out before any message of a GUI.
 #[derive(Debug)]
-pub enum Order {
+pub enum AdminCommand {
     /// End the session; whether there was one.
     Disconnect(oneshot::Sender<bool>),
     /// Drop all connections to gateways and make new ones.
     Reset(&'static str),
-    /// Say how the service is doing.
+    /// Report how the service is doing.
     Status(oneshot::Sender<Status>),
     /// End the service.
     Stop,
 }
 
-/// Where orders come in. Cancel-safe.
+/// The receiving end of commands.
 #[derive(Debug)]
-pub struct Orders(mpsc::Receiver<Order>);
+pub struct AdminCommands(mpsc::Receiver<AdminCommand>);
 
-/// Where orders are given, and where they come in.
-pub fn orders() -> (mpsc::Sender<Order>, Orders) {
+/// A queue of commands: where they are sent, and where the service takes them from.
+pub fn admin_commands() -> (mpsc::Sender<AdminCommand>, AdminCommands) {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    (sender, Orders(receiver))
+    (sender, AdminCommands(receiver))
 }
 
-impl Orders {
-    /// The next order. Without anybody who could give one, the service ends.
-    pub(crate) async fn next(&mut self) -> Order {
-        self.0.recv().await.unwrap_or(Order::Stop)
+impl AdminCommands {
+    /// The next command. Once nobody can send one, the service ends. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> AdminCommand {
+        self.0.recv().await.unwrap_or(AdminCommand::Stop)
     }
 }
 
 /// Answers administrators, one after the other, for as long as the service lives.
-pub async fn answer_administrators<L: Listener>(mut listener: L, orders: mpsc::Sender<Order>) {
+pub async fn answer_administrators<L: Listener>(
+    mut listener: L,
+    commands: mpsc::Sender<AdminCommand>,
+) {
     loop {
         let (mut stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -64,15 +67,18 @@ pub async fn answer_administrators<L: Listener>(mut listener: L, orders: mpsc::S
             tracing::info!(%peer, "Refused to answer somebody who is no administrator");
             continue;
         }
-        match answer(&mut stream, &orders).await {
-            Ok(Some(ask)) => tracing::debug!(%peer, ?ask, "Answered"),
+        match answer(&mut stream, &commands).await {
+            Ok(Some(ask)) => tracing::debug!(%peer, question = %ask, "Answered an administrator"),
             Ok(None) => {}
-            Err(fault) => tracing::debug!(%peer, %fault, "Could not answer"),
+            Err(fault) => tracing::debug!(%peer, error = %fault, "Cannot answer an administrator"),
         }
     }
 }
 
-async fn answer<S>(stream: &mut S, orders: &mpsc::Sender<Order>) -> Result<Option<Ask>, Fault>
+async fn answer<S>(
+    stream: &mut S,
+    commands: &mpsc::Sender<AdminCommand>,
+) -> Result<Option<Ask>, Fault>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -80,20 +86,29 @@ where
         return Ok(None);
     };
     let answer = match ask {
-        Ask::Disconnect => Answer::Disconnected(give(orders, Order::Disconnect).await?),
-        Ask::Status => Answer::Status(give(orders, Order::Status).await?),
+        Ask::Disconnect => Answer::Disconnected(send(commands, AdminCommand::Disconnect).await?),
+        Ask::Status => Answer::Status(send(commands, AdminCommand::Status).await?),
     };
     send_one(stream, &answer).await?;
     Ok(Some(ask))
 }
 
-async fn give<T>(
-    orders: &mpsc::Sender<Order>,
-    order: impl FnOnce(oneshot::Sender<T>) -> Order,
+/// Sends a command and waits for what came of it.
+async fn send<T>(
+    commands: &mpsc::Sender<AdminCommand>,
+    command: impl FnOnce(oneshot::Sender<T>) -> AdminCommand,
 ) -> Result<T, Fault> {
     let stopping = || io::Error::new(io::ErrorKind::ConnectionAborted, "the service is stopping");
     let (reply, answer) = oneshot::channel();
-    let sent = orders.send(order(reply)).await;
+    let sent = commands.send(command(reply)).await;
     sent.map_err(|_| Fault::Io(stopping()))?;
     answer.await.map_err(|_| Fault::Io(stopping()))
+}
+
+/// How a service without a GUI is doing.
+pub(crate) fn idle_status() -> Status {
+    Status {
+        version: env!("CARGO_PKG_VERSION").into(),
+        ..Status::default()
+    }
 }
