@@ -41,9 +41,12 @@ pub(crate) fn read_shared(path: &Path) -> Result<Option<Vec<u8>>, FileFault> {
     let Some((file, metadata)) = files::open(path, Links::Refuse)? else {
         return Ok(None);
     };
-    // A service without root's rights may not own it.
-    if let Err(error) = rustix::fs::fchmod(&file, Mode::from_raw_mode(SHARED)) {
-        tracing::debug!(%error, "The file keeps its mode");
+    // What has another name may be another program's.
+    if metadata.is_file() && metadata.nlink() == 1 {
+        // A service without root's rights may not own it.
+        if let Err(error) = rustix::fs::fchmod(&file, Mode::from_raw_mode(SHARED)) {
+            tracing::debug!(%error, "The file keeps its mode");
+        }
     }
     files::read_all(file, &metadata, path).map(Some)
 }

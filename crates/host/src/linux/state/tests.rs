@@ -180,6 +180,30 @@ fn directories_are_never_open_to_a_group_for_writing() {
 }
 
 #[test]
+fn reading_closes_a_shared_file_and_no_other_one() {
+    let folder = TempDir::new().unwrap();
+    let secret = secret(&folder);
+    let path = folder.path().join(NAME);
+    fs::write(&path, "{}").unwrap();
+    set_mode_of(&path, 0o666);
+    assert_eq!(read_shared(&path).unwrap().unwrap(), b"{}");
+    assert_eq!(mode(&path), 0o640);
+
+    fs::remove_file(&path).unwrap();
+    fs::hard_link(&secret, &path).unwrap();
+    read_shared(&path).unwrap();
+    assert!(is_secret(&secret));
+    fs::remove_file(&path).unwrap();
+    symlink(&secret, &path).unwrap();
+    assert!(matches!(read_shared(&path), Err(FileFault::Kind(_))));
+    assert!(is_secret(&secret));
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert!(matches!(read_shared(&path), Err(FileFault::Kind(_))));
+    assert_ne!(mode(&path), 0o640);
+}
+
+#[test]
 fn a_file_that_is_there_is_not_replaced_by_a_new_one() {
     let folder = TempDir::new().unwrap();
     let state = StateDirectory::new(folder.path());
