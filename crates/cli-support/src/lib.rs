@@ -1,8 +1,9 @@
-//! What programs with a tunnel have in common, so that each of them is thin: the options that say
-//! how to sit in the system, completions and the manual page, the service manager, the first and
-//! the last lines of `main`.
+//! What command lines with a tunnel have in common, so that each program is thin: options of DNS
+//! control, sockets and the log, durations, completions and the manual page, the first and the last
+//! lines of `main`, and the choice of the system under the tunnel ([`Platform`]).
 //!
-//! What it is not: nothing in here knows what a program does between its first and last lines.
+//! What it is not: nothing in here knows what a program does between its first and last lines, and
+//! nothing but `system.rs` knows which system it runs on.
 //!
 //! ```
 //! use clap::{CommandFactory as _, Parser as _};

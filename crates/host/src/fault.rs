@@ -23,8 +23,13 @@ pub enum FileFault {
     #[error("{} is no regular file of a reasonable size", .0.display())]
     Kind(PathBuf),
     /// It would be too large to be read again.
-    #[error("{} would have more than {} bytes", .0.display(), crate::files::MAX_FILE)]
-    TooLong(PathBuf),
+    #[error("{} would have more than {limit} bytes", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// The largest size of such a file, in bytes.
+        limit: u64,
+    },
     /// It holds something else than expected.
     #[error("{} is damaged: remove it", .0.display())]
     Damaged(PathBuf),

@@ -67,7 +67,10 @@ impl StateDirectory {
     fn check_length(&self, name: &str, content: &[u8]) -> Result<(), FileFault> {
         match u64::try_from(content.len()) {
             Ok(length) if length <= MAX_FILE => Ok(()),
-            _ => Err(FileFault::TooLong(self.path.join(name))),
+            _ => Err(FileFault::TooLong {
+                path: self.path.join(name),
+                limit: MAX_FILE,
+            }),
         }
     }
 }

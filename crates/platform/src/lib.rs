@@ -22,6 +22,26 @@
 //! * **[`NetworkWatch`] collapses bursts** and never ends by failing: a watch without a source of
 //!   events is silent.
 //!
+//! # What a system owes
+//!
+//! A crate of its own, `platform-SYSTEM`, with a type that implements [`Platform`] and another one for
+//! [`Tun`], and nothing besides. The choice is made in `cli-support/src/system.rs` and nowhere else.
+//!
+//! | item | what it does | callers |
+//! |---|---|---|
+//! | [`Platform::DnsControl`] | the methods of DNS control: names, help texts, which one is usual | command lines |
+//! | [`Platform::CAPABILITY`] | how to get the rights, for people | error texts |
+//! | [`Platform::open`], [`Platform::check`] | the means to change the system; a look without changing it | programs |
+//! | [`Platform::create_tun`], [`Tun`] | the device, in batches that never wait | `client`, gateways |
+//! | [`Platform::apply`], [`Platform::revert`] | addresses, routes, resolver: the whole wanted state in, all of it out | `client`, gateways, programs |
+//! | [`Platform::watch`] | changes of network and resolvers, except for our own | `client`, tunnel service |
+//! | [`Platform::system_resolvers`], [`Platform::system_exchange`] | the resolvers of the system, and how to ask those that only the system can ask | `client` |
+//! | [`Platform::sockets`] | UDP and TCP outside of the tunnel: a mark, or a source address and routes to hosts | `client`, gateways |
+//! | [`Platform::host_table`], [`Platform::flush_dns_cache`] | names that the system knows by itself, and what it remembers | `client` |
+//!
+//! [`conformance`] holds the crate to it: a system implements [`conformance::Subject`], which looks at
+//! the system behind the back of the platform, and calls [`conformance::run`].
+//!
 //! ```
 //! use platform::{InterfacePlan, PacketBatch, Platform as _, Tun as _, memory::MemoryPlatform};
 //!
