@@ -1,4 +1,4 @@
-//! How the running client is doing, told to whoever may ask over a local socket.
+//! How the running client is doing, reported over a local socket to whoever may ask.
 
 mod names;
 mod query;

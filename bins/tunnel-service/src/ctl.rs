@@ -41,7 +41,7 @@ pub(crate) fn run(ctl: Ctl, runtime_dir: &Path) -> ExitCode {
 
 fn perform(ctl: Ctl, runtime_dir: &Path) -> Result<ExitCode> {
     // Before anything else: whoever pipes a token in should not wait for a service.
-    let wish = match &ctl {
+    let token = match &ctl {
         Ctl::Connect(flags) => Some(token::read(flags.token_file.as_deref())?),
         Ctl::Disconnect | Ctl::Status => None,
     };
@@ -50,7 +50,7 @@ fn perform(ctl: Ctl, runtime_dir: &Path) -> Result<ExitCode> {
         .build()
         .context("cannot start the runtime")?;
     runtime.block_on(async {
-        match (ctl, wish) {
+        match (ctl, token) {
             (Ctl::Connect(flags), Some(token)) => connect(flags, token, runtime_dir).await,
             (Ctl::Disconnect, _) => disconnect(runtime_dir).await,
             _ => status(runtime_dir).await,

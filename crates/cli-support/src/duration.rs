@@ -13,7 +13,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         .then(|| humantime::parse_duration(text).ok())
         .flatten();
     parsed.ok_or_else(|| {
-        format!("{text:?} is no duration: give a number and a unit, such as 5m or 30d")
+        format!("`{text}` is no duration: give a number and a unit, such as 5m or 30d")
     })
 }
 
