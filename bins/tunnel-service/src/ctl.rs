@@ -173,7 +173,7 @@ async fn dial(runtime_dir: &Path, socket: &str) -> Result<Stream> {
     let dialled = connect_to(&path, Trust::Administrators, service_ipc::CONNECT_ATTEMPTS).await;
     dialled.map_err(|fault| match fault {
         SocketFault::NotListening(_) => {
-            anyhow::Error::new(fault).context("no tunnel service answers: is it running?")
+            anyhow::Error::new(fault).context("no tunnel service answers (is it running?)")
         }
         fault => fault.into(),
     })

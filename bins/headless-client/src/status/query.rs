@@ -92,7 +92,7 @@ async fn read(path: &Path) -> Result<String> {
             "not permitted to ask the client: become {}, or a member of the group firezone-client",
             host::help::ADMINISTRATOR_NAME
         ),
-        Err(fault) => return Err(fault).context("no client answers: is it running?"),
+        Err(fault) => return Err(fault).context("no client answers (is it running?)"),
     };
     let mut text = String::new();
     let read = stream.take(MAX_REPORT).read_to_string(&mut text).await;
