@@ -6,7 +6,6 @@ mod run;
 mod up;
 
 use clap::Parser as _;
-use platform_linux as host;
 use std::process::ExitCode;
 
 #[global_allocator]

@@ -1,20 +1,15 @@
 //! Runs the party.
 
-use crate::{
-    cli::{Cli, Ctl, Gateway, Login, Party, Portal, Relay},
-    host,
-};
+use crate::cli::{Cli, Ctl, Gateway, Login, Party, Portal, Relay};
 use anyhow::{Context as _, Result};
+use cli_support::DnsControl;
 use devnet::{gateway, portal, relay};
+use host::Signals;
 use model::Seed;
+use platform::{DnsMethod as _, Platform as _};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use std::io::{ErrorKind, Write as _};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::mpsc,
-    task::LocalSet,
-};
+use tokio::{net::TcpListener, sync::mpsc, task::LocalSet};
 use tracing_subscriber::EnvFilter;
 
 /// The version that portals compare with those of clients. spec: portal 10.6
@@ -51,9 +46,9 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
 }
 
 async fn run_gateway(options: Gateway, stop: mpsc::Receiver<()>) -> Result<()> {
-    let platform = host::Platform::new(host::Options {
-        dns_control: host::DnsControl::Disabled,
-        ..host::Options::default()
+    let platform = cli_support::Platform::open(platform::Options {
+        dns_control: DnsControl::DISABLED,
+        ..platform::Options::default()
     })?;
     let config = gateway::Config {
         external_id: portal_client::external_id(&options.firezone_id),
@@ -121,14 +116,7 @@ fn name(login: &Login) -> String {
 }
 
 fn user_agent(component: &str) -> String {
-    let info = host::os_info();
-    let os = portal_client::OsInfo {
-        name: info.name,
-        version: info.version,
-        arch: Some(info.arch),
-        kernel: Some(info.kernel),
-    };
-    portal_client::user_agent(component, VERSION, &os)
+    portal_client::user_agent(component, VERSION, &host::os_info())
 }
 
 fn seed() -> Result<Seed> {
@@ -138,15 +126,17 @@ fn seed() -> Result<Seed> {
     Ok(Seed::from_bytes(bytes))
 }
 
-/// SIGINT and SIGTERM, each as an item.
+/// Each signal to stop, as an item.
 fn stop_signals() -> std::io::Result<mpsc::Receiver<()>> {
     let (sender, receiver) = mpsc::channel(2);
-    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
-        let mut signals = signal(kind)?;
-        let sender = sender.clone();
-        let _task = tokio::spawn(async move {
-            while signals.recv().await.is_some() && sender.send(()).await.is_ok() {}
-        });
-    }
+    let mut signals = Signals::without_hang_up()?;
+    let _task = tokio::spawn(async move {
+        loop {
+            signals.next().await;
+            if sender.send(()).await.is_err() {
+                return;
+            }
+        }
+    });
     Ok(receiver)
 }

@@ -1,9 +1,6 @@
 //! `sign-in` and `sign-out`: the token's file. spec: client-app 2.1, 2.2
 
-use crate::{
-    cli::{SignIn, SignOut},
-    host,
-};
+use crate::cli::{SignIn, SignOut};
 use anyhow::{Context as _, Result, ensure};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{
@@ -33,7 +30,8 @@ pub(crate) fn sign_in(options: &SignIn, file: &Path) -> Result<()> {
     };
     let token = token.expose_secret().trim();
     ensure!(!token.is_empty(), "no token was given; nothing has changed");
-    host::write_secret_file(file, token.as_bytes()).context("run this as root")?;
+    host::write_secret(file, token.as_bytes())
+        .with_context(|| format!("run this as {}", host::help::ADMINISTRATOR_NAME))?;
     writeln!(output, "The token is in {}.", file.display())?;
     Ok(())
 }

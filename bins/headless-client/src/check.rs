@@ -1,11 +1,8 @@
 //! `--check`: looks whether everything is in place, and changes nothing. spec: client-app 9.4
 
-use crate::{
-    cli::Options,
-    host::{self, DeviceIdOrigin},
-    settings,
-};
+use crate::{cli::Options, settings};
 use anyhow::{Context as _, Result};
+use platform::Platform as _;
 use secrecy::SecretString;
 use std::io::{self, Write as _};
 
@@ -19,7 +16,7 @@ pub(crate) fn run(options: &Options, token: Option<SecretString>) -> Result<()> 
     writeln!(output, "Token: in {origin}")?;
     writeln!(output, "Portal: {}", options.api_url)?;
     writeln!(output, "Device: {}", identity(options)?)?;
-    for line in host::check(&options.host.options())? {
+    for line in cli_support::Platform::check(&options.host.options())? {
         writeln!(output, "{line}")?;
     }
     writeln!(output, "Everything is in place.")?;
@@ -32,11 +29,5 @@ fn identity(options: &Options) -> Result<String> {
     }
     let origin = host::device_id_origin()
         .context("there is no identity for this device: give one with the variable FIREZONE_ID")?;
-    Ok(match origin {
-        DeviceIdOrigin::File(path) => format!("the identity in {}", path.display()),
-        DeviceIdOrigin::Machine => "an identity that follows from /etc/machine-id".to_owned(),
-        DeviceIdOrigin::Fresh(path) => {
-            format!("a new identity, to be kept in {}", path.display())
-        }
-    })
+    Ok(origin.to_string())
 }

@@ -1,40 +1,60 @@
 //! What the user typed, and nothing else. spec: client-app 2
 
-use crate::duration::HumanDuration;
 use clap::{ArgAction, Args, Parser, Subcommand};
-use logging::Format;
-use program::{HostFlags, Shell};
-use std::path::PathBuf;
+use cli_support::{HostFlags, LogFlags, Shell, parse_duration};
+use host::help::ADMINISTRATOR_NAME;
+use std::{path::PathBuf, time::Duration};
 use url::Url;
+
+const EXAMPLES: &str = "Examples:\n  \
+    firezone-headless-client sign-in            ask for a token and keep it\n  \
+    firezone-headless-client                    connect\n  \
+    firezone-headless-client --check            look whether everything is in place\n  \
+    firezone-headless-client status             how is the running client doing?\n  \
+    FIREZONE_TOKEN=… firezone-headless-client --dns-control disabled";
+
+fn files() -> String {
+    let path = |path: PathBuf| path.display().to_string();
+    let status = crate::status::socket();
+    [
+        format!(
+            "Files:\n  {:<43} the token, for {ADMINISTRATOR_NAME} alone",
+            path(host::places::token())
+        ),
+        format!(
+            "{:<43} identity of this machine, if the system has none",
+            path(host::places::state())
+        ),
+        format!("{:<43} what `status` asks", path(status)),
+    ]
+    .join("\n  ")
+}
+
+fn ending() -> String {
+    format!(
+        "Signals: {}\nExit codes: 0 stopped, 1 failed, 2 wrong usage.",
+        host::help::SIGNALS
+    )
+}
+
+fn token_path_help() -> String {
+    format!(
+        "File with the token; it must belong to {ADMINISTRATOR_NAME} and be readable by nobody else \
+         [default: the service manager's credential firezone-token, else {}]",
+        host::places::token().display()
+    )
+}
 
 /// Connects this machine to a Firezone network with a service account's token.
 ///
-/// The token comes from the variable FIREZONE_TOKEN, from systemd's credential `firezone-token`, or
-/// from a file, never from the command line. `sign-in` writes the file.
+/// The token comes from the variable FIREZONE_TOKEN, from the service manager's credential
+/// `firezone-token`, or from a file, never from the command line. `sign-in` writes the file.
 #[derive(Debug, Parser)]
 #[command(
     name = "firezone-headless-client",
     version,
-    after_help = "Examples:\n  \
-        firezone-headless-client sign-in            ask for a token and keep it\n  \
-        firezone-headless-client                    connect\n  \
-        firezone-headless-client --check            look whether everything is in place\n  \
-        firezone-headless-client status             how is the running client doing?\n  \
-        FIREZONE_TOKEN=… firezone-headless-client --dns-control etc-resolv-conf\n\n\
-        Signals: HUP drops all connections and makes new ones; TERM and INT stop the client.\n\
-        Exit codes: 0 stopped, 1 failed, 2 wrong usage.",
-    after_long_help = "Examples:\n  \
-        firezone-headless-client sign-in            ask for a token and keep it\n  \
-        firezone-headless-client                    connect\n  \
-        firezone-headless-client --check            look whether everything is in place\n  \
-        firezone-headless-client status             how is the running client doing?\n  \
-        FIREZONE_TOKEN=… firezone-headless-client --dns-control etc-resolv-conf\n\n\
-        Files:\n  \
-        /etc/dev.firezone.client/token              the token, for root alone\n  \
-        /var/lib/dev.firezone.client/config/        identity of this machine, if it has no machine-id\n  \
-        /run/firezone-headless-client/status.sock   what `status` asks\n\n\
-        Signals: HUP drops all connections and makes new ones; TERM and INT stop the client.\n\
-        Exit codes: 0 stopped, 1 failed, 2 wrong usage."
+    after_help = format!("{EXAMPLES}\n\n{}", ending()),
+    after_long_help = format!("{EXAMPLES}\n\n{}\n\n{}", files(), ending())
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -67,29 +87,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) host: HostFlags,
 
-    /// Write log files into this directory, too.
-    #[arg(short, long, env = "LOG_DIR", value_name = "DIR", global = true)]
-    pub(crate) log_dir: Option<PathBuf>,
-
-    /// What to log: a level, or `target=level` pairs separated by commas.
-    #[arg(
-        long,
-        env = "RUST_LOG",
-        value_name = "FILTER",
-        default_value = "info",
-        global = true
-    )]
-    pub(crate) log_filter: String,
-
-    /// What a line of the log is: text or json.
-    #[arg(
-        long,
-        env = "FIREZONE_LOG_FORMAT",
-        value_name = "FORMAT",
-        default_value_t,
-        global = true
-    )]
-    pub(crate) log_format: Format,
+    #[command(flatten)]
+    pub(crate) log: LogFlags,
 
     /// Give up when the portal stays away for this long, such as `5m` or `30d`.
     #[arg(
@@ -97,9 +96,10 @@ pub(crate) struct Options {
         long,
         env = "MAX_PARTITION_TIME",
         value_name = "TIME",
+        value_parser = parse_duration,
         global = true
     )]
-    pub(crate) max_partition_time: Option<HumanDuration>,
+    pub(crate) max_partition_time: Option<Duration>,
 
     /// Base URL of the portal.
     #[arg(
@@ -127,9 +127,14 @@ pub(crate) struct Options {
     )]
     pub(crate) firezone_id: Option<String>,
 
-    /// File with the token; it must belong to root and be readable by nobody else [default:
-    /// systemd's credential firezone-token, else /etc/dev.firezone.client/token].
-    #[arg(long, env = "FIREZONE_TOKEN_PATH", value_name = "FILE", global = true)]
+    // Its help names places, which systems choose.
+    #[arg(
+        long,
+        env = "FIREZONE_TOKEN_PATH",
+        value_name = "FILE",
+        help = token_path_help(),
+        global = true
+    )]
     pub(crate) token_path: Option<PathBuf>,
 
     /// Send everything through the Internet Resource, if there is one.
@@ -167,6 +172,26 @@ pub(crate) struct Options {
     /// Accepted and without effect: no log of flows is kept.
     #[arg(long, env = "FIREZONE_FLOW_LOGS", action = ArgAction::SetTrue, hide = true, global = true)]
     pub(crate) flow_logs: bool,
+}
+
+impl Options {
+    /// Writes all options to the log, except for the identity. spec: client-app 8.6
+    pub(crate) fn log_options(&self) {
+        let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        tracing::debug!(
+            dns_control = %self.host.dns_control,
+            log_dir = text(&self.log.log_dir),
+            log_format = %self.log.log_format,
+            max_partition_time_s = self.max_partition_time.map(|time| time.as_secs()),
+            api_url = %self.api_url,
+            name = self.firezone_name,
+            has_identity = self.firezone_id.is_some(),
+            token_path = text(&self.token_path),
+            activate_internet_resource = self.activate_internet_resource,
+            inc_buf = self.inc_buf,
+            "Options"
+        );
+    }
 }
 
 /// Reasons to exit early; they belong to running the client.

@@ -1,29 +1,24 @@
 //! Logs on standard output and, if wanted, in a file. spec: client-app 8
 
-use crate::{cli, environment, host};
-use logging::{LogError, LogFiles, Logging, Options, StdoutTime};
-use std::{io, path::Path};
+use crate::cli;
+use cli_support::{LOG_FILTER, log_files};
+use logging::{LogError, Logging, Options, StdoutTime};
 
 /// First part of the names of log files.
 const BASE: &str = "firezone-headless-client";
 
 /// Starts logging, until the value is dropped.
 pub(crate) fn start(options: &cli::Options) -> Result<Logging, LogError> {
-    let create = |directory: &Path, base: &str, stamp: &str| {
-        host::create_log_file(directory, base, stamp).map_err(io::Error::other)
-    };
+    let flags = &options.log;
     logging::start(Options {
         base: BASE,
-        directives: options.log_filter.clone(),
-        format: options.log_format,
-        stdout_time: if environment::has_journal() {
+        directives: flags.log_filter.as_deref().unwrap_or(LOG_FILTER).to_owned(),
+        format: flags.log_format,
+        stdout_time: if host::service::stamps_output() {
             StdoutTime::Omitted
         } else {
             StdoutTime::Shown
         },
-        file: options.log_dir.clone().map(|directory| LogFiles {
-            directory,
-            create: Box::new(create),
-        }),
+        file: flags.log_dir.clone().map(log_files),
     })
 }

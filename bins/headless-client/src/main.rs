@@ -5,8 +5,6 @@
 mod account;
 mod check;
 mod cli;
-mod duration;
-mod environment;
 mod log;
 mod run;
 mod settings;
@@ -15,38 +13,39 @@ mod token;
 
 use clap::{CommandFactory as _, Parser as _};
 use cli::{Cli, Command};
-use program::host;
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    program::harden();
+    cli_support::harden();
     let cli = Cli::parse();
     match start(&cli) {
         Ok(code) => code,
-        Err(error) => program::report(error),
+        Err(error) => cli_support::report(error),
     }
 }
 
 fn start(cli: &Cli) -> anyhow::Result<ExitCode> {
     let options = &cli.options;
     let token_file = || {
-        let named = options.token_path.as_deref();
-        named.unwrap_or(Path::new(host::TOKEN_PATH))
+        options
+            .token_path
+            .clone()
+            .unwrap_or_else(host::places::token)
     };
     match &cli.command {
-        Some(Command::SignIn(sign_in)) => account::sign_in(sign_in, token_file())?,
-        Some(Command::SignOut(sign_out)) => account::sign_out(sign_out, token_file())?,
+        Some(Command::SignIn(sign_in)) => account::sign_in(sign_in, &token_file())?,
+        Some(Command::SignOut(sign_out)) => account::sign_out(sign_out, &token_file())?,
         Some(Command::Status(status)) => return status::run(status),
         Some(Command::Completions { shell }) => {
-            program::completions(&Cli::command(), *shell, std::io::stdout())?;
+            cli_support::completions(&Cli::command(), *shell, std::io::stdout())?;
         }
-        Some(Command::Manual) => program::page(&Cli::command(), std::io::stdout())?,
+        Some(Command::Manual) => cli_support::page(&Cli::command(), std::io::stdout())?,
         None | Some(Command::Standalone(_)) => {
             // Before any thread starts: children and crash dumps must not see the token.
-            let token = program::take_token();
+            let token = cli_support::take_token();
             let _logging = log::start(options)?;
             tracing::info!(
                 arch = std::env::consts::ARCH,
@@ -54,7 +53,7 @@ fn start(cli: &Cli) -> anyhow::Result<ExitCode> {
                 version = env!("CARGO_PKG_VERSION"),
                 "Starting"
             );
-            tracing::debug!(?cli);
+            options.log_options();
             if cli.early().check {
                 check::run(options, token)?;
             } else {

@@ -2,16 +2,16 @@
 
 use crate::{
     cli::{Cli, Options},
-    host, settings,
+    settings,
     status::{self, Program, Report},
 };
 use anyhow::{Context as _, Result};
 use client::{Event, EventStream, PortalState, Session, Status};
-use program::Supervisor;
+use host::{ServiceManager, Signal, Signals};
+use local_socket::Socket;
+use platform::Platform as _;
 use secrecy::SecretString;
-use service_ipc::Socket;
 use std::time::Instant;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What one socket buffer may take at most when it may take as much as the tunnel wants.
 const SOCKET_BUFFER: usize = 128 * 1024 * 1024;
@@ -32,45 +32,29 @@ pub(crate) fn run(cli: &Cli, token: Option<SecretString>) -> Result<()> {
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         let signals = Signals::new().context("cannot listen for signals")?;
-        let platform = host::Platform::new(options.host.options())?;
+        let platform = cli_support::Platform::open(options.host.options())?;
         let (session, events) = Session::connect(settings, platform)?;
         let mut client = Client {
             options,
             session: &session,
-            supervisor: Supervisor::with_watchdog(),
+            service_manager: ServiceManager::with_watchdog(),
             status: status::listen().await,
             started: Instant::now(),
             is_ready: false,
         };
         let result = client.serve(events, signals, cli.early().exit).await;
-        client.supervisor.stopping();
+        client.service_manager.stopping();
         drop(client);
         session.disconnect().await;
         result
     })
 }
 
-struct Signals {
-    hangup: Signal,
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-}
-
 /// A running client.
 struct Client<'a> {
     options: &'a Options,
     session: &'a Session,
-    supervisor: Supervisor,
+    service_manager: ServiceManager,
     status: Option<Socket>,
     started: Instant,
     is_ready: bool,
@@ -85,26 +69,24 @@ impl Client<'_> {
     ) -> Result<()> {
         loop {
             tokio::select! {
-                _ = signals.hangup.recv() => self.reset().await,
-                _ = signals.interrupt.recv() => {
-                    tracing::info!("Stopping on SIGINT");
-                    return Ok(());
-                }
-                _ = signals.terminate.recv() => {
-                    tracing::info!("Stopping on SIGTERM");
-                    return Ok(());
-                }
+                signal = signals.next() => match signal {
+                    Signal::HangUp => self.reset(signal.name()).await,
+                    Signal::Interrupt | Signal::Terminate => {
+                        tracing::info!(%signal, "Stopping");
+                        return Ok(());
+                    }
+                },
                 stream = status::accept(self.status.as_mut()) => {
                     if let Some(report) = self.report().await {
-                        status::tell(stream, &report);
+                        status::send(stream, &report);
                     }
                 }
-                () = self.supervisor.wants_sign() => self.show_life().await,
+                () = self.service_manager.wants_sign() => self.show_life().await,
                 event = events.next() => match event {
                     Some(Event::Disconnected(reason)) => return Err(reason.into()),
                     Some(Event::Ready(_)) => {
                         self.is_ready = true;
-                        self.supervisor.ready()?;
+                        self.service_manager.ready()?;
                         if exit_when_ready {
                             return Ok(());
                         }
@@ -118,22 +100,22 @@ impl Client<'_> {
     }
 
     /// All connections anew, as the service manager's `reload`.
-    async fn reset(&self) {
+    async fn reset(&self, reason: &'static str) {
         // Before it is ready, a manager would take the end of reloading for just that.
         if self.is_ready {
-            self.supervisor.reloading();
+            self.service_manager.reloading();
         }
-        self.session.reset("SIGHUP").await;
+        self.session.reset(reason).await;
         if self.is_ready {
-            self.supervisor.reloaded();
+            self.service_manager.reloaded();
         }
     }
 
     /// Tells the service manager how things are. A session that does not answer shows no life.
     async fn show_life(&mut self) {
         if let Some(status) = self.session.status().await {
-            self.supervisor.status(&line(&status));
-            self.supervisor.alive();
+            self.service_manager.status(&line(&status));
+            self.service_manager.alive();
         }
     }
 

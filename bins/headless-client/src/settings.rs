@@ -1,11 +1,11 @@
 //! From raw flags to what the client runs with.
 
-use crate::{cli::Options, environment, host, token};
+use crate::{cli::Options, token};
 use anyhow::{Context as _, Result};
 use client::Settings;
-use portal_client::{DeviceInfo, Party};
+use model::DeviceIds;
+use portal_client::Party;
 use secrecy::SecretString;
-use std::path::Path;
 use url::Url;
 
 /// What flags cannot say.
@@ -15,7 +15,7 @@ pub(crate) struct Found {
     /// As the user gave it, or as this machine has it.
     pub(crate) id: String,
     pub(crate) host_name: String,
-    pub(crate) device: DeviceInfo,
+    pub(crate) device: DeviceIds,
     pub(crate) user_agent: String,
 }
 
@@ -31,15 +31,11 @@ impl Found {
         let (token, origin) = token_places(options, token).find()?;
         tracing::debug!(%origin, "Found a token");
         let host_name = host::host_name();
-        let ids = host::device_ids();
         Ok(Self {
             token,
             id,
             host_name: host_name.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
-            device: DeviceInfo {
-                serial: ids.serial,
-                uuid: ids.uuid,
-            },
+            device: host::device_ids(),
             user_agent: client::user_agent(&host::os_info()),
         })
     }
@@ -50,8 +46,8 @@ pub(crate) fn token_places(options: &Options, token: Option<SecretString>) -> to
     token::Places {
         environment: token,
         named: options.token_path.as_deref(),
-        credentials: environment::credentials(),
-        usual: Path::new(host::TOKEN_PATH),
+        credentials: host::service::credentials(),
+        usual: host::places::token(),
     }
 }
 
@@ -71,7 +67,7 @@ pub(crate) fn resolve(options: &Options, found: Found) -> Settings {
     );
     settings.name = options.firezone_name.clone().unwrap_or(found.host_name);
     settings.internet_resource = options.activate_internet_resource;
-    settings.max_partition_time = options.max_partition_time.map(|time| time.0);
+    settings.max_partition_time = options.max_partition_time;
     settings.device = found.device;
     settings
 }
@@ -89,10 +85,7 @@ mod tests {
             token: "a-very-secret-token".into(),
             id: id.to_owned(),
             host_name: "host".to_owned(),
-            device: DeviceInfo {
-                serial: Some("serial".to_owned()),
-                uuid: None,
-            },
+            device: DeviceIds::new(Some("serial"), None),
             user_agent: "System/1 connlib/1.5.2".to_owned(),
         }
     }
@@ -127,7 +120,7 @@ mod tests {
         assert_eq!(settings.max_partition_time, None);
         assert!(!settings.internet_resource);
         assert_eq!(settings.name, "host");
-        assert_eq!(settings.device.serial.as_deref(), Some("serial"));
+        assert_eq!(settings.device.serial(), Some("serial"));
         assert_eq!(settings.user_agent, "System/1 connlib/1.5.2");
     }
 

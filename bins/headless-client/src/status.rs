@@ -1,4 +1,4 @@
-//! How the running client is doing, told to whoever may ask over a local socket.
+//! How the running client is doing, reported over a local socket to whoever may ask.
 
 mod names;
 mod query;
@@ -8,23 +8,17 @@ mod view;
 
 pub(crate) use query::run;
 pub(crate) use report::{Program, Report};
-pub(crate) use server::{accept, listen, tell};
+pub(crate) use server::{accept, listen, send};
 
-use crate::environment;
 use std::path::PathBuf;
 
-/// Where the socket is when the service manager says nothing.
-const DIRECTORY: &str = "/run/firezone-headless-client";
-
 /// The socket's name in its directory.
-const NAME: &str = "status.sock";
+const NAME: &str = "status";
 
 /// Longest report that is read, in bytes: some thousand resources.
 const MAX_REPORT: u64 = 16 * 1024 * 1024;
 
 /// Where the socket is.
-fn socket() -> PathBuf {
-    environment::runtime_directory()
-        .unwrap_or_else(|| DIRECTORY.into())
-        .join(NAME)
+pub(crate) fn socket() -> PathBuf {
+    local_socket::path_in(&host::places::client_sockets(), NAME)
 }

@@ -1,6 +1,5 @@
 //! Where the token comes from. spec: client-app 5
 
-use crate::host;
 use anyhow::{Context as _, Result, bail};
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 use std::{
@@ -8,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The file among the credentials of a systemd service.
+/// The file among the credentials that the service manager hands over.
 const CREDENTIAL: &str = "firezone-token";
 
 /// Where a token was found.
@@ -18,7 +17,7 @@ pub(crate) enum Origin {
     Environment,
     /// Among the credentials that the service manager handed over.
     Credential(PathBuf),
-    /// In a file of root's.
+    /// In a file of the administrator's.
     File(PathBuf),
 }
 
@@ -32,7 +31,7 @@ pub(crate) struct Places<'a> {
     /// The directory that the service manager named.
     pub(crate) credentials: Option<PathBuf>,
     /// The file that is looked at when nothing else is there.
-    pub(crate) usual: &'a Path,
+    pub(crate) usual: PathBuf,
 }
 
 impl Places<'_> {
@@ -51,12 +50,12 @@ impl Places<'_> {
                 return Ok((token, Origin::Credential(path)));
             }
         }
-        let path = self.named.unwrap_or(self.usual);
-        let Some(content) = host::read_secret_file(path)? else {
+        let path = self.named.unwrap_or(&self.usual);
+        let Some(content) = host::read_secret(path)? else {
             bail!(
                 "there is no token: set the variable {}, or write the token to {}, \
                  or run `firezone-headless-client sign-in`",
-                program::TOKEN,
+                cli_support::TOKEN,
                 path.display()
             );
         };
@@ -88,7 +87,7 @@ fn token_in(content: &SecretSlice<u8>, path: &Path) -> Result<SecretString> {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Environment => write!(f, "the variable {}", program::TOKEN),
+            Self::Environment => write!(f, "the variable {}", cli_support::TOKEN),
             Self::Credential(path) => write!(f, "the credential {}", path.display()),
             Self::File(path) => write!(f, "{}", path.display()),
         }
@@ -98,23 +97,24 @@ impl fmt::Display for Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, os::unix::fs::PermissionsExt as _};
+    use std::fs;
     use tempfile::TempDir;
 
-    /// A file of root's that disappears with the value.
+    /// A secret file that disappears with the value.
     struct TokenFile(PathBuf, #[expect(dead_code, reason = "its folder")] TempDir);
 
     impl TokenFile {
-        fn new(mode: u32, content: &[u8]) -> Self {
+        fn new(content: &[u8]) -> Self {
+            let file = Self::open_to_others(content);
+            host::write_secret(&file.0, content).expect("secrets take the administrator's rights");
+            file
+        }
+
+        /// A file that others may read.
+        fn open_to_others(content: &[u8]) -> Self {
             let directory = TempDir::new().unwrap();
             let path = directory.path().join("token");
             fs::write(&path, content).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(&path).unwrap());
-            assert_eq!(
-                owner, 0,
-                "token files belong to root: run the tests as root"
-            );
             Self(path, directory)
         }
     }
@@ -124,7 +124,7 @@ mod tests {
             environment: token,
             named: None,
             credentials: None,
-            usual: path,
+            usual: path.to_owned(),
         };
         places.find().map(|(token, _)| token)
     }
@@ -137,26 +137,23 @@ mod tests {
     fn credentials_come_before_the_usual_file_and_after_a_named_one() {
         let handed = TempDir::new().unwrap();
         let directory = handed.path().to_owned();
-        let usual = TokenFile::new(0o600, b"usual");
-        let named = TokenFile::new(0o600, b"named");
+        let usual = TokenFile::new(b"usual");
+        let named = TokenFile::new(b"named");
         let found = |named| {
             let places = Places {
                 environment: None,
                 named,
                 credentials: Some(directory.clone()),
-                usual: &usual.0,
+                usual: usual.0.clone(),
             };
             let (token, origin) = places.find().unwrap();
             (text(token), origin)
         };
         assert_eq!(found(None).0, "usual");
         let credential = directory.join(CREDENTIAL);
-        fs::write(&credential, "").unwrap();
-        let private = fs::Permissions::from_mode(0o400);
-        fs::set_permissions(&credential, private).unwrap();
+        host::write_secret(&credential, b"").unwrap();
         assert_eq!(found(None).0, "usual", "an empty credential is none");
-        fs::write(&credential, "handed over\n").unwrap();
-        fs::set_permissions(&credential, fs::Permissions::from_mode(0o400)).unwrap();
+        host::write_secret(&credential, b"handed over\n").unwrap();
         let expected = ("handed over".to_owned(), Origin::Credential(credential));
         assert_eq!(found(None), expected);
         let expected = ("named".to_owned(), Origin::File(named.0.clone()));
@@ -165,7 +162,7 @@ mod tests {
 
     #[test]
     fn the_environment_comes_first_and_is_taken_as_it_is() {
-        let file = TokenFile::new(0o600, b"from the file");
+        let file = TokenFile::new(b"from the file");
         for token in ["token", " padded\n", ""] {
             let found = find(Some(token.into()), &file.0).unwrap();
             assert_eq!(text(found), token);
@@ -174,13 +171,13 @@ mod tests {
 
     #[test]
     fn the_environment_may_name_a_file_as_in_containers() {
-        let file = TokenFile::new(0o444, b"secret of a container\n");
+        let file = TokenFile::open_to_others(b"secret of a container\n");
         let name = file.0.to_str().unwrap();
         let places = Places {
             environment: Some(name.into()),
             named: None,
             credentials: None,
-            usual: Path::new("/nonexistent/token"),
+            usual: "/nonexistent/token".into(),
         };
         let (token, origin) = places.find().unwrap();
         assert_eq!(text(token), "secret of a container");
@@ -202,7 +199,7 @@ mod tests {
             ("newline", b" token\r\n", "token"),
             ("empty", b"", ""),
         ] {
-            let file = TokenFile::new(0o400, content);
+            let file = TokenFile::new(content);
             assert_eq!(text(find(None, &file.0).unwrap()), token, "{name}");
         }
     }
@@ -217,8 +214,10 @@ mod tests {
 
     #[test]
     fn files_that_others_can_read_and_files_of_bytes_are_refused() {
-        for (mode, content) in [(0o644, &b"secret"[..]), (0o600, b"\xff\xfe")] {
-            let file = TokenFile::new(mode, content);
+        for file in [
+            TokenFile::open_to_others(b"secret"),
+            TokenFile::new(b"secret\xff\xfe"),
+        ] {
             let message = format!("{:#}", find(None, &file.0).unwrap_err());
             assert!(message.contains(file.0.to_str().unwrap()), "{message}");
             assert!(!message.contains("secret"), "{message}");

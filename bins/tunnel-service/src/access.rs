@@ -1,6 +1,6 @@
 //! Which programs may be a GUI. spec: client-app 13.2
 
-use service_ipc::{Peer, Program};
+use local_socket::{Peer, Program};
 use std::path::PathBuf;
 
 /// Who is served.
@@ -12,13 +12,28 @@ pub enum Policy {
     Programs(Vec<PathBuf>),
 }
 
+/// Why a peer is not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Its program's file is not the one that runs.
+    #[error("its program was replaced: start the GUI anew")]
+    Replaced,
+    /// It runs another program.
+    #[error("it is none of the programs that --gui names")]
+    OtherProgram,
+    /// The system does not tell what it runs.
+    #[error("its program is unknown: {}", host::help::EXAMINE_PROCESSES)]
+    UnknownProgram,
+}
+
 impl Policy {
     /// Whether the peer is served.
     ///
     /// # Errors
     ///
     /// Why not, for the log.
-    pub fn check(&self, peer: &Peer) -> Result<(), &'static str> {
+    pub fn check(&self, peer: &Peer) -> Result<(), Refusal> {
         let programs = match self {
             Self::Anyone => return Ok(()),
             Self::Programs(_) if peer.is_administrator => return Ok(()),
@@ -26,13 +41,9 @@ impl Policy {
         };
         match &peer.program {
             Program::File(path) if programs.contains(path) => Ok(()),
-            Program::Replaced(path) if programs.contains(path) => {
-                Err("its program was replaced: start the GUI anew")
-            }
-            Program::File(_) | Program::Replaced(_) => {
-                Err("it is none of the programs that --gui names")
-            }
-            Program::Unknown(_) => Err("its program is unknown: this may take CAP_SYS_PTRACE"),
+            Program::Replaced(path) if programs.contains(path) => Err(Refusal::Replaced),
+            Program::File(_) | Program::Replaced(_) => Err(Refusal::OtherProgram),
+            Program::Unknown(_) => Err(Refusal::UnknownProgram),
         }
     }
 }
@@ -54,17 +65,29 @@ mod tests {
     fn programs_are_compared_whole() {
         let policy = Policy::Programs(vec!["/usr/bin/gui".into()]);
         let file = |path: &str| Program::File(path.into());
-        for (program, served) in [
-            (file("/usr/bin/gui"), true),
-            (file("/usr/bin/gui2"), false),
-            (file("/home/eve/usr/bin/gui"), false),
-            (file("/usr/bin/../bin/gui"), true),
-            (Program::Replaced("/usr/bin/gui".into()), false),
-            (Program::Unknown("permission denied".into()), false),
+        for (program, verdict) in [
+            (file("/usr/bin/gui"), Ok(())),
+            (file("/usr/bin/gui2"), Err(Refusal::OtherProgram)),
+            (file("/home/eve/usr/bin/gui"), Err(Refusal::OtherProgram)),
+            (file("/usr/bin"), Err(Refusal::OtherProgram)),
+            (
+                Program::Replaced("/usr/bin/gui".into()),
+                Err(Refusal::Replaced),
+            ),
+            (
+                Program::Replaced("/usr/bin/gui2".into()),
+                Err(Refusal::OtherProgram),
+            ),
+            (
+                Program::Unknown("permission denied".into()),
+                Err(Refusal::UnknownProgram),
+            ),
         ] {
-            let expected = served && program == file("/usr/bin/gui");
-            let verdict = policy.check(&peer(program.clone(), false));
-            assert_eq!(verdict.is_ok(), expected, "{program:?}");
+            assert_eq!(
+                policy.check(&peer(program.clone(), false)),
+                verdict,
+                "{program}"
+            );
             assert!(policy.check(&peer(program.clone(), true)).is_ok());
             assert!(Policy::Anyone.check(&peer(program, false)).is_ok());
         }
@@ -72,10 +95,9 @@ mod tests {
 
     #[test]
     fn a_gui_that_was_updated_is_told_apart_in_the_log() {
-        let policy = Policy::Programs(vec!["/usr/bin/gui".into()]);
-        let reason = |program| policy.check(&peer(program, false)).unwrap_err();
-        assert!(reason(Program::Replaced("/usr/bin/gui".into())).contains("anew"));
-        assert!(reason(Program::File("/usr/bin/other".into())).contains("--gui"));
-        assert!(reason(Program::Unknown(String::new())).contains("CAP_SYS_PTRACE"));
+        assert!(Refusal::Replaced.to_string().contains("anew"));
+        assert!(Refusal::OtherProgram.to_string().contains("--gui"));
+        let unknown = Refusal::UnknownProgram.to_string();
+        assert!(unknown.contains(host::help::EXAMINE_PROCESSES), "{unknown}");
     }
 }

@@ -1,11 +1,34 @@
 //! What the user typed, and nothing else. spec: client-app 3
 
 use clap::{Args, Parser, Subcommand};
-use logging::Format;
-use program::{HostFlags, Shell};
+use cli_support::{HostFlags, LogFlags, Shell, parse_duration};
 use service_ipc::Generation;
 use std::{path::PathBuf, time::Duration};
 use url::Url;
+
+const LOG_FILTER_HELP: &str = "What to log: a level, or `target=level` pairs separated by commas \
+                               [default: what the GUI set, else info]";
+
+fn log_dir_help() -> String {
+    format!(
+        "Write log files into this directory [default: {} for `run`]",
+        host::places::service_logs().display()
+    )
+}
+
+fn after_help() -> String {
+    format!(
+        "Examples:\n  \
+         firezone-client-tunnel run                    as a service manager does\n  \
+         firezone-client-tunnel run-interactive        in a terminal, to look at the log\n  \
+         firezone-client-tunnel --dns-control disabled run\n  \
+         firezone-client-tunnel ctl connect --token-file token\n  \
+         firezone-client-tunnel ctl status\n\n\
+         Signals: {}\n\
+         Exit codes: 0 stopped, 1 failed or wrong usage, 3 `ctl status` and not connected.",
+        host::help::SIGNALS
+    )
+}
 
 /// Runs the tunnel on behalf of a GUI, which tells it over a local socket what to do.
 ///
@@ -14,21 +37,16 @@ use url::Url;
 #[command(
     name = "firezone-client-tunnel",
     version,
-    after_help = "Examples:\n  \
-        firezone-client-tunnel run                    as the unit of systemd does\n  \
-        firezone-client-tunnel run-interactive        in a terminal, to look at the log\n  \
-        firezone-client-tunnel --dns-control etc-resolv-conf run\n  \
-        firezone-client-tunnel ctl connect --token-file token\n  \
-        firezone-client-tunnel ctl status\n\n\
-        Signals: HUP drops all connections and makes new ones; TERM and INT stop the service.\n\
-        Exit codes: 0 stopped, 1 failed or wrong usage, 3 `ctl status` and not connected."
+    mut_arg("log_dir", |arg| arg.help(log_dir_help())),
+    mut_arg("log_filter", |arg| arg.help(LOG_FILTER_HELP)),
+    after_help = after_help()
 )]
 pub(crate) struct Cli {
     /// Directory of the sockets.
     #[arg(
         long,
         value_name = "DIR",
-        default_value = "/run/dev.firezone.client",
+        default_value_os_t = host::places::service_sockets(),
         global = true
     )]
     pub(crate) runtime_dir: PathBuf,
@@ -47,37 +65,22 @@ pub(crate) struct ServiceFlags {
     #[command(flatten)]
     pub(crate) host: HostFlags,
 
-    /// Write log files into this directory [default: /var/log/dev.firezone.client for `run`].
-    #[arg(short, long, env = "LOG_DIR", value_name = "DIR", global = true)]
-    pub(crate) log_dir: Option<PathBuf>,
-
-    /// What to log: a level, or `target=level` pairs separated by commas [default: what the GUI
-    /// set, else info].
-    #[arg(long, env = "RUST_LOG", value_name = "FILTER", global = true)]
-    pub(crate) log_filter: Option<String>,
-
-    /// What a line of the log is: text or json.
-    #[arg(
-        long,
-        env = "FIREZONE_LOG_FORMAT",
-        value_name = "FORMAT",
-        default_value_t,
-        global = true
-    )]
-    pub(crate) log_format: Format,
+    #[command(flatten)]
+    pub(crate) log: LogFlags,
 
     /// End a session whose portal stays away for this long, such as `5m` or `30d`.
     #[arg(short, long, env = "MAX_PARTITION_TIME", value_name = "TIME",
-          default_value = "30d", value_parser = humantime::parse_duration, global = true)]
+          default_value = "30d", value_parser = parse_duration, global = true)]
     pub(crate) max_partition_time: Duration,
 
-    /// A program that is served; can be given more than once. Root is served in any case.
+    /// A program that is served; can be given more than once. The machine's administrator
+    /// is served in any case.
     #[arg(
         long,
         env = "FIREZONE_GUI",
         value_name = "FILE",
         value_delimiter = ':',
-        default_value = "/usr/bin/firezone-client-gui",
+        default_values_os_t = [host::places::gui()],
         global = true
     )]
     pub(crate) gui: Vec<PathBuf>,
@@ -103,6 +106,22 @@ pub(crate) struct ServiceFlags {
     pub(crate) group: String,
 }
 
+impl ServiceFlags {
+    /// Writes all options to the log. spec: client-app 8.6
+    pub(crate) fn log_options(&self) {
+        let gui = std::env::join_paths(&self.gui).unwrap_or_default();
+        tracing::debug!(
+            dns_control = %self.host.dns_control,
+            log_format = %self.log.log_format,
+            max_partition_time_s = self.max_partition_time.as_secs(),
+            gui = %gui.display(),
+            gui_generation = %self.gui_generation,
+            group = self.group,
+            "Options"
+        );
+    }
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -113,7 +132,7 @@ pub(crate) enum Command {
     RunInteractive(Interactive),
     /// Serve one GUI and exit; in debug builds only.
     RunSmokeTest,
-    /// Install a service; on Windows only.
+    /// Install a service, on systems where programs do that themselves.
     Install,
     /// Print completions for a shell.
     Completions {
@@ -214,20 +233,10 @@ mod tests {
             cli.service.max_partition_time,
             Duration::from_secs(2_592_000)
         );
-        assert_eq!(
-            cli.service.gui,
-            [PathBuf::from("/usr/bin/firezone-client-gui")]
-        );
+        assert_eq!(cli.service.gui, [host::places::gui()]);
         assert_eq!(cli.service.group, "firezone-client");
         assert_eq!(cli.service.gui_generation, Generation::August2026);
-        assert_eq!(
-            cli.runtime_dir.join("tunnel.sock"),
-            PathBuf::from(service_ipc::SOCKET)
-        );
-        assert_eq!(
-            cli.runtime_dir.join("control.sock"),
-            PathBuf::from(service_ipc::CONTROL_SOCKET)
-        );
+        assert_eq!(cli.runtime_dir, host::places::service_sockets());
     }
 
     #[test]

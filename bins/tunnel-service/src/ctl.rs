@@ -5,6 +5,8 @@ use crate::{
     token,
 };
 use anyhow::{Context as _, Result, bail};
+use host::Signals;
+use local_socket::{SocketFault, Stream, Trust, connect as connect_to, path_in};
 use secrecy::SecretString;
 use service_ipc::{
     Client, Connect, Generation, Resources, ToGui, ToService,
@@ -20,7 +22,6 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    signal::unix::{SignalKind, signal},
     time::timeout,
 };
 
@@ -34,13 +35,13 @@ const GOODBYE: Duration = Duration::from_secs(5);
 pub(crate) fn run(ctl: Ctl, runtime_dir: &Path) -> ExitCode {
     match perform(ctl, runtime_dir) {
         Ok(code) => code,
-        Err(error) => program::report(error),
+        Err(error) => cli_support::report(error),
     }
 }
 
 fn perform(ctl: Ctl, runtime_dir: &Path) -> Result<ExitCode> {
     // Before anything else: whoever pipes a token in should not wait for a service.
-    let wish = match &ctl {
+    let token = match &ctl {
         Ctl::Connect(flags) => Some(token::read(flags.token_file.as_deref())?),
         Ctl::Disconnect | Ctl::Status => None,
     };
@@ -49,7 +50,7 @@ fn perform(ctl: Ctl, runtime_dir: &Path) -> Result<ExitCode> {
         .build()
         .context("cannot start the runtime")?;
     runtime.block_on(async {
-        match (ctl, wish) {
+        match (ctl, token) {
             (Ctl::Connect(flags), Some(token)) => connect(flags, token, runtime_dir).await,
             (Ctl::Disconnect, _) => disconnect(runtime_dir).await,
             _ => status(runtime_dir).await,
@@ -58,23 +59,23 @@ fn perform(ctl: Ctl, runtime_dir: &Path) -> Result<ExitCode> {
 }
 
 async fn connect(flags: CtlConnect, token: SecretString, runtime_dir: &Path) -> Result<ExitCode> {
-    let stop = stop().context("cannot listen for signals")?;
-    let stream = service_ipc::connect(&runtime_dir.join("tunnel.sock")).await?;
-    let mut service = Client::open(stream).await?;
+    let mut signals = Signals::new().context("cannot listen for signals")?;
+    let mut service = Client::open(dial(runtime_dir, service_ipc::SOCKET).await?).await?;
     if service.generation() == Generation::July2025 && flags.api_url.is_none() {
         bail!("this service keeps no URL of the portal: name it by --api-url");
     }
-    service.say(&ToService::Connect(Connect {
+    service.send(&ToService::Connect(Connect {
         token,
         api_url: flags.api_url,
         is_internet_resource_active: Some(flags.internet_resource),
     }))?;
     tokio::select! {
         result = follow(&mut service) => return result.map(|()| ExitCode::SUCCESS),
-        () = stop => {}
+        // Whichever it is: even a terminal that closes ends the session.
+        _ = signals.next() => {}
     }
-    say(format_args!("disconnecting"))?;
-    service.say(&ToService::Disconnect)?;
+    print(format_args!("disconnecting"))?;
+    service.send(&ToService::Disconnect)?;
     let gone = timeout(GOODBYE, async {
         while let Some(message) = service.next().await? {
             if message == ToGui::DisconnectedGracefully {
@@ -85,7 +86,7 @@ async fn connect(flags: CtlConnect, token: SecretString, runtime_dir: &Path) -> 
     });
     gone.await
         .context("the service does not say that it disconnected")??;
-    say(format_args!("disconnected"))?;
+    print(format_args!("disconnected"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -93,14 +94,14 @@ async fn connect(flags: CtlConnect, token: SecretString, runtime_dir: &Path) -> 
 async fn follow<S: AsyncRead + AsyncWrite + Unpin>(service: &mut Client<S>) -> Result<()> {
     while let Some(message) = service.next().await? {
         match message {
-            ToGui::ConnectResult(Ok(())) => say(format_args!("connecting"))?,
+            ToGui::ConnectResult(Ok(())) => print(format_args!("connecting"))?,
             ToGui::ConnectResult(Err(reason)) => bail!("cannot connect: {reason}"),
-            ToGui::OnUpdateResources(all) => tell_resources(&all)?,
+            ToGui::OnUpdateResources(all) => print_resources(&all)?,
             ToGui::AllGatewaysOffline(id) => {
-                say(format_args!("no gateway is online for resource {id}"))?;
+                print(format_args!("no gateway is online for resource {id}"))?;
             }
             ToGui::GatewayVersionMismatch(id) => {
-                say(format_args!(
+                print(format_args!(
                     "no gateway of resource {id} understands this client"
                 ))?;
             }
@@ -116,18 +117,18 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(service: &mut Client<S>) -> R
     bail!("the service is gone")
 }
 
-fn tell_resources(all: &Resources) -> Result<()> {
-    say(format_args!("{} resources", all.resources.len()))?;
+fn print_resources(all: &Resources) -> Result<()> {
+    print(format_args!("{} resources", all.resources.len()))?;
     for resource in &all.resources {
-        say(format_args!("  {}", Row(resource)))?;
+        print(format_args!("  {}", Row(resource)))?;
     }
     Ok(())
 }
 
 async fn disconnect(runtime_dir: &Path) -> Result<ExitCode> {
     match ask(runtime_dir, Ask::Disconnect).await? {
-        Answer::Disconnected(true) => say(format_args!("disconnected"))?,
-        Answer::Disconnected(false) => say(format_args!("there was nothing to disconnect"))?,
+        Answer::Disconnected(true) => print(format_args!("disconnected"))?,
+        Answer::Disconnected(false) => print(format_args!("there was nothing to disconnect"))?,
         Answer::Status(_) => bail!("the service answered another question"),
     }
     Ok(ExitCode::SUCCESS)
@@ -143,14 +144,14 @@ async fn status(runtime_dir: &Path) -> Result<ExitCode> {
         session,
         resources,
     } = status;
-    say(format_args!("service    {version}"))?;
-    say(format_args!(
+    print(format_args!("service    {version}"))?;
+    print(format_args!(
         "gui        {}",
         gui.as_deref().unwrap_or("none")
     ))?;
-    say(format_args!("session    {session}"))?;
+    print(format_args!("session    {session}"))?;
     for resource in &resources {
-        say(format_args!("resource   {}", Row(resource)))?;
+        print(format_args!("resource   {}", Row(resource)))?;
     }
     Ok(match session {
         SessionState::Connected => ExitCode::SUCCESS,
@@ -159,10 +160,23 @@ async fn status(runtime_dir: &Path) -> Result<ExitCode> {
 }
 
 async fn ask(runtime_dir: &Path, ask: Ask) -> Result<Answer> {
-    let mut stream = service_ipc::connect(&runtime_dir.join("control.sock")).await?;
+    let mut stream = dial(runtime_dir, service_ipc::CONTROL_SOCKET).await?;
     send_one(&mut stream, &ask).await?;
     let answer = receive_one(&mut stream).await?;
-    answer.context("the service refused to answer: only root is answered")
+    let who = host::help::ADMINISTRATOR_NAME;
+    answer.with_context(|| format!("the service refused to answer: only {who} is answered"))
+}
+
+/// A stream to the service, if it is that of the administrator.
+async fn dial(runtime_dir: &Path, socket: &str) -> Result<Stream> {
+    let path = path_in(runtime_dir, socket);
+    let dialled = connect_to(&path, Trust::Administrators, service_ipc::CONNECT_ATTEMPTS).await;
+    dialled.map_err(|fault| match fault {
+        SocketFault::NotListening(_) => {
+            anyhow::Error::new(fault).context("no tunnel service answers (is it running?)")
+        }
+        fault => fault.into(),
+    })
 }
 
 /// One resource in one line. Its texts come from the portal: terminals must not interpret them.
@@ -177,7 +191,7 @@ impl fmt::Display for Row<'_> {
             service_ipc::Resource::Internet(it) => (&it.name, "everything else"),
         };
         let status = self.0.status();
-        let line = format!("{status:?}  {name}  {address}");
+        let line = format!("{status}  {name}  {address}");
         line.chars()
             .filter(|character| !character.is_control())
             .try_for_each(|character| write!(f, "{character}"))
@@ -185,23 +199,33 @@ impl fmt::Display for Row<'_> {
 }
 
 /// One line on standard output.
-fn say(line: fmt::Arguments<'_>) -> Result<()> {
+fn print(line: fmt::Arguments<'_>) -> Result<()> {
     writeln!(io::stdout(), "{line}").context("cannot write to standard output")
 }
 
-/// Ends when the user or the system wants this program to stop.
-fn stop() -> io::Result<impl Future<Output = ()>> {
-    let mut signals = [
-        signal(SignalKind::interrupt())?,
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::hangup())?,
-    ];
-    Ok(async move {
-        let [interrupt, terminate, hangup] = &mut signals;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    })
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use service_ipc::{Addressed, Internet, Resource, ResourceStatus};
+
+    #[test]
+    fn a_row_has_a_state_for_scripts_and_moves_no_cursor() {
+        let dns = Resource::Dns(Addressed {
+            id: model::ResourceId::from_bytes([1; 16]),
+            address: "*.wiki.test".into(),
+            name: "Wiki\x1b[31m".into(),
+            address_description: None,
+            sites: vec![],
+            status: ResourceStatus::Online,
+        });
+        assert_eq!(Row(&dns).to_string(), "Online  Wiki[31m  *.wiki.test");
+        let internet = Resource::Internet(Internet {
+            name: "Internet".into(),
+            id: model::ResourceId::from_bytes([2; 16]),
+            sites: vec![],
+            status: ResourceStatus::Unknown,
+        });
+        let row = Row(&internet).to_string();
+        assert_eq!(row, "Unknown  Internet  everything else");
+    }
 }

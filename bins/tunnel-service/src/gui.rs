@@ -1,10 +1,10 @@
 //! Serving one GUI. spec: client-app 12.2, 13.5, 13.6
 
 use crate::{
-    host::Host,
-    order::{Order, Orders},
+    admin::{AdminCommand, AdminCommands},
+    machine::Machine,
     resources::resources,
-    session::{News, Slot, Started, chain},
+    session::{SessionEvent, Slot, Started, chain},
 };
 use client::Event;
 use model::ResourceId;
@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a GUI may take to hear that the service is stopping.
+/// How long a GUI may take to read that the service is stopping.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What follows a GUI.
@@ -31,44 +31,47 @@ pub(crate) enum Next {
 }
 
 /// A GUI and its session.
-pub(crate) struct Gui<'a, H: Host, S> {
-    pub(crate) host: &'a mut H,
-    pub(crate) orders: &'a mut Orders,
+pub(crate) struct Gui<'a, M: Machine, S> {
+    pub(crate) machine: &'a mut M,
+    pub(crate) commands: &'a mut AdminCommands,
     pub(crate) server: Server<S>,
     pub(crate) name: String,
-    slot: Slot<H>,
-    // The GUI waits to hear how its wish to connect went.
+    slot: Slot<M>,
+    // The GUI waits for the result of its request to connect.
     owes_result: bool,
-    // The list of resources changed since the GUI was told.
+    // The list of resources changed since it was sent to the GUI.
     is_stale: bool,
-    told_offline: BTreeSet<ResourceId>,
-    told_incompatible: BTreeSet<ResourceId>,
+    reported_offline: BTreeSet<ResourceId>,
+    reported_incompatible: BTreeSet<ResourceId>,
 }
 
-/// What came of listening to the GUI.
-enum Heard {
+/// Outcome of one read from the GUI.
+enum Received {
+    /// Nothing was read, but all messages are sent.
     Flushed,
+    /// The GUI closed the connection.
     Gone,
-    Said(ToService),
+    /// A message of the GUI.
+    Message(ToService),
 }
 
-impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
+impl<'a, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, M, S> {
     pub(crate) fn new(
-        host: &'a mut H,
-        orders: &'a mut Orders,
+        machine: &'a mut M,
+        commands: &'a mut AdminCommands,
         server: Server<S>,
         name: String,
     ) -> Self {
         Self {
-            host,
-            orders,
+            machine,
+            commands,
             server,
             name,
             slot: Slot::new(),
             owes_result: false,
             is_stale: false,
-            told_offline: BTreeSet::new(),
-            told_incompatible: BTreeSet::new(),
+            reported_offline: BTreeSet::new(),
+            reported_incompatible: BTreeSet::new(),
         }
     }
 
@@ -88,56 +91,56 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
 
     async fn work(&mut self) -> Result<Next, Fault> {
         let hello = Hello {
-            firezone_id: self.host.device_id().to_owned(),
-            advanced_settings: self.host.load_settings(),
+            firezone_id: self.machine.device_id().to_owned(),
+            advanced_settings: self.machine.load_settings(),
             mdm_settings: MdmSettings::default(),
         };
-        self.server.say(&ToGui::Hello(Some(Box::new(hello))))?;
+        self.server.send(&ToGui::Hello(Some(Box::new(hello))))?;
         loop {
             self.report();
             if self.is_stale && self.server.is_flushed() {
                 self.is_stale = false;
-                self.tell_resources().await?;
+                self.report_resources().await?;
             }
             tokio::select! {
                 biased;
-                order = self.orders.next() => {
-                    if let Order::Stop = order {
-                        self.say_farewell().await;
+                command = self.commands.next() => {
+                    if let AdminCommand::Stop = command {
+                        self.send_farewell().await;
                         return Ok(Next::End);
                     }
-                    self.obey(order).await?;
+                    self.handle_command(command).await?;
                 }
-                heard = hear(&mut self.server, self.is_stale) => match heard? {
-                    Heard::Flushed => {}
-                    Heard::Gone => return Ok(Next::Gui),
-                    Heard::Said(message) => self.handle(message).await?,
+                received = recv(&mut self.server, self.is_stale) => match received? {
+                    Received::Flushed => {}
+                    Received::Gone => return Ok(Next::Gui),
+                    Received::Message(message) => self.handle(message).await?,
                 },
-                news = self.slot.next() => self.handle_news(news).await?,
+                event = self.slot.next() => self.handle_session_event(event).await?,
             }
         }
     }
 
     fn report(&mut self) {
         let status = format!("Serving a GUI, {}", self.slot.state());
-        self.host.report(&status);
+        self.machine.report(&status);
     }
 
-    async fn say_farewell(&mut self) {
-        let said = self.server.say(&ToGui::TerminatingGracefully);
-        if said.is_err() || !matches!(timeout(FAREWELL, self.server.flush()).await, Ok(Ok(()))) {
-            tracing::debug!("The GUI does not hear that the service is stopping");
+    async fn send_farewell(&mut self) {
+        let sent = self.server.send(&ToGui::TerminatingGracefully);
+        if sent.is_err() || !matches!(timeout(FAREWELL, self.server.flush()).await, Ok(Ok(()))) {
+            tracing::debug!("Cannot tell the GUI that the service is stopping");
         }
     }
 
-    async fn obey(&mut self, order: Order) -> Result<(), Fault> {
-        match order {
-            Order::Disconnect(reply) => {
+    async fn handle_command(&mut self, command: AdminCommand) -> Result<(), Fault> {
+        match command {
+            AdminCommand::Disconnect(reply) => {
                 let was_there = self.slot.end().await;
                 if was_there {
                     tracing::info!("An administrator ended the session");
                     self.owes_result = false;
-                    self.server.say(&ToGui::OnDisconnect {
+                    self.server.send(&ToGui::OnDisconnect {
                         error_msg: "an administrator ended the session".into(),
                         requires_sign_in: false,
                     })?;
@@ -145,16 +148,16 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
                 // Whoever asked may be gone.
                 reply.send(was_there).ok();
             }
-            Order::Reset(reason) => {
+            AdminCommand::Reset(reason) => {
                 if let Some(session) = self.slot.session() {
                     session.reset(reason).await;
                 }
             }
-            Order::Status(reply) => {
+            AdminCommand::Status(reply) => {
                 let status = self.status().await;
                 reply.send(status).ok();
             }
-            Order::Stop => {}
+            AdminCommand::Stop => {}
         }
         Ok(())
     }
@@ -164,7 +167,7 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
             gui: Some(self.name.clone()),
             session: self.slot.state(),
             resources: self.resources().await.unwrap_or_default().resources,
-            ..crate::service::idle_status()
+            ..crate::admin::idle_status()
         }
     }
 
@@ -177,21 +180,21 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
         match message {
             ToService::ApplyAdvancedSettings(settings) => {
                 let result = self.apply_settings(settings);
-                self.server.say(&ToGui::AdvancedSettingsApplied(result))
+                self.server.send(&ToGui::AdvancedSettingsApplied(result))
             }
             ToService::ApplyLogFilter { directives } => {
                 self.apply_log_filter(directives);
                 Ok(())
             }
             ToService::ClearLogs => {
-                let result = self.host.clear_logs().map_err(|error| chain(&error));
-                self.server.say(&ToGui::ClearedLogs(result))
+                let result = self.machine.clear_logs().map_err(|error| chain(&error));
+                self.server.send(&ToGui::ClearedLogs(result))
             }
             ToService::Connect(connect) => self.connect(connect).await,
             ToService::Disconnect => {
                 self.slot.end().await;
                 self.owes_result = false;
-                self.server.say(&ToGui::DisconnectedGracefully)
+                self.server.send(&ToGui::DisconnectedGracefully)
             }
             ToService::SetDisabledResources(disabled) => {
                 self.slot.set_disabled_resources(disabled).await;
@@ -214,14 +217,17 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
             (&settings.api_url, &["wss", "ws", "https", "http"]),
         ] {
             if !schemes.contains(&url.scheme()) || url.host().is_none() {
-                return Err(format!("{url} has no host, or is none of {schemes:?}"));
+                let schemes = schemes.join(", ");
+                return Err(format!(
+                    "{url} has no host, or none of the schemes {schemes}"
+                ));
             }
         }
-        let old = self.host.load_settings();
-        self.host.set_log_filter(&settings.log_filter)?;
-        if let Err(error) = self.host.save_settings(&settings) {
+        let old = self.machine.load_settings();
+        self.machine.set_log_filter(&settings.log_filter)?;
+        if let Err(error) = self.machine.save_settings(&settings) {
             // Both apply, or neither does.
-            self.host.set_log_filter(&old.log_filter).ok();
+            self.machine.set_log_filter(&old.log_filter).ok();
             return Err(format!("the settings cannot be kept: {error}"));
         }
         tracing::info!(log_filter = settings.log_filter, "Settings were replaced");
@@ -230,16 +236,16 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
 
     /// The older generation gets no answer.
     fn apply_log_filter(&mut self, directives: String) {
-        if let Err(error) = self.host.set_log_filter(&directives) {
+        if let Err(error) = self.machine.set_log_filter(&directives) {
             tracing::warn!(error, "The log filter stays");
             return;
         }
         tracing::info!(directives, "The log filter was replaced");
         let settings = AdvancedSettings {
             log_filter: directives,
-            ..self.host.load_settings()
+            ..self.machine.load_settings()
         };
-        if let Err(error) = self.host.save_settings(&settings) {
+        if let Err(error) = self.machine.save_settings(&settings) {
             tracing::warn!(%error, "The log filter is not kept");
         }
     }
@@ -250,19 +256,19 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
             api_url,
             is_internet_resource_active,
         } = connect;
-        let api_url = api_url.unwrap_or_else(|| self.host.load_settings().api_url);
-        let mut settings = self.host.session_settings(api_url, token);
+        let api_url = api_url.unwrap_or_else(|| self.machine.load_settings().api_url);
+        let mut settings = self.machine.session_settings(api_url, token);
         // The older generation uses all resources that it does not switch off.
         settings.internet_resource = is_internet_resource_active.unwrap_or(true);
         settings.tolerate_interface_faults = true;
-        self.told_offline.clear();
-        self.told_incompatible.clear();
+        self.reported_offline.clear();
+        self.reported_incompatible.clear();
         self.owes_result = true;
-        let started = self.slot.start(self.host, settings).await;
-        self.tell_start(started)
+        let started = self.slot.start(self.machine, settings).await;
+        self.report_start(started)
     }
 
-    fn tell_start(&mut self, started: Result<Started, String>) -> Result<(), Fault> {
+    fn report_start(&mut self, started: Result<Started, String>) -> Result<(), Fault> {
         let result = match started {
             Ok(Started::Waiting) => return Ok(()),
             Ok(Started::Running) => Ok(()),
@@ -272,40 +278,40 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
             }
         };
         match (std::mem::take(&mut self.owes_result), result) {
-            (true, result) => self.server.say(&ToGui::ConnectResult(result)),
+            (true, result) => self.server.send(&ToGui::ConnectResult(result)),
             (false, Ok(())) => Ok(()),
-            (false, Err(error_msg)) => self.server.say(&ToGui::OnDisconnect {
+            (false, Err(error_msg)) => self.server.send(&ToGui::OnDisconnect {
                 error_msg,
                 requires_sign_in: false,
             }),
         }
     }
 
-    async fn handle_news(&mut self, news: News) -> Result<(), Fault> {
-        match news {
-            News::Event(Event::Disconnected(reason)) => {
-                let lacks_network = self.slot.lacks_network(self.host, &reason);
-                if lacks_network && self.slot.wait_instead(self.host).await {
+    async fn handle_session_event(&mut self, event: SessionEvent) -> Result<(), Fault> {
+        match event {
+            SessionEvent::Event(Event::Disconnected(reason)) => {
+                let lacks_network = self.slot.lacks_network(self.machine, &reason);
+                if lacks_network && self.slot.wait_instead(self.machine).await {
                     tracing::info!(reason = chain(&reason), "Waiting for a network");
                     return Ok(());
                 }
                 self.on_end(chain(&reason), reason.needs_sign_in()).await
             }
-            News::Event(Event::ResourcesChanged) => {
+            SessionEvent::Event(Event::ResourcesChanged) => {
                 self.is_stale = true;
                 Ok(())
             }
-            News::Event(Event::Gateway(client::GatewayEvent::NoCompatibleGateway(id))) => {
-                match self.told_incompatible.insert(id) {
-                    true => self.server.say(&ToGui::GatewayVersionMismatch(id)),
+            SessionEvent::Event(Event::Gateway(client::GatewayEvent::NoCompatibleGateway(id))) => {
+                match self.reported_incompatible.insert(id) {
+                    true => self.server.send(&ToGui::GatewayVersionMismatch(id)),
                     false => Ok(()),
                 }
             }
-            News::Event(_) => Ok(()),
-            News::Over => self.on_end("the session is over".into(), false).await,
-            News::Retry => {
-                let started = self.slot.retry(self.host).await;
-                self.tell_start(started)
+            SessionEvent::Event(_) => Ok(()),
+            SessionEvent::Over => self.on_end("the session is over".into(), false).await,
+            SessionEvent::Retry => {
+                let started = self.slot.retry(self.machine).await;
+                self.report_start(started)
             }
         }
     }
@@ -313,45 +319,45 @@ impl<'a, H: Host, S: AsyncRead + AsyncWrite + Unpin> Gui<'a, H, S> {
     async fn on_end(&mut self, error_msg: String, requires_sign_in: bool) -> Result<(), Fault> {
         self.slot.end().await;
         tracing::warn!(reason = error_msg, requires_sign_in, "The session ended");
-        self.server.say(&ToGui::OnDisconnect {
+        self.server.send(&ToGui::OnDisconnect {
             error_msg,
             requires_sign_in,
         })
     }
 
-    async fn tell_resources(&mut self) -> Result<(), Fault> {
+    async fn report_resources(&mut self) -> Result<(), Fault> {
         let Some(all) = self.resources().await else {
             return Ok(());
         };
         for resource in &all.resources {
-            self.tell_if_offline(resource)?;
+            self.report_if_offline(resource)?;
         }
-        match self.server.say(&ToGui::OnUpdateResources(all)) {
+        match self.server.send(&ToGui::OnUpdateResources(all)) {
             Err(Fault::MessageTooLarge(bytes)) => {
                 tracing::warn!(bytes, "The list of resources is too long for the GUI");
                 Ok(())
             }
-            said => said,
+            sent => sent,
         }
     }
 
-    fn tell_if_offline(&mut self, resource: &Resource) -> Result<(), Fault> {
+    fn report_if_offline(&mut self, resource: &Resource) -> Result<(), Fault> {
         let id = resource.id();
-        if resource.status() == ResourceStatus::Offline && self.told_offline.insert(id) {
-            self.server.say(&ToGui::AllGatewaysOffline(id))?;
+        if resource.status() == ResourceStatus::Offline && self.reported_offline.insert(id) {
+            self.server.send(&ToGui::AllGatewaysOffline(id))?;
         }
         Ok(())
     }
 }
 
-/// Listens, unless something has to be told first. Cancel-safe.
-async fn hear<S>(server: &mut Server<S>, only_flush: bool) -> Result<Heard, Fault>
+/// Reads one message, or only sends what waits if something else has to be sent first. Cancel-safe.
+async fn recv<S>(server: &mut Server<S>, only_flush: bool) -> Result<Received, Fault>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     if only_flush {
-        return server.flush().await.map(|()| Heard::Flushed);
+        return server.flush().await.map(|()| Received::Flushed);
     }
     let message = server.next().await?;
-    Ok(message.map_or(Heard::Gone, Heard::Said))
+    Ok(message.map_or(Received::Gone, Received::Message))
 }

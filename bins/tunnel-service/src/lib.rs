@@ -1,8 +1,8 @@
 //! The tunnel service: runs the tunnel with the rights of the system, on behalf of a GUI that has
 //! none.
 //!
-//! [`Service`] is the whole life of it, over any [`Host`] and any [`service_ipc::Listener`], so that
-//! tests run it without rights. The program `firezone-client-tunnel` brings Linux.
+//! [`Service`] is the whole life of it, over any [`Machine`] and any [`local_socket::Listener`], so
+//! that tests run it without rights. The program `firezone-client-tunnel` brings the real ones.
 //!
 //! # Contract
 //!
@@ -10,17 +10,18 @@
 //!   its session ends, the host is as it was before, and the next one is served.
 //! * No GUI, no tunnel: nothing is connected before a GUI says so, nor after it is gone.
 //! * What a crashed run left behind is undone before the first GUI is served.
-//! * [`Order`]s come from signals and administrators, and go before anything a GUI says.
+//! * [`AdminCommand`]s come from signals and administrators. They are carried out before any message
+//!   of a GUI.
 
 mod access;
+mod admin;
 mod gui;
-mod host;
-mod order;
+mod machine;
 mod resources;
 mod service;
 mod session;
 
-pub use access::Policy;
-pub use host::Host;
-pub use order::{Order, Orders, answer_administrators, orders};
+pub use access::{Policy, Refusal};
+pub use admin::{AdminCommand, AdminCommands, admin_commands, answer_administrators};
+pub use machine::Machine;
 pub use service::{Lifetime, Service};

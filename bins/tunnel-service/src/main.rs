@@ -1,46 +1,51 @@
 //! `firezone-client-tunnel`: runs the tunnel on behalf of a GUI.
 //!
-//! Three steps: raw flags ([`cli`]), the machine ([`linux`]), [`run`]; or [`ctl`], the GUI for
+//! Three steps: raw flags ([`cli`]), the machine ([`this_machine`]), [`run`]; or [`ctl`], the GUI for
 //! shells.
 
 mod cli;
 mod ctl;
-mod linux;
 mod run;
 mod store;
+mod this_machine;
 mod token;
 
 use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
-use program::host;
 use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    program::harden();
+    cli_support::harden();
     // Neither the service nor its children have any use for a headless client's.
-    drop(program::take_token());
+    drop(cli_support::take_token());
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
     let result = match cli.command {
         cli::Command::Ctl(ctl) => return ctl::run(ctl, &cli.runtime_dir),
-        cli::Command::Install => Err(anyhow::anyhow!(
-            "installing a service is for Windows; on Linux a unit of systemd starts `run`"
-        )),
+        cli::Command::Install => host::service::install().map_err(Into::into),
         cli::Command::Completions { shell } => {
-            program::completions(&cli::Cli::command(), shell, std::io::stdout()).map_err(Into::into)
+            cli_support::completions(&cli::Cli::command(), shell, std::io::stdout())
+                .map_err(Into::into)
         }
         cli::Command::Manual => {
-            program::page(&cli::Cli::command(), std::io::stdout()).map_err(Into::into)
+            cli_support::page(&cli::Cli::command(), std::io::stdout()).map_err(Into::into)
         }
-        command => run::run(&cli.service, &cli.runtime_dir, command),
+        command => {
+            let is_service = matches!(command, cli::Command::Run);
+            let body = move || run::run(&cli.service, &cli.runtime_dir, command);
+            match is_service {
+                true => host::service::run(body).map_err(Into::into).flatten(),
+                false => body(),
+            }
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => program::report(error),
+        Err(error) => cli_support::report(error),
     }
 }
 

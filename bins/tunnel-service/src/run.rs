@@ -2,24 +2,21 @@
 
 use crate::{
     cli::{Command, ServiceFlags},
-    host,
-    linux::{self, Linux},
-    store::Store,
+    this_machine::{self, LOG_BASE, ThisMachine},
 };
 use anyhow::{Context as _, Result, bail};
-use logging::{LogFiles, Logging, Options, StdoutTime};
-use program::Supervisor;
-use service_ipc::{Access, Claim, Socket};
+use cli_support::{LOG_FILTER, log_files};
+use host::{Group, ServiceManager, Signal, Signals};
+use local_socket::{Claim, Permissions, SocketFault};
+use logging::{Logging, Options, StdoutTime};
 use std::{
-    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc,
+use tokio::sync::mpsc;
+use tunnel_service::{
+    AdminCommand, Lifetime, Policy, Service, admin_commands, answer_administrators,
 };
-use tunnel_service::{Lifetime, Order, Policy, Service, answer_administrators, orders};
 
 /// How a subcommand differs from the others.
 struct Mode {
@@ -51,62 +48,71 @@ impl Mode {
 /// Serves GUIs until a signal.
 pub(crate) fn run(flags: &ServiceFlags, runtime_dir: &Path, command: Command) -> Result<()> {
     let mode = Mode::new(flags, &command)?;
-    if !rustix::process::geteuid().is_root() {
-        bail!("the tunnel service has to be root: start it by its unit of systemd, or with sudo");
+    if !host::is_administrator() {
+        bail!(
+            "the tunnel service has to be {}: {}",
+            host::help::ADMINISTRATOR_NAME,
+            host::help::ADMINISTRATOR
+        );
     }
-    let group = linux::group_id(&flags.group)?;
-    let log_directory = match (&flags.log_dir, mode.is_interactive) {
+    let group = this_machine::group(&flags.group)?;
+    let log_directory = match (&flags.log.log_dir, mode.is_interactive) {
         (Some(directory), _) => Some(directory.clone()),
         (None, true) => None,
-        (None, false) => Some(PathBuf::from(linux::LOG_DIRECTORY)),
+        (None, false) => Some(host::places::service_logs()),
     };
-    // It outlives the host, which changes its filter.
+    // It outlives the machine, which changes its filter.
     let logging = start_log(flags, log_directory.clone(), mode.is_interactive)?;
     let logging = Arc::new(logging);
-    let host = Linux::new(flags, group, Arc::clone(&logging), log_directory)?;
+    let machine = ThisMachine::new(flags, &group, Arc::clone(&logging), log_directory)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(flags, runtime_dir, (host, group), mode))
+    runtime.block_on(serve(flags, runtime_dir, (machine, group), mode))
 }
 
 async fn serve(
     flags: &ServiceFlags,
     runtime_dir: &Path,
-    (host, group): (Linux, u32),
+    (machine, group): (ThisMachine, Group),
     mode: Mode,
 ) -> Result<()> {
-    let signals = Signals::new(mode.is_interactive).context("cannot listen for signals")?;
-    let claim = Claim::take(runtime_dir)?;
-    let access = Access {
-        mode: 0o660,
-        group: Some(group),
-    };
-    let listener = claim.bind("tunnel.sock", access).await?;
-    let access = Access {
-        mode: 0o600,
-        group: None,
-    };
-    let control: Socket = claim.bind("control.sock", access).await?;
+    let signals = Signals::new().context("cannot listen for signals")?;
+    let claim = Claim::take(runtime_dir, service_ipc::SOCKET).map_err(explain)?;
+    let permissions = Permissions::Group(group);
+    let listener = claim.bind(service_ipc::SOCKET, &permissions).await;
+    let listener = listener.map_err(explain)?;
+    let control = claim.bind(service_ipc::CONTROL_SOCKET, &Permissions::Owner);
+    let control = control.await.map_err(explain)?;
     tracing::info!(socket = %listener.path().display(), "Ready for a GUI");
-    let (giver, taker) = orders();
+    let (giver, taker) = admin_commands();
     let service = Service {
-        host,
+        machine,
         listener,
         policy: mode.policy,
         generation: flags.gui_generation,
-        orders: taker,
+        commands: taker,
         lifetime: mode.lifetime,
     };
-    Supervisor::default().ready()?;
+    ServiceManager::default().ready()?;
     tokio::select! {
         () = service.serve() => {}
         () = answer_administrators(control, giver.clone()) => {}
-        () = signals.give_orders(giver) => {}
+        () = forward_signals(signals, giver, mode.is_interactive) => {}
     }
     tracing::info!("Stopped");
     Ok(())
+}
+
+/// Says who is in the way.
+fn explain(fault: SocketFault) -> anyhow::Error {
+    match fault {
+        SocketFault::Claimed(_) | SocketFault::Taken(_) => {
+            anyhow::Error::new(fault).context("another tunnel service is running")
+        }
+        fault => fault.into(),
+    }
 }
 
 /// Starts the log. spec: client-app 8
@@ -115,77 +121,55 @@ fn start_log(
     directory: Option<PathBuf>,
     is_interactive: bool,
 ) -> Result<Logging> {
-    let stored = Store::new(linux::CONFIG_DIRECTORY).load();
+    let stored = this_machine::store().load();
     let stored = stored.ok().flatten().map(|settings| settings.log_filter);
     let stored = stored.filter(|stored| logging::check_filter(stored).is_ok());
-    let directives = flags.log_filter.clone().or(stored);
-    let directives = directives.unwrap_or_else(|| "info".to_owned());
-    let create = |directory: &Path, base: &str, stamp: &str| {
-        host::create_log_file(directory, base, stamp).map_err(io::Error::other)
-    };
+    let directives = flags.log.log_filter.clone().or(stored);
+    let directives = directives.unwrap_or_else(|| LOG_FILTER.to_owned());
     let logging = logging::start(Options {
-        base: linux::LOG_BASE,
+        base: LOG_BASE,
         directives: directives.clone(),
-        format: flags.log_format,
+        format: flags.log.log_format,
         stdout_time: match is_interactive {
             true => StdoutTime::Shown,
             false => StdoutTime::Omitted,
         },
-        file: directory.map(|directory| LogFiles {
-            directory,
-            create: Box::new(create),
-        }),
+        file: directory.map(log_files),
     })
     .context("cannot set up logging")?;
+    let log = logging.path().map(|path| path.display().to_string());
     tracing::info!(
         arch = std::env::consts::ARCH,
         os = std::env::consts::OS,
         version = env!("CARGO_PKG_VERSION"),
         directives,
-        uptime = ?linux::uptime(),
-        log = ?logging.path(),
+        uptime_s = host::uptime().as_secs(),
+        log = log.as_deref(),
         "Starting"
     );
-    tracing::debug!(?flags);
+    flags.log_options();
     Ok(logging)
 }
 
-struct Signals {
-    hangup: Signal,
-    interrupt: Signal,
-    terminate: Signal,
-    // A terminal that closes takes the service with it; a service manager asks for a reset.
-    stops_on_hangup: bool,
-}
-
-impl Signals {
-    fn new(stops_on_hangup: bool) -> io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            stops_on_hangup,
-        })
-    }
-
-    /// Turns signals into orders, until the service is gone.
-    async fn give_orders(mut self, orders: mpsc::Sender<Order>) {
-        loop {
-            let order = tokio::select! {
-                _ = self.hangup.recv() => match self.stops_on_hangup {
-                    true => Order::Stop,
-                    false => Order::Reset("SIGHUP"),
-                },
-                _ = self.interrupt.recv() => Order::Stop,
-                _ = self.terminate.recv() => Order::Stop,
-            };
-            if let Order::Stop = order {
-                tracing::info!("Stopping on a signal");
-                Supervisor::default().stopping();
-            }
-            if orders.send(order).await.is_err() {
-                std::future::pending::<()>().await;
-            }
+/// Turns signals into commands, until the service is gone.
+async fn forward_signals(
+    mut signals: Signals,
+    commands: mpsc::Sender<AdminCommand>,
+    is_interactive: bool,
+) {
+    loop {
+        let signal = signals.next().await;
+        let command = match signal {
+            // A terminal that closes takes the service with it; a service manager asks for a reset.
+            Signal::HangUp if !is_interactive => AdminCommand::Reset(signal.name()),
+            _ => AdminCommand::Stop,
+        };
+        if let AdminCommand::Stop = command {
+            tracing::info!(%signal, "Stopping");
+            ServiceManager::default().stopping();
+        }
+        if commands.send(command).await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 }

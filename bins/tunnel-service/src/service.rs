@@ -2,47 +2,48 @@
 
 use crate::{
     access::Policy,
+    admin::{ACCEPT_PAUSE, AdminCommand, AdminCommands, idle_status},
     gui::{Gui, Next},
-    host::Host,
-    order::{ACCEPT_PAUSE, Order, Orders},
+    machine::Machine,
 };
 use futures_util::FutureExt as _;
+use local_socket::{Listener, Peer};
 use platform::Platform as _;
-use service_ipc::{Generation, Listener, Peer, Server, control::Status};
+use service_ipc::{Generation, Server};
 use std::{error::Error, panic::AssertUnwindSafe};
 use tokio::time::{Instant, sleep_until};
 
 /// How long the service lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
-    /// Until it is ordered to stop.
+    /// Until it is told to stop.
     Unlimited,
     /// Until the first GUI is gone.
     OneGui,
 }
 
 /// A service that is ready to serve.
-pub struct Service<H, L> {
+pub struct Service<M, L> {
     /// The machine.
-    pub host: H,
+    pub machine: M,
     /// Where GUIs arrive.
     pub listener: L,
     /// Which of them are served.
     pub policy: Policy,
     /// Which messages they understand.
     pub generation: Generation,
-    /// What goes before them.
-    pub orders: Orders,
+    /// Commands that are carried out before their messages.
+    pub commands: AdminCommands,
     /// When it ends by itself.
     pub lifetime: Lifetime,
 }
 
-impl<H: Host, L: Listener> Service<H, L> {
-    /// Serves GUIs, one after the other, until it is ordered to stop.
+impl<M: Machine, L: Listener> Service<M, L> {
+    /// Serves GUIs, one after the other, until it is told to stop.
     pub async fn serve(mut self) {
         loop {
             self.undo_leftovers();
-            self.host.report("Waiting for a GUI");
+            self.machine.report("Waiting for a GUI");
             let Some((stream, peer)) = self.wait_for_gui().await else {
                 return;
             };
@@ -56,7 +57,7 @@ impl<H: Host, L: Listener> Service<H, L> {
     /// Of a crashed run, or of a session that did not end in time.
     fn undo_leftovers(&mut self) {
         let undone = self
-            .host
+            .machine
             .platform()
             .and_then(|mut platform| platform.revert());
         if let Err(fault) = undone {
@@ -74,11 +75,11 @@ impl<H: Host, L: Listener> Service<H, L> {
             };
             let accepted = tokio::select! {
                 biased;
-                order = self.orders.next() => {
-                    if let Order::Stop = order {
+                command = self.commands.next() => {
+                    if let AdminCommand::Stop = command {
                         return None;
                     }
-                    obey_idle(order);
+                    handle_idle_command(command);
                     continue;
                 }
                 accepted = accept => accepted,
@@ -86,7 +87,7 @@ impl<H: Host, L: Listener> Service<H, L> {
             match accepted {
                 Ok((stream, peer)) => match self.policy.check(&peer) {
                     Ok(()) => return Some((stream, peer)),
-                    Err(reason) => tracing::info!(%peer, reason, "Refused to serve"),
+                    Err(reason) => tracing::info!(%peer, %reason, "Refused to serve"),
                 },
                 Err(error) => {
                     tracing::warn!(%error, "No GUI can be served for now");
@@ -100,7 +101,12 @@ impl<H: Host, L: Listener> Service<H, L> {
     async fn serve_gui(&mut self, stream: L::Stream, peer: &Peer) -> Next {
         tracing::info!(%peer, "Serving a GUI");
         let server = Server::new(stream, self.generation);
-        let gui = Gui::new(&mut self.host, &mut self.orders, server, peer.to_string());
+        let gui = Gui::new(
+            &mut self.machine,
+            &mut self.commands,
+            server,
+            peer.to_string(),
+        );
         let next = AssertUnwindSafe(gui.serve()).catch_unwind().await;
         tracing::info!(%peer, "The GUI is gone");
         next.unwrap_or_else(|_| {
@@ -110,19 +116,11 @@ impl<H: Host, L: Listener> Service<H, L> {
     }
 }
 
-/// Whoever asked may be gone.
-fn obey_idle(order: Order) {
-    match order {
-        Order::Disconnect(reply) => drop(reply.send(false)),
-        Order::Status(reply) => drop(reply.send(idle_status())),
-        Order::Reset(_) | Order::Stop => {}
-    }
-}
-
-/// How a service without a GUI is doing.
-pub(crate) fn idle_status() -> Status {
-    Status {
-        version: env!("CARGO_PKG_VERSION").into(),
-        ..Status::default()
+/// Carries out a command while there is no GUI. Whoever asked may be gone.
+fn handle_idle_command(command: AdminCommand) {
+    match command {
+        AdminCommand::Disconnect(reply) => drop(reply.send(false)),
+        AdminCommand::Status(reply) => drop(reply.send(idle_status())),
+        AdminCommand::Reset(_) | AdminCommand::Stop => {}
     }
 }

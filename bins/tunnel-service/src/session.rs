@@ -1,6 +1,6 @@
 //! The session of a GUI and its states. spec: client-app 12.3
 
-use crate::host::Host;
+use crate::machine::Machine;
 use client::{Event, EventStream, Session, Settings};
 use model::ResourceId;
 use platform::{NetworkWatch, Platform as _};
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 /// How long the end of a session is waited for. spec: client-app 18
 const END_TIME: Duration = Duration::from_secs(10);
 
-/// How long to wait for news of the network at most, in case that they never come.
+/// How long to wait for a change of the network at most, in case that none is ever reported.
 const RETRY: Duration = Duration::from_secs(30);
 
 /// What became of an attempt to start.
@@ -30,7 +30,7 @@ pub(crate) enum Started {
 
 /// What happened to the session.
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum SessionEvent {
     /// The session says so.
     Event(Event),
     /// The session is over without a word.
@@ -40,8 +40,8 @@ pub(crate) enum News {
 }
 
 /// The place for one session.
-pub(crate) struct Slot<H: Host> {
-    state: State<H::Platform>,
+pub(crate) struct Slot<M: Machine> {
+    state: State<M::Platform>,
 }
 
 enum State<P> {
@@ -65,7 +65,7 @@ struct Waiting<P> {
     retry_at: Instant,
 }
 
-impl<H: Host> Slot<H> {
+impl<M: Machine> Slot<M> {
     pub(crate) fn new() -> Self {
         Self { state: State::None }
     }
@@ -120,11 +120,11 @@ impl<H: Host> Slot<H> {
     /// Why there is none, for the user.
     pub(crate) async fn start(
         &mut self,
-        host: &mut H,
+        machine: &mut M,
         settings: Settings,
     ) -> Result<Started, String> {
         self.end().await;
-        let platform = host.platform().map_err(|fault| chain(&fault))?;
+        let platform = machine.platform().map_err(|fault| chain(&fault))?;
         match Session::connect(settings.clone(), platform) {
             Ok((session, events)) => {
                 self.state = State::Running(Box::new(Running {
@@ -135,9 +135,9 @@ impl<H: Host> Slot<H> {
                 }));
                 Ok(Started::Running)
             }
-            Err(fault) if is_offline(host, &fault) => {
+            Err(fault) if is_offline(machine, &fault) => {
                 tracing::info!(error = &fault as &dyn Error, "Waiting for a network");
-                self.wait(host, settings)
+                self.wait(machine, settings)
             }
             Err(fault) => Err(chain(&fault)),
         }
@@ -148,13 +148,13 @@ impl<H: Host> Slot<H> {
     /// # Errors
     ///
     /// Why there is no session, for the user.
-    pub(crate) async fn retry(&mut self, host: &mut H) -> Result<Started, String> {
+    pub(crate) async fn retry(&mut self, machine: &mut M) -> Result<Started, String> {
         match std::mem::replace(&mut self.state, State::None) {
             State::Waiting(waiting) => {
                 // Its platform goes first, since a session needs the system for itself.
                 let settings = waiting.settings.clone();
                 drop(waiting);
-                self.start(host, settings).await
+                self.start(machine, settings).await
             }
             other => {
                 self.state = other;
@@ -164,26 +164,26 @@ impl<H: Host> Slot<H> {
     }
 
     /// Whether the session ended before it ever came up, because there is no network.
-    pub(crate) fn lacks_network(&self, host: &mut H, reason: &(dyn Error + 'static)) -> bool {
+    pub(crate) fn lacks_network(&self, machine: &mut M, reason: &(dyn Error + 'static)) -> bool {
         match &self.state {
-            State::Running(running) if !running.is_ready => is_offline(host, reason),
+            State::Running(running) if !running.is_ready => is_offline(machine, reason),
             _ => false,
         }
     }
 
     /// Puts waiting for a network in place of a session that lacked one, so that a machine that
     /// starts without a network connects later; whether that succeeded.
-    pub(crate) async fn wait_instead(&mut self, host: &mut H) -> bool {
+    pub(crate) async fn wait_instead(&mut self, machine: &mut M) -> bool {
         let State::Running(running) = &self.state else {
             return false;
         };
         let settings = running.settings.clone();
         self.end().await;
-        self.wait(host, settings).is_ok()
+        self.wait(machine, settings).is_ok()
     }
 
-    fn wait(&mut self, host: &mut H, settings: Settings) -> Result<Started, String> {
-        let mut platform = host.platform().map_err(|fault| chain(&fault))?;
+    fn wait(&mut self, machine: &mut M, settings: Settings) -> Result<Started, String> {
+        let mut platform = machine.platform().map_err(|fault| chain(&fault))?;
         self.state = State::Waiting(Box::new(Waiting {
             settings,
             watch: platform.watch(),
@@ -193,23 +193,23 @@ impl<H: Host> Slot<H> {
         Ok(Started::Waiting)
     }
 
-    /// Waits for news; for ever without a session. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> News {
+    /// Waits for the next event; for ever without a session. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> SessionEvent {
         match &mut self.state {
             State::None => std::future::pending().await,
             State::Running(running) => match running.events.next().await {
                 Some(event) => {
                     running.is_ready |= matches!(event, Event::Ready(_));
-                    News::Event(event)
+                    SessionEvent::Event(event)
                 }
-                None => News::Over,
+                None => SessionEvent::Over,
             },
             State::Waiting(waiting) => {
                 tokio::select! {
                     _ = waiting.watch.next() => {}
                     () = sleep_until(waiting.retry_at) => {}
                 }
-                News::Retry
+                SessionEvent::Retry
             }
         }
     }
@@ -232,7 +232,7 @@ impl<H: Host> Slot<H> {
 }
 
 /// Whether there is no network at all, as opposed to a portal that cannot be reached.
-fn is_offline<H: Host>(host: &mut H, error: &(dyn Error + 'static)) -> bool {
+fn is_offline<M: Machine>(machine: &mut M, error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<io::Error>() {
@@ -242,7 +242,7 @@ fn is_offline<H: Host>(host: &mut H, error: &(dyn Error + 'static)) -> bool {
                 | ErrorKind::HostUnreachable
                 | ErrorKind::AddrNotAvailable => return true,
                 // A name was not found: was there anybody to ask?
-                ErrorKind::NotFound => return has_no_resolver(host),
+                ErrorKind::NotFound => return has_no_resolver(machine),
                 _ => {}
             }
         }
@@ -251,8 +251,8 @@ fn is_offline<H: Host>(host: &mut H, error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-fn has_no_resolver<H: Host>(host: &mut H) -> bool {
-    let resolvers = host
+fn has_no_resolver<M: Machine>(machine: &mut M) -> bool {
+    let resolvers = machine
         .platform()
         .and_then(|platform| platform.system_resolvers());
     resolvers.is_ok_and(|resolvers| resolvers.is_empty())

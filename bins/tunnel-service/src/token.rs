@@ -1,11 +1,9 @@
 //! The token that a shell hands over. Never from the command line, where everybody can read it.
 
 use anyhow::{Context as _, Result, bail};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use std::{
-    fs::File,
     io::{self, IsTerminal as _, Read},
-    os::unix::fs::MetadataExt as _,
     path::Path,
 };
 use zeroize::Zeroizing;
@@ -22,25 +20,11 @@ pub(crate) fn read(file: Option<&Path>) -> Result<SecretString> {
         return parse(io::stdin().lock()).context("standard input holds no token");
     };
     let what = || format!("cannot use the token in {}", path.display());
-    // Checks and reading go through one descriptor, so that the file cannot be swapped meanwhile.
-    let file = File::open(path).with_context(what)?;
-    check(&file).with_context(what)?;
-    parse(file).with_context(what)
-}
-
-fn check(file: &File) -> Result<()> {
-    let metadata = file.metadata()?;
-    let us = rustix::process::geteuid().as_raw();
-    if !metadata.is_file() {
-        bail!("it is no regular file");
-    }
-    if metadata.uid() != us && metadata.uid() != 0 {
-        bail!("it belongs to user {}, not to you", metadata.uid());
-    }
-    if metadata.mode() & 0o077 != 0 {
-        bail!("others may use it: chmod 0600 it");
-    }
-    Ok(())
+    let content = host::read_own_secret(path).with_context(what)?;
+    let content = content
+        .context("there is no such file")
+        .with_context(what)?;
+    parse(content.expose_secret()).with_context(what)
 }
 
 fn parse(input: impl Read) -> Result<SecretString> {
@@ -59,8 +43,7 @@ fn parse(input: impl Read) -> Result<SecretString> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use secrecy::ExposeSecret as _;
-    use std::{fs, os::unix::fs::PermissionsExt as _};
+    use std::fs;
     use tempfile::TempDir;
 
     #[test]
@@ -77,16 +60,15 @@ mod tests {
     fn files_that_others_can_read_are_refused() {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("token");
-        fs::write(&path, "secret\n").unwrap();
-        for (mode, good) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let token = read(Some(&path));
-            assert_eq!(token.is_ok(), good, "{mode:o}");
-            if let Err(error) = token {
-                let text = format!("{error:#}");
-                assert!(text.contains("chmod") && !text.contains("secret"), "{text}");
-            }
-        }
+        host::write_secret(&path, b"secret\n").expect("secrets take the administrator's rights");
+        assert_eq!(read(Some(&path)).unwrap().expose_secret(), "secret");
+        let open = directory.path().join("open");
+        fs::write(&open, "secret\n").unwrap();
+        let error = read(Some(&open)).unwrap_err();
+        let fault = error.downcast_ref::<host::FileFault>();
+        let is_about_permissions = matches!(fault, Some(host::FileFault::Permissions { .. }));
+        assert!(is_about_permissions, "{error:#}");
+        assert!(!format!("{error:#}").contains("secret"), "{error:#}");
         assert!(read(Some(directory.path())).is_err());
         assert!(read(Some(Path::new("/nonexistent/token"))).is_err());
     }

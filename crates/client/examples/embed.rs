@@ -48,7 +48,7 @@ async fn run() -> Result<(), Fault> {
 
 /// All that a program does to have a client inside.
 async fn embed(portal: Url, behind: &MemoryControl) -> Result<(), Fault> {
-    // On a real host: `platform_linux::LinuxPlatform::new(Default::default())?`.
+    // On a real host: `platform_linux::LinuxPlatform::open(Default::default())?`.
     let (platform, device) = MemoryPlatform::new();
     let mut settings = Settings::new(
         portal,
@@ -104,12 +104,12 @@ async fn embed(portal: Url, behind: &MemoryControl) -> Result<(), Fault> {
 }
 
 fn user_agent() -> String {
-    // On a real host: `platform_linux::os_info()`.
-    let os = platform::OsInfo {
+    // On a real host: `host::os_info()`.
+    let os = model::OsInfo {
         name: "Example".into(),
         version: "1.0.0".into(),
-        arch: std::env::consts::ARCH.into(),
-        kernel: "none".into(),
+        arch: Some(std::env::consts::ARCH.into()),
+        kernel: None,
     };
     client::user_agent(&os)
 }

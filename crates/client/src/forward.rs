@@ -7,7 +7,7 @@ use crate::{
     health::{Health, Turn},
     upstream::DirectExchange,
 };
-use platform::{Access, SystemResolver};
+use platform::{ResolverTransport, SystemResolver};
 use std::{collections::BTreeMap, io, net::SocketAddr, time::Duration};
 use tokio::task::JoinSet;
 use tunnel_core::{DnsFailure, DnsTransport};
@@ -36,7 +36,7 @@ type Finished<Id> = ((SocketAddr, Turn), Id, io::Result<Vec<u8>>);
 pub(crate) struct Forwarder<Id> {
     direct: DirectExchange,
     // Resolvers that are not simply asked with plain DNS.
-    special: BTreeMap<SocketAddr, Access>,
+    special: BTreeMap<SocketAddr, ResolverTransport>,
     health: Health,
     under_way: JoinSet<Finished<Id>>,
 }
@@ -57,9 +57,9 @@ impl<Id: Send + 'static> Forwarder<Id> {
     pub(crate) fn use_resolvers(&mut self, resolvers: &[SystemResolver]) {
         self.special.clear();
         for resolver in resolvers {
-            match resolver.access {
-                Access::Plain => self.special.remove(&resolver.address),
-                access => self.special.insert(resolver.address, access),
+            match resolver.transport {
+                ResolverTransport::Do53 => self.special.remove(&resolver.address),
+                transport => self.special.insert(resolver.address, transport),
             };
         }
         self.health.forget();
@@ -72,10 +72,10 @@ impl<Id: Send + 'static> Forwarder<Id> {
         let Some(turn) = has_room.then(|| self.health.admit(server)).flatten() else {
             return Some((id, Err(DnsFailure::Failed)));
         };
-        let access = self.special.get(&server);
+        let managed = self.special.get(&server);
         let resolver = SystemResolver {
             address: server,
-            access: access.copied().unwrap_or(Access::Plain),
+            transport: managed.copied().unwrap_or(ResolverTransport::Do53),
         };
         let direct = self.direct.clone();
         let _abort = self.under_way.spawn(async move {

@@ -16,11 +16,11 @@
 //! use client::{Event, Session, Settings};
 //!
 //! # async fn run<P: platform::Platform>(platform: P) -> Result<(), Box<dyn std::error::Error>> {
-//! let os = platform::OsInfo {
+//! let os = model::OsInfo {
 //!     name: "Ubuntu".into(),
 //!     version: "24.4.0".into(),
-//!     arch: "x86_64".into(),
-//!     kernel: "6.12".into(),
+//!     arch: Some("x86_64".into()),
+//!     kernel: Some("6.12".into()),
 //! };
 //! let settings = Settings::new(
 //!     "wss://api.example.test/".parse()?,

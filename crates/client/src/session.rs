@@ -147,7 +147,7 @@ impl Session {
 
     /// Replaces what the platform reported as the system's resolvers.
     pub async fn set_dns(&self, servers: Vec<SocketAddr>) {
-        let resolvers = servers.into_iter().map(SystemResolver::plain).collect();
+        let resolvers = servers.into_iter().map(SystemResolver::do53).collect();
         self.command(Command::SetResolvers(resolvers)).await;
     }
 
@@ -207,7 +207,7 @@ fn outside_of_tunnel<P: Platform>(
 ) -> (Forwarder<QueryId>, DirectDialer) {
     let direct = DirectExchange {
         sockets: platform.sockets(),
-        system: platform.system_asker(),
+        system: platform.system_exchange(),
     };
     let forwarder = Forwarder::new(direct.clone(), &resolvers.lock());
     let dialer = DirectDialer {

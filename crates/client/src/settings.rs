@@ -1,7 +1,6 @@
 //! What a session needs to know before it starts.
 
-use model::ResourceId;
-use platform::OsInfo;
+use model::{DeviceIds, OsInfo, ResourceId};
 use secrecy::SecretString;
 use std::{collections::BTreeSet, time::Duration};
 use url::Url;
@@ -17,13 +16,7 @@ const PROTOCOL_VERSION: &str = "1.5.2";
 
 /// How a client on such a system introduces itself to the portal.
 pub fn user_agent(os: &OsInfo) -> String {
-    let os = portal_client::OsInfo {
-        name: os.name.clone(),
-        version: os.version.clone(),
-        arch: Some(os.arch.clone()),
-        kernel: Some(os.kernel.clone()),
-    };
-    portal_client::user_agent(COMPONENT, PROTOCOL_VERSION, &os)
+    portal_client::user_agent(COMPONENT, PROTOCOL_VERSION, os)
 }
 
 /// Settings of one session; none of them changes while it runs, unless a command says so.
@@ -40,7 +33,7 @@ pub struct Settings {
     /// How this program introduces itself, see [`user_agent`].
     pub user_agent: String,
     /// What the firmware calls the machine; may be left out.
-    pub device: portal_client::DeviceInfo,
+    pub device: DeviceIds,
     /// Whether Internet Resources are used from the start.
     pub internet_resource: bool,
     /// Resources that the user switched off, known or not.
@@ -63,7 +56,7 @@ impl Settings {
             external_id,
             name: String::new(),
             user_agent,
-            device: portal_client::DeviceInfo::default(),
+            device: DeviceIds::default(),
             internet_resource: false,
             disabled_resources: BTreeSet::new(),
             tolerate_interface_faults: false,

@@ -1,7 +1,7 @@
 //! One question to one resolver outside of the tunnel. spec: data-plane 12.5
 
 use dns_message::Query;
-use platform::{Access, Sockets, SystemAsker, SystemResolver};
+use platform::{ResolverTransport, Sockets, SystemExchange, SystemResolver};
 use socket_factory::exchange;
 use std::{io, net::SocketAddr, time::Duration};
 use tokio::{
@@ -14,7 +14,7 @@ use tunnel_core::DnsTransport;
 #[derive(Clone)]
 pub(crate) struct DirectExchange {
     pub(crate) sockets: Sockets,
-    pub(crate) system: SystemAsker,
+    pub(crate) system: SystemExchange,
 }
 
 impl DirectExchange {
@@ -33,16 +33,16 @@ impl DirectExchange {
         limit: Duration,
     ) -> io::Result<Vec<u8>> {
         let server = resolver.address;
-        match (resolver.access, transport) {
-            (Access::System { link }, _) => {
+        match (resolver.transport, transport) {
+            (ResolverTransport::Managed { link }, _) => {
                 in_time(limit, (self.system)(link, query.to_vec())).await
             }
-            (Access::Plain, DnsTransport::Udp) => {
+            (ResolverTransport::Do53, DnsTransport::Udp) => {
                 let asked = parse(query)?;
                 let is_answer = |datagram: &[u8]| asked.is_answered_by(datagram, asked.id());
                 exchange(self.sockets.udp.as_ref(), server, query, limit, is_answer).await
             }
-            (Access::Plain, DnsTransport::Tcp) => {
+            (ResolverTransport::Do53, DnsTransport::Tcp) => {
                 in_time(limit, over_tcp(&self.sockets, server, query)).await
             }
         }

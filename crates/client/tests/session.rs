@@ -88,7 +88,7 @@ fn find<'a>(value: &'a Value, name: &str) -> &'a Value {
 
 fn settings(portal: SocketAddr, token: &str) -> Settings {
     let url = format!("ws://{portal}/").parse().unwrap();
-    let os = portal_client::OsInfo {
+    let os = model::OsInfo {
         name: "Ubuntu".into(),
         version: "24.4.0".into(),
         arch: None,
@@ -140,7 +140,7 @@ async fn eventually(condition: impl Fn() -> bool) {
 }
 
 fn plain(address: &str) -> SystemResolver {
-    SystemResolver::plain(address.parse().unwrap())
+    SystemResolver::do53(address.parse().unwrap())
 }
 
 /// A session that is ready, with its platform and the plan in force.

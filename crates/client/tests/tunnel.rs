@@ -107,7 +107,7 @@ fn start_gateway(portal: SocketAddr) -> (MemoryControl, mpsc::Sender<()>) {
 
 fn user_agent() -> String {
     let (name, version) = ("Ubuntu".into(), "24.4.0".into());
-    let os = portal_client::OsInfo {
+    let os = model::OsInfo {
         name,
         version,
         arch: None,

@@ -336,7 +336,7 @@ async fn a_second_portal_does_not_take_the_control_socket() {
     let fault = timeout(LIMIT, second).await.unwrap();
     assert!(matches!(
         fault,
-        Err(devnet::portal::PortalFault::Control { .. })
+        Err(devnet::portal::PortalFault::Control(_))
     ));
     assert_eq!(running.say(json!({"cmd": "status"})).await["ok"], true);
     fs::remove_dir_all(running.stop().await).unwrap();

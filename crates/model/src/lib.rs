@@ -2,7 +2,8 @@
 //!
 //! Plain data that every other crate speaks: ids, keys, resources, ICE candidates, relays, the
 //! interface a portal assigns, the patterns of names, the address ranges and sizes everyone agrees
-//! on, why packets are dropped, and the seed all randomness of the pure cores comes from.
+//! on, why packets are dropped, what a machine says about itself, and the seed all randomness of the
+//! pure cores comes from.
 //!
 //! What it is not: there is no behaviour here beyond parsing, printing and comparing. No type
 //! knows a socket, a clock or a wire message of a particular portal generation.
@@ -17,6 +18,7 @@
 
 mod candidate;
 mod drops;
+mod host;
 mod id;
 mod interface;
 mod key;
@@ -30,6 +32,7 @@ mod seed;
 
 pub use candidate::{Candidate, CandidateFault, CandidateKind};
 pub use drops::{DropCounters, Reason};
+pub use host::{DeviceIds, OsInfo};
 pub use id::{ClientId, GatewayId, PeerId, RelayId, ResourceId, SiteId};
 pub use interface::{Interface, InterfacePlan};
 pub use key::{IceCredentials, KeyFault, PresharedKey, PublicKey};

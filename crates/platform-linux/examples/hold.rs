@@ -5,8 +5,8 @@
 
 #[cfg(target_os = "linux")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    use platform::Platform as _;
-    use platform_linux::{LinuxOptions, LinuxPlatform, ResolvConfPaths};
+    use platform::{DnsMethod as _, Platform as _};
+    use platform_linux::{DnsControl, LinuxOptions, LinuxPlatform, ResolvConfPaths};
 
     let mut arguments = std::env::args_os().skip(1);
     let mut next = || arguments.next();
@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build()?;
     runtime.block_on(async {
         let mut platform = LinuxPlatform::new(LinuxOptions {
-            dns_control: method.parse()?,
+            dns_control: DnsControl::find(&method).ok_or("there is no such method")?,
             resolv_conf: ResolvConfPaths {
                 file: file.into(),
                 backup: backup.into(),

@@ -2,19 +2,13 @@
 
 use crate::{CAPABILITY, LinuxOptions, tun};
 use platform::PlatformFault;
-use std::{fs, path::Path};
-
-/// Bit of the capability to change the network, see capabilities(7).
-const CAP_NET_ADMIN: u32 = 12;
+use rustix::thread::{CapabilitySet, capabilities};
+use std::path::Path;
 
 /// Looks at rights, TUN device, interface and resolver; returns what was found, a line each.
-///
-/// # Errors
-///
-/// The first thing without which a client would not start.
-pub fn check(options: &LinuxOptions) -> Result<Vec<String>, PlatformFault> {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    if !has_capability(&status, CAP_NET_ADMIN) {
+pub(crate) fn check(options: &LinuxOptions) -> Result<Vec<String>, PlatformFault> {
+    let rights = capabilities(None).map(|rights| rights.effective);
+    if !rights.is_ok_and(|rights| rights.contains(CapabilitySet::NET_ADMIN)) {
         return Err(PlatformFault::Permission {
             action: "change the network",
             remedy: CAPABILITY,
@@ -34,24 +28,4 @@ pub fn check(options: &LinuxOptions) -> Result<Vec<String>, PlatformFault> {
     ));
     found.push(format!("DNS control: {}", options.dns_control));
     Ok(found)
-}
-
-/// Whether the effective set in `/proc/PID/status` has a capability.
-fn has_capability(status: &str, bit: u32) -> bool {
-    let set = status.lines().find_map(|l| l.strip_prefix("CapEff:"));
-    let set = set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
-    set.is_some_and(|set| set & (1 << bit) != 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn capabilities_are_bits() {
-        let status = "Name:\tx\nCapPrm:\tffffffffffffffff\nCapEff:\t0000000000001000\n";
-        assert!(has_capability(status, CAP_NET_ADMIN));
-        assert!(!has_capability(status, 11));
-        assert!(!has_capability("", CAP_NET_ADMIN));
-    }
 }

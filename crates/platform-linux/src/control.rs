@@ -2,21 +2,21 @@
 //!
 //! One thread does both, one operation after the other: netlink allows one dump at a time, reverting
 //! must work while dropping and thus without a runtime of the caller, and what we change ourselves
-//! must not look like news. The thread lives in the network namespace of whoever made the platform.
+//! must not be taken for a change by others. The thread lives in the network namespace of whoever made the platform.
 
-mod contest;
 mod debounce;
 mod job;
-mod news;
+mod monitor;
+mod reapply_backoff;
 mod upstreams;
 
 use crate::{
     LinuxOptions, dns::Dns, fault, interface, link_scope, netlink::Netlink, routes, rules,
 };
-use contest::{Contest, Loss};
 use job::Job;
-use news::{Due, News, at};
-use platform::{InterfacePlan, PlatformFault, SystemAsker, SystemResolver, WatchSender};
+use monitor::{Due, NetworkMonitor, at};
+use platform::{InterfacePlan, PlatformFault, SystemExchange, SystemResolver, WatchSender};
+use reapply_backoff::{Overwrite, ReapplyBackoff};
 use std::{
     io,
     sync::{Arc, mpsc as std_mpsc},
@@ -95,7 +95,7 @@ impl Control {
     }
 
     /// Asks by way of the thread, for as long as it lives.
-    pub(crate) fn asker(&self) -> SystemAsker {
+    pub(crate) fn exchange(&self) -> SystemExchange {
         let jobs = self.jobs.as_ref().map(mpsc::UnboundedSender::downgrade);
         Arc::new(move |link, query| {
             let (reply, answer) = oneshot::channel();
@@ -138,7 +138,7 @@ impl Control {
             .take()
             .is_some_and(|thread| thread.join().is_err())
         {
-            tracing::warn!("the control thread panicked");
+            tracing::warn!("The control thread panicked");
         }
     }
 }
@@ -149,7 +149,7 @@ impl Drop for Control {
             return;
         }
         if let Err(error) = self.revert() {
-            tracing::warn!(%error, "not everything could be reverted");
+            tracing::warn!(%error, "Not everything could be reverted");
         }
         self.jobs = None;
         self.join();
@@ -194,12 +194,12 @@ struct Worker {
     netlink: Netlink,
     interface: String,
     dns: Dns,
-    news: News,
+    monitor: NetworkMonitor,
     // The interface that we made, as long as we know.
     index: Option<u32>,
     is_applied: bool,
-    contest: Contest,
-    // Whether the operator knows that lost settings cannot be put back.
+    backoff: ReapplyBackoff,
+    // Whether the operator knows that overwritten settings cannot be put back.
     has_complained: bool,
 }
 
@@ -207,15 +207,15 @@ impl Worker {
     async fn start(options: &LinuxOptions, upstreams: Upstreams) -> Result<Self, PlatformFault> {
         let netlink = Netlink::open().map_err(|source| fault("open a netlink socket", source))?;
         let mut dns = Dns::start(options).await?;
-        let news = News::start(&netlink, &mut dns, upstreams).await;
+        let monitor = NetworkMonitor::start(&netlink, &mut dns, upstreams).await;
         Ok(Self {
             netlink,
             interface: options.interface.clone(),
             dns,
-            news,
+            monitor,
             index: None,
             is_applied: false,
-            contest: Contest::default(),
+            backoff: ReapplyBackoff::default(),
             has_complained: false,
         })
     }
@@ -227,56 +227,56 @@ impl Worker {
                     let Some(job) = job else { return };
                     self.work(job).await;
                 }
-                due = self.news.settled(&mut self.dns) => match due {
+                due = self.monitor.settled(&mut self.dns) => match due {
                     Due::Network => {
                         if self.is_applied {
                             self.copy_connected_networks().await;
                         }
-                        // Before the network's news: whoever hears them asks for resolvers.
+                        // Before the change of the network is reported: whoever hears of it asks for resolvers.
                         self.look_at_resolvers().await;
-                        self.news.compare(&self.netlink, self.index).await;
+                        self.monitor.compare(&self.netlink, self.index).await;
                     }
                     Due::Resolvers => self.look_at_resolvers().await,
                 },
-                () = at(self.contest.due()) => self.put_back().await,
+                () = at(self.backoff.due()) => self.put_back().await,
             }
         }
     }
 
     /// Reports what others changed, and sees to it that ours come back.
     async fn look_at_resolvers(&mut self) {
-        self.news.reopen(&self.dns);
-        if self.are_resolvers_lost().await {
-            match self.contest.on_loss(Instant::now()) {
-                Loss::Known => {}
-                Loss::New => tracing::info!("somebody replaced the DNS settings"),
-                Loss::Fight => tracing::warn!(
-                    "another program keeps replacing the DNS settings; they are put back ever \
+        self.monitor.reopen(&self.dns);
+        if self.are_resolvers_overwritten().await {
+            match self.backoff.on_overwrite(Instant::now()) {
+                Overwrite::Known => {}
+                Overwrite::New => tracing::info!("Another program replaced the DNS settings"),
+                Overwrite::Repeated => tracing::warn!(
+                    "Another program keeps replacing the DNS settings; they are put back ever \
                      more slowly: choose another DNS control method, or stop that program"
                 ),
             }
         }
     }
 
-    async fn are_resolvers_lost(&mut self) -> bool {
-        let outlook = self.dns.look(&self.netlink, self.index).await;
+    async fn are_resolvers_overwritten(&mut self) -> bool {
+        let state = self.dns.snapshot(&self.netlink, self.index).await;
         if self.dns.is_cut_off() {
-            self.news.look_later();
+            self.monitor.snapshot_later();
         }
-        let is_lost = self.news.on_outlook(outlook);
-        self.has_complained &= is_lost;
-        is_lost
+        let is_overwritten = self.monitor.on_resolver_state(state);
+        self.has_complained &= is_overwritten;
+        is_overwritten
     }
 
     async fn put_back(&mut self) {
         // Others may have put it right, or changed it again, since.
-        if self.are_resolvers_lost().await
+        if self.are_resolvers_overwritten().await
             && let Err(fault) = self.dns.put_back(self.index).await
             && !std::mem::replace(&mut self.has_complained, true)
         {
-            tracing::warn!(%fault, "names of resources cannot be found");
+            tracing::warn!(error = %fault, "Names of resources cannot be found");
         }
-        self.contest.on_attempt(Instant::now());
+        self.backoff.on_attempt(Instant::now());
     }
 
     async fn work(&mut self, job: Job) {
@@ -295,7 +295,7 @@ impl Worker {
             }
             Job::Ask { link, query, reply } => self.dns.ask(link, query, reply),
             Job::FlushDns => self.dns.flush().await,
-            Job::Watch(watch) => self.news.add(watch),
+            Job::Watch(watch) => self.monitor.add(watch),
         }
     }
 
@@ -306,7 +306,7 @@ impl Worker {
         };
         // A crashed run leaves copies of connected networks, which have interfaces of their own.
         if let Err(error) = routes::flush(&self.netlink).await {
-            tracing::debug!(%error, "cannot flush old routes");
+            tracing::debug!(%error, "Cannot flush old routes");
         }
         interface::prepare(&self.netlink, index).await;
         Ok(())
@@ -324,8 +324,8 @@ impl Worker {
         routes::replace(&self.netlink, index, &plan.networks(), families).await?;
         self.copy_connected_networks().await;
         self.dns.apply(index, plan).await?;
-        let outlook = self.dns.look(&self.netlink, self.index).await;
-        self.news.on_outlook(outlook);
+        let state = self.dns.snapshot(&self.netlink, self.index).await;
+        self.monitor.on_resolver_state(state);
         Ok(())
     }
 
@@ -335,11 +335,11 @@ impl Worker {
         if let Some(found) = found
             && self.index != Some(found)
         {
-            tracing::debug!("another client is running; its settings stay");
+            tracing::debug!("Another client is running; its settings stay");
             return Ok(());
         }
         self.is_applied = false;
-        self.contest.end();
+        self.backoff.end();
         let dns = self.dns.revert(found).await;
         let rules = rules::remove(&self.netlink)
             .await
@@ -365,7 +365,7 @@ impl Worker {
 
     async fn copy_connected_networks(&self) {
         if let Err(error) = link_scope::synchronise(&self.netlink, self.index).await {
-            tracing::debug!(%error, "cannot copy routes of connected networks");
+            tracing::debug!(%error, "Cannot copy routes of connected networks");
         }
     }
 }

@@ -10,7 +10,7 @@ pub use file::ResolvConfPaths;
 use crate::netlink::Netlink;
 use config::Nameserver;
 use model::DomainName;
-use platform::{InterfacePlan, PlatformFault, SystemResolver};
+use platform::{DnsMethod, InterfacePlan, PlatformFault, SystemResolver};
 use resolved::Bus;
 use std::{
     io,
@@ -42,17 +42,16 @@ pub enum DnsControl {
     SystemdResolved,
 }
 
-impl DnsControl {
-    /// All methods.
-    pub const ALL: [Self; 4] = [
+impl DnsMethod for DnsControl {
+    const ALL: &'static [Self] = &[
         Self::Auto,
         Self::Disabled,
         Self::EtcResolvConf,
         Self::SystemdResolved,
     ];
+    const DISABLED: Self = Self::Disabled;
 
-    /// The name that options and variables use. spec: client-app 2, and `auto`
-    pub const fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Disabled => "disabled",
@@ -60,20 +59,20 @@ impl DnsControl {
             Self::SystemdResolved => "systemd-resolved",
         }
     }
+
+    fn help(self) -> &'static str {
+        match self {
+            Self::Auto => "by the method that suits the system",
+            Self::Disabled => "not at all",
+            Self::EtcResolvConf => "by rewriting /etc/resolv.conf",
+            Self::SystemdResolved => "by telling systemd-resolved",
+        }
+    }
 }
 
 impl std::fmt::Display for DnsControl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-impl std::str::FromStr for DnsControl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|method| method.name() == text);
-        found.ok_or_else(|| format!("possible values: {}", Self::ALL.map(Self::name).join(", ")))
     }
 }
 
@@ -104,13 +103,13 @@ struct Wanted {
     search: Option<DomainName>,
 }
 
-/// What DNS looks like.
+/// The resolvers of the system, and whether ours are among them as they should be.
 #[derive(Debug)]
-pub(crate) struct Outlook {
+pub(crate) struct ResolverState {
     /// The resolvers that the system would use without us.
     pub(crate) resolvers: Vec<SystemResolver>,
     /// Whether our resolvers should be in force and are not.
-    pub(crate) is_lost: bool,
+    pub(crate) is_overwritten: bool,
 }
 
 impl Dns {
@@ -208,27 +207,30 @@ impl Dns {
         Ok(())
     }
 
-    /// Looks at the system's resolvers and at ours.
-    pub(crate) async fn look(
+    /// What the resolvers look like, the system's and ours.
+    pub(crate) async fn snapshot(
         &mut self,
         netlink: &Netlink,
         link: Option<u32>,
-    ) -> Result<Outlook, PlatformFault> {
+    ) -> Result<ResolverState, PlatformFault> {
         match self.method {
             Method::Disabled | Method::EtcResolvConf => {
                 let nameservers = self.paths.resolvers(self.was_set)?;
                 let is_set = || self.paths.is_set();
-                let is_lost = self.wanted.is_some() && !is_set();
-                Ok(Outlook {
+                let is_overwritten = self.wanted.is_some() && !is_set();
+                Ok(ResolverState {
                     resolvers: located(netlink, nameservers).await,
-                    is_lost,
+                    is_overwritten,
                 })
             }
-            Method::SystemdResolved => self.look_at_resolved(link).await,
+            Method::SystemdResolved => self.snapshot_of_resolved(link).await,
         }
     }
 
-    async fn look_at_resolved(&mut self, link: Option<u32>) -> Result<Outlook, PlatformFault> {
+    async fn snapshot_of_resolved(
+        &mut self,
+        link: Option<u32>,
+    ) -> Result<ResolverState, PlatformFault> {
         let connection = self.bus.connection().await;
         let connection = connection.map_err(|error| resolved::no_bus(&error))?;
         let view = resolved::view(&connection, link).await?;
@@ -236,15 +238,15 @@ impl Dns {
             self.has_warned = true;
             tracing::warn!(
                 servers = view.left_out,
-                "systemd-resolved has global servers for DNS over TLS only, which cannot be asked \
+                "Global servers of systemd-resolved are for DNS over TLS only and cannot be asked \
                  beside the tunnel: give them to a link, or set DNSOverTLS=opportunistic"
             );
         }
         let (servers, catches_all) = view.own;
         let differs = |wanted: &Wanted| wanted.servers != servers || !catches_all;
-        Ok(Outlook {
+        Ok(ResolverState {
             resolvers: view.upstreams,
-            is_lost: self.wanted.as_ref().is_some_and(differs),
+            is_overwritten: self.wanted.as_ref().is_some_and(differs),
         })
     }
 
@@ -279,17 +281,17 @@ impl Dns {
         });
     }
 
-    /// Whether news come over the bus.
+    /// Whether changes are told over the bus.
     pub(crate) fn has_bus(&self) -> bool {
         self.method == Method::SystemdResolved
     }
 
-    /// Whether our settings may be lost without anybody telling.
+    /// Whether our settings may be overwritten without a message about it.
     pub(crate) fn is_cut_off(&self) -> bool {
         self.has_bus() && self.wanted.is_some() && self.bus.current().is_none()
     }
 
-    /// Waits until `systemd-resolved` has news. Cancel-safe.
+    /// Waits until `systemd-resolved` says that something changed. Cancel-safe.
     pub(crate) async fn changed(&mut self) -> io::Result<()> {
         self.bus.changed().await
     }
@@ -311,13 +313,13 @@ async fn located(netlink: &Netlink, nameservers: Vec<Nameserver>) -> Vec<SystemR
             (IpAddr::V6(v6), Some(zone)) => match index_of(netlink, &zone).await {
                 Some(scope) => SocketAddrV6::new(v6, PORT, 0, scope).into(),
                 None => {
-                    tracing::debug!(zone, "a resolver's interface does not exist");
+                    tracing::debug!(zone, "The interface of a resolver does not exist");
                     continue;
                 }
             },
             (address, _) => SocketAddr::new(address, PORT),
         };
-        resolvers.push(SystemResolver::plain(address));
+        resolvers.push(SystemResolver::do53(address));
     }
     resolvers
 }

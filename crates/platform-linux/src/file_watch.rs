@@ -64,7 +64,7 @@ impl FileWatch {
             | WatchFlags::DELETE_SELF
             | WatchFlags::MOVE_SELF;
         if let Err(error) = inotify::add_watch(self.inotify.get_ref(), &self.file, written) {
-            tracing::debug!(%error, "the watched file does not exist");
+            tracing::debug!(%error, "The watched file does not exist");
         }
     }
 }

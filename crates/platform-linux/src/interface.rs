@@ -1,6 +1,6 @@
 //! The TUN interface: attributes, addresses, state. spec: platform 2.5
 
-use crate::netlink::{Netlink, family_of, is_any_of};
+use crate::netlink::{Netlink, family_name, family_of, is_any_of};
 use model::limits::MTU;
 use platform::{InterfacePlan, PlatformFault};
 use rtnetlink::packet_route::{
@@ -35,12 +35,12 @@ pub(crate) async fn prepare(netlink: &Netlink, index: u32) {
     suppress_link_local(netlink, index).await;
     let queue = LinkAttribute::TxQueueLen(QUEUE_LENGTH);
     if let Err(error) = netlink.change_link(index, [queue]).await {
-        tracing::warn!(%error, "cannot lengthen the queue of the interface");
+        tracing::warn!(%error, "Cannot lengthen the queue of the interface");
     }
     let segments = u32::try_from(platform::MAX_SPLIT).unwrap_or(u32::MAX);
     let segments = LinkAttribute::GsoMaxSegs(segments);
     if let Err(error) = netlink.change_link(index, [segments]).await {
-        tracing::debug!(%error, "cannot limit segments per packet");
+        tracing::debug!(%error, "Cannot limit segments per packet");
     }
 }
 
@@ -90,7 +90,7 @@ pub(crate) async fn remove_addresses(
         match netlink.delete_address(message).await {
             // A link-local address that is still tentative is busy, and harmless.
             Err(error) if is_any_of(&error, &[libc::EADDRNOTAVAIL, libc::EBUSY]) => {
-                tracing::debug!(%error, "old address stays");
+                tracing::debug!(%error, "An old address stays");
             }
             result => result?,
         }
@@ -118,7 +118,7 @@ async fn suppress_link_local(netlink: &Netlink, index: u32) {
     let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
     let attribute = LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]);
     if let Err(error) = netlink.change_link(index, [attribute]).await {
-        tracing::debug!(%error, "cannot suppress the IPv6 link-local address");
+        tracing::debug!(%error, "Cannot suppress the IPv6 link-local address");
     }
 }
 
@@ -126,7 +126,7 @@ async fn add_address(netlink: &Netlink, index: u32, address: IpAddr) -> io::Resu
     match netlink.add_address(index, address).await {
         Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
         Err(error) => {
-            tracing::debug!(%error, family = ?family_of(address), "address family not usable");
+            tracing::debug!(%error, family = family_name(family_of(address)), "An address family cannot be used");
             Err(error)
         }
         Ok(()) => Ok(()),

@@ -13,7 +13,7 @@
 //! That of [`platform::Platform`]. In addition:
 //!
 //! * `CAP_NET_ADMIN` is enough, except for rewriting `resolv.conf` and for making a missing device
-//!   node. [`CAPABILITY`] says how to grant it.
+//!   node. [`platform::Platform::CAPABILITY`] says how to grant it.
 //! * Clean exit leaves neither rules nor routes nor resolvers; after a crash the next
 //!   [`platform::Platform::revert`] removes them. While another client holds the interface, nothing of
 //!   it is touched.
@@ -47,42 +47,30 @@
 
 mod check;
 mod control;
-mod device_id;
 mod dns;
 mod file_watch;
-mod files;
-mod host;
 mod hosts;
 mod interface;
-mod landscape;
 mod link_scope;
 mod netlink;
+mod network_state;
 mod options;
-mod process;
 mod routes;
 mod rules;
 mod system;
 mod tun;
 
-pub use check::check;
-pub use device_id::{DeviceIdOrigin, device_id_origin, load_or_create_device_id};
 pub use dns::{DnsControl, ResolvConfPaths};
-pub use files::{
-    FileFault, TOKEN_PATH, create_log_file, read_container_secret, read_credential,
-    read_secret_file, write_secret_file,
-};
-pub use host::{device_ids, host_name, os_info};
-pub use options::{LinuxOptions, LinuxOptions as Options};
-pub use process::{forbid_core_dumps, raise_socket_buffer_limits, use_small_pages};
+pub use options::LinuxOptions;
 pub use rules::FWMARK;
-pub use system::{LinuxPlatform, LinuxPlatform as Platform};
+pub use system::LinuxPlatform;
 pub use tun::LinuxTun;
 
 use platform::PlatformFault;
 use std::io;
 
 /// How to let a program change the network, in one line.
-pub const CAPABILITY: &str = "run as root, or grant CAP_NET_ADMIN with `setcap cap_net_admin+eip \
+const CAPABILITY: &str = "run as root, or grant CAP_NET_ADMIN with `setcap cap_net_admin+eip \
                               PROGRAM` or AmbientCapabilities=CAP_NET_ADMIN in the systemd unit";
 
 /// Sorts an error of the system by who can mend it.

@@ -51,13 +51,13 @@ async fn replace(netlink: &Netlink, present: Vec<RouteMessage>, wanted: Vec<Rout
         .partition(|route| !has(&wanted, Key::of(route)));
     for route in stale {
         if let Err(error) = netlink.delete_route(route).await {
-            tracing::debug!(%error, "stale copy of a connected network stays");
+            tracing::debug!(%error, "A stale copy of a connected network stays");
         }
     }
     for route in wanted.into_iter().filter(|r| !has(&kept, Key::of(r))) {
         match netlink.add_route(route).await {
             Err(error) if !is_any_of(&error, &[libc::EEXIST]) => {
-                tracing::debug!(%error, "cannot copy the route of a connected network");
+                tracing::debug!(%error, "Cannot copy the route of a connected network");
             }
             _ => {}
         }

@@ -221,6 +221,15 @@ pub(crate) fn route(destination: IpNet, index: u32, table: u32) -> RouteMessage 
     route
 }
 
+/// What logs call a family.
+pub(crate) const fn family_name(family: AddressFamily) -> &'static str {
+    match family {
+        AddressFamily::Inet => "IPv4",
+        AddressFamily::Inet6 => "IPv6",
+        _ => "other",
+    }
+}
+
 /// The family of an address in netlink's terms.
 pub(crate) fn family_of(address: IpAddr) -> AddressFamily {
     match address {

@@ -1,9 +1,9 @@
 //! What can be chosen.
 
 use crate::dns::{DnsControl, ResolvConfPaths};
-use socket_factory::Options;
 
-/// How the client sits in the system.
+/// How the client sits in this system: all of it, where [`platform::Options`] has what programs let
+/// users choose.
 #[derive(Debug, Clone)]
 pub struct LinuxOptions {
     /// Name of the TUN interface, at most 15 characters.
@@ -15,7 +15,7 @@ pub struct LinuxOptions {
     /// Where `resolv.conf` and its backup are.
     pub resolv_conf: ResolvConfPaths,
     /// Buffers of UDP sockets. The mark is set in any case.
-    pub sockets: Options,
+    pub sockets: socket_factory::Options,
 }
 
 impl Default for LinuxOptions {
@@ -26,7 +26,17 @@ impl Default for LinuxOptions {
             offload: true,
             dns_control: DnsControl::default(),
             resolv_conf: ResolvConfPaths::default(),
-            sockets: Options::default(),
+            sockets: socket_factory::Options::default(),
+        }
+    }
+}
+
+impl From<platform::Options<DnsControl>> for LinuxOptions {
+    fn from(options: platform::Options<DnsControl>) -> Self {
+        Self {
+            dns_control: options.dns_control,
+            sockets: options.sockets,
+            ..Self::default()
         }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) async fn replace(
         match netlink.add_route(message).await {
             Ok(()) => {}
             Err(error) if is_any_of(&error, &[libc::EEXIST, libc::EOPNOTSUPP]) => {}
-            Err(error) => tracing::warn!(%error, "cannot add a route"),
+            Err(error) => tracing::warn!(%error, "Cannot add a route"),
         }
     }
     Ok(())

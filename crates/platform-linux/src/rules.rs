@@ -2,7 +2,7 @@
 
 use crate::{
     interface::Families,
-    netlink::{FAMILIES, Netlink, is_any_of},
+    netlink::{FAMILIES, Netlink, family_name, is_any_of},
 };
 use rtnetlink::packet_route::{
     AddressFamily,
@@ -50,12 +50,14 @@ pub(crate) async fn add(netlink: &Netlink, families: Families) {
                 Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
                 Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
                     tracing::warn!(
-                        ?family,
-                        "this kernel has no policy routing (CONFIG_IP_MULTIPLE_TABLES): nothing \
+                        family = family_name(family),
+                        "This kernel has no policy routing (CONFIG_IP_MULTIPLE_TABLES): nothing \
                          will be routed into the tunnel"
                     );
                 }
-                Err(error) => tracing::warn!(%error, ?family, priority, "cannot add a rule"),
+                Err(error) => {
+                    tracing::warn!(%error, family = family_name(family), priority, "Cannot add a rule");
+                }
             }
         }
     }

@@ -1,17 +1,17 @@
 //! The platform itself: hands work to the control thread.
 
 use crate::{
-    LinuxOptions,
+    CAPABILITY, DnsControl, LinuxOptions, check,
     control::Control,
     hosts,
     rules::FWMARK,
     tun::{self, LinuxTun},
 };
 use platform::{
-    HostTable, InterfacePlan, NetworkWatch, Platform, PlatformFault, Sockets, SystemAsker,
-    SystemResolver, TunFault,
+    HostTable, InterfacePlan, NetworkWatch, Options, Platform, PlatformFault, Sockets,
+    SystemExchange, SystemResolver, TunFault,
 };
-use socket_factory::{Options, SystemSockets};
+use socket_factory::SystemSockets;
 use std::{fmt, sync::Arc};
 
 /// This Linux system, in the network namespace of the thread that made the value.
@@ -33,7 +33,7 @@ impl LinuxPlatform {
     /// no method.
     pub fn new(options: LinuxOptions) -> Result<Self, PlatformFault> {
         let control = Control::start(&options)?;
-        let sockets = Arc::new(SystemSockets::new(Options {
+        let sockets = Arc::new(SystemSockets::new(socket_factory::Options {
             mark: Some(FWMARK),
             ..options.sockets.clone()
         }));
@@ -50,6 +50,17 @@ impl LinuxPlatform {
 
 impl Platform for LinuxPlatform {
     type Tun = LinuxTun;
+    type DnsControl = DnsControl;
+
+    const CAPABILITY: &'static str = CAPABILITY;
+
+    fn open(options: Options<DnsControl>) -> Result<Self, PlatformFault> {
+        Self::new(options.into())
+    }
+
+    fn check(options: &Options<DnsControl>) -> Result<Vec<String>, PlatformFault> {
+        check::check(&options.clone().into())
+    }
 
     fn create_tun(&mut self) -> Result<LinuxTun, TunFault> {
         let tun = tun::open(&self.options.interface, self.options.offload)?;
@@ -81,8 +92,8 @@ impl Platform for LinuxPlatform {
         self.control.resolvers()
     }
 
-    fn system_asker(&self) -> SystemAsker {
-        self.control.asker()
+    fn system_exchange(&self) -> SystemExchange {
+        self.control.exchange()
     }
 
     fn sockets(&self) -> Sockets {

@@ -75,7 +75,7 @@ impl LinuxTun {
         match sent {
             Ok(_) => Ok(()),
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-                tracing::info!("the kernel refuses merged packets; going on one by one");
+                tracing::info!("The kernel refuses merged packets; going on one by one");
                 offload.merge = false;
                 Err(error)
             }
@@ -122,7 +122,9 @@ impl Tun for LinuxTun {
                 }
                 // The error comes again with the next call.
                 Err(error) if error.raw_os_error().is_some() => break,
-                Err(error) => tracing::debug!(%error, "malformed packet from the TUN device"),
+                Err(error) => {
+                    tracing::debug!(%error, "Dropped a malformed packet from the TUN device");
+                }
             }
         }
         if batch.is_empty() {

@@ -3,7 +3,9 @@
 //! Each function takes a fresh [`Subject`] and panics where the contract is broken. [`run`] runs
 //! them all, each on a subject of its own.
 
-use crate::{InterfacePlan, NetworkEvent, Platform, PlatformFault, Tun as _, TunFault};
+use crate::{
+    DnsMethod as _, InterfacePlan, NetworkEvent, Platform, PlatformFault, Tun as _, TunFault,
+};
 use ipnet::{IpNet, Ipv4Net};
 use model::DomainName;
 use std::{
@@ -74,6 +76,7 @@ pub fn plan(number: u8) -> InterfacePlan {
 ///
 /// If the contract is broken.
 pub async fn run<S: Subject>(mut subject: impl FnMut() -> S) {
+    methods_of_dns_control_are_told_apart::<S::Platform>();
     revert_of_a_clean_system_changes_nothing(subject());
     apply_needs_a_tun(subject()).await;
     apply_does_what_is_planned(subject()).await;
@@ -91,6 +94,29 @@ pub async fn run<S: Subject>(mut subject: impl FnMut() -> S) {
     own_resolvers_are_known_in_every_state(subject()).await;
     resolvers_that_others_set_become_the_upstreams(subject()).await;
     nobody_is_asked_at_a_link_that_does_not_exist(subject()).await;
+}
+
+/// Each method of DNS control has a name and a help text of its own, and one of them does nothing.
+///
+/// # Panics
+///
+/// If the contract is broken.
+pub fn methods_of_dns_control_are_told_apart<P: Platform>() {
+    let all = P::DnsControl::ALL;
+    for (index, method) in all.iter().enumerate() {
+        assert_eq!(method.to_string(), method.name());
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        assert!(!method.name().is_empty() && method.name().chars().all(is_word));
+        for other in &all[..index] {
+            assert_ne!(method.name(), other.name());
+            assert_ne!(method.help(), other.help(), "{method}");
+        }
+    }
+    for method in [P::DnsControl::DISABLED, P::DnsControl::default()] {
+        assert!(all.contains(&method), "{method} is none of them");
+    }
+    assert_eq!(P::DnsControl::DISABLED.name(), "disabled");
+    assert!(!P::CAPABILITY.is_empty() && !P::CAPABILITY.contains('\n'));
 }
 
 /// Reverting when there is nothing to revert is fine, any number of times.
@@ -402,7 +428,7 @@ pub async fn nobody_is_asked_at_a_link_that_does_not_exist<S: Subject>(mut subje
     let header = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00";
     let query = [&header[..], b"\x01a\x07example\x00\x00\x01\x00\x01"].concat();
     for query in [&query[..], b"no query at all", b""] {
-        let asked = platform.system_asker()(i32::MAX.unsigned_abs(), query.to_vec());
+        let asked = platform.system_exchange()(i32::MAX.unsigned_abs(), query.to_vec());
         let answer = tokio::time::timeout(PATIENCE, asked).await;
         assert!(answer.expect("it hangs").is_err());
     }

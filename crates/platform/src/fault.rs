@@ -25,7 +25,7 @@ pub enum TunFault {
         name: String,
     },
     /// The configured name cannot be that of an interface.
-    #[error("{name:?} cannot be the name of an interface")]
+    #[error("`{name}` cannot be the name of an interface")]
     BadName {
         /// The configured name.
         name: String,

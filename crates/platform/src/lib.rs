@@ -22,6 +22,26 @@
 //! * **[`NetworkWatch`] collapses bursts** and never ends by failing: a watch without a source of
 //!   events is silent.
 //!
+//! # What a system owes
+//!
+//! A crate of its own, `platform-SYSTEM`, with a type that implements [`Platform`] and another one for
+//! [`Tun`], and nothing besides. The choice is made in `cli-support/src/system.rs` and nowhere else.
+//!
+//! | item | what it does | callers |
+//! |---|---|---|
+//! | [`Platform::DnsControl`] | the methods of DNS control: names, help texts, which one is usual | command lines |
+//! | [`Platform::CAPABILITY`] | how to get the rights, for people | error texts |
+//! | [`Platform::open`], [`Platform::check`] | the means to change the system; a look without changing it | programs |
+//! | [`Platform::create_tun`], [`Tun`] | the device, in batches that never wait | `client`, gateways |
+//! | [`Platform::apply`], [`Platform::revert`] | addresses, routes, resolver: the whole wanted state in, all of it out | `client`, gateways, programs |
+//! | [`Platform::watch`] | changes of network and resolvers, except for our own | `client`, tunnel service |
+//! | [`Platform::system_resolvers`], [`Platform::system_exchange`] | the resolvers of the system, and how to ask those that only the system can ask | `client` |
+//! | [`Platform::sockets`] | UDP and TCP outside of the tunnel: a mark, or a source address and routes to hosts | `client`, gateways |
+//! | [`Platform::host_table`], [`Platform::flush_dns_cache`] | names that the system knows by itself, and what it remembers | `client` |
+//!
+//! [`conformance`] holds the crate to it: a system implements [`conformance::Subject`], which looks at
+//! the system behind the back of the platform, and calls [`conformance::run`].
+//!
 //! ```
 //! use platform::{InterfacePlan, PacketBatch, Platform as _, Tun as _, memory::MemoryPlatform};
 //!
@@ -53,31 +73,52 @@
 //! * `revert` is synchronous because it also runs while dropping.
 //! * Batches hold separate slots with head room instead of one long buffer, because devices put a
 //!   header in front of each packet and merge packets on the way in.
-//! * Every implementation passes the same [`conformance`] suite, the [`memory`] twin included, so
-//!   what tests see of the twin is what programs see of a system.
+//! * Every implementation passes the same [`conformance`] suite, the [`memory`] fake included, so
+//!   what tests see of the fake is what programs see of a system.
 
 mod batch;
 pub mod conformance;
 mod fault;
-mod host;
 pub mod memory;
+mod options;
 mod resolver;
 mod watch;
 
 pub use batch::{HEADROOM, MAX_SPLIT, PacketBatch, ROOM};
 pub use fault::{PlatformFault, TunFault};
-pub use host::{DeviceIds, OsInfo};
 pub use model::InterfacePlan;
-pub use resolver::{Access, SystemAsker, SystemResolver};
+pub use options::{DnsMethod, Options};
+pub use resolver::{ResolverTransport, SystemExchange, SystemResolver};
 pub use watch::{NetworkEvent, NetworkWatch, WatchSender};
 
 use socket_factory::{TcpSocketFactory, UdpSocketFactory};
 use std::{fmt, io, net::IpAddr, sync::Arc};
 
-/// What a client needs of the operating system.
-pub trait Platform: Send + 'static {
+/// What a client needs of the operating system's network side.
+pub trait Platform: Sized + Send + 'static {
     /// The TUN device of this system.
     type Tun: Tun;
+
+    /// The methods by which the resolver of this system can be controlled.
+    type DnsControl: DnsMethod;
+
+    /// How to let a program change the network, in one line for people.
+    const CAPABILITY: &'static str;
+
+    /// Opens the means to change the system, and changes nothing. May block for a few seconds.
+    ///
+    /// # Errors
+    ///
+    /// If the system cannot be changed at all, or if the method of DNS control does not work here.
+    fn open(options: Options<Self::DnsControl>) -> Result<Self, PlatformFault>;
+
+    /// Looks at rights, TUN device, interface and resolver without changing anything; what was
+    /// found, a line each for people.
+    ///
+    /// # Errors
+    ///
+    /// The first thing without which a client would not start.
+    fn check(options: &Options<Self::DnsControl>) -> Result<Vec<String>, PlatformFault>;
 
     /// Creates the TUN device, without addresses and routes.
     ///
@@ -121,10 +162,10 @@ pub trait Platform: Send + 'static {
     /// If they cannot be found out.
     fn system_resolvers(&self) -> Result<Vec<SystemResolver>, PlatformFault>;
 
-    /// Asks resolvers that only the system can ask, see [`Access::System`]. By default there are
+    /// Asks resolvers that only the system can ask, see [`ResolverTransport::Managed`]. By default there are
     /// none.
-    fn system_asker(&self) -> SystemAsker {
-        resolver::nobody()
+    fn system_exchange(&self) -> SystemExchange {
+        resolver::unsupported()
     }
 
     /// Factories whose sockets stay outside of the tunnel. All calls return the same ones.

@@ -1,16 +1,17 @@
-//! A platform without an operating system: the twin that tests use.
+//! A platform without an operating system: the fake that tests use.
 //!
 //! It behaves as the contract says, lets a test see what was applied, feed and drain the TUN device,
 //! send events, and make any call fail. Sockets are the system's, meant for loopback.
 
 use crate::{
-    HostTable, InterfacePlan, NetworkEvent, NetworkWatch, PacketBatch, Platform, PlatformFault,
-    Sockets, SystemAsker, SystemResolver, Tun, TunFault, WatchSender, resolver,
+    DnsMethod, HostTable, InterfacePlan, NetworkEvent, NetworkWatch, Options, PacketBatch,
+    Platform, PlatformFault, Sockets, SystemExchange, SystemResolver, Tun, TunFault, WatchSender,
+    resolver,
 };
 use ipnet::IpNet;
 use model::limits::MTU;
 use parking_lot::Mutex;
-use socket_factory::{Options, SystemSockets};
+use socket_factory::SystemSockets;
 use std::{
     collections::{BTreeSet, VecDeque},
     fmt, io,
@@ -52,7 +53,7 @@ struct State {
     plan: Option<InterfacePlan>,
     routes: BTreeSet<IpNet>,
     resolvers: Vec<SystemResolver>,
-    asker: Option<SystemAsker>,
+    exchange: Option<SystemExchange>,
     watches: Vec<WatchSender>,
     tun_faults: VecDeque<TunFault>,
     apply_faults: VecDeque<PlatformFault>,
@@ -82,7 +83,7 @@ struct Queue {
 impl MemoryPlatform {
     /// A platform with plain sockets, and its other side.
     pub fn new() -> (Self, MemoryControl) {
-        let sockets = Arc::new(SystemSockets::new(Options::default()));
+        let sockets = Arc::new(SystemSockets::new(socket_factory::Options::default()));
         Self::with_sockets(Sockets {
             udp: sockets.clone(),
             tcp: sockets,
@@ -104,8 +105,52 @@ impl MemoryPlatform {
     }
 }
 
+/// The resolver of no system can be controlled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MemoryDnsControl {
+    /// Plans are kept and have no effect.
+    #[default]
+    Disabled,
+}
+
+impl DnsMethod for MemoryDnsControl {
+    const ALL: &'static [Self] = &[Self::Disabled];
+    const DISABLED: Self = Self::Disabled;
+
+    fn name(self) -> &'static str {
+        "disabled"
+    }
+
+    fn help(self) -> &'static str {
+        "not at all"
+    }
+}
+
+impl fmt::Display for MemoryDnsControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 impl Platform for MemoryPlatform {
     type Tun = MemoryTun;
+    type DnsControl = MemoryDnsControl;
+
+    const CAPABILITY: &'static str = "nothing is needed";
+
+    /// A platform that nobody controls; tests use [`MemoryPlatform::new`].
+    fn open(options: Options<MemoryDnsControl>) -> Result<Self, PlatformFault> {
+        let sockets = Arc::new(SystemSockets::new(options.sockets));
+        let (platform, _) = Self::with_sockets(Sockets {
+            udp: sockets.clone(),
+            tcp: sockets,
+        });
+        Ok(platform)
+    }
+
+    fn check(_: &Options<MemoryDnsControl>) -> Result<Vec<String>, PlatformFault> {
+        Ok(vec!["Everything is in memory".to_owned()])
+    }
 
     fn create_tun(&mut self) -> Result<MemoryTun, TunFault> {
         let mut state = self.shared.state.lock();
@@ -152,9 +197,9 @@ impl Platform for MemoryPlatform {
         Ok(self.shared.state.lock().resolvers.clone())
     }
 
-    fn system_asker(&self) -> SystemAsker {
-        let asker = self.shared.state.lock().asker.clone();
-        asker.unwrap_or_else(resolver::nobody)
+    fn system_exchange(&self) -> SystemExchange {
+        let exchange = self.shared.state.lock().exchange.clone();
+        exchange.unwrap_or_else(resolver::unsupported)
     }
 
     fn sockets(&self) -> Sockets {
@@ -296,9 +341,9 @@ impl MemoryControl {
         self.shared.state.lock().resolvers = resolvers;
     }
 
-    /// Lets the system answer what only it can ask; takes effect for askers handed out from now on.
-    pub fn set_asker(&self, asker: SystemAsker) {
-        self.shared.state.lock().asker = Some(asker);
+    /// Lets the system answer what only it can ask; takes effect for exchanges handed out from now on.
+    pub fn set_exchange(&self, exchange: SystemExchange) {
+        self.shared.state.lock().exchange = Some(exchange);
     }
 
     /// Drops all routes, as a system does when adapters change.

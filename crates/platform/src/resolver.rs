@@ -8,29 +8,29 @@ use std::{io, net::SocketAddr, sync::Arc};
 pub struct SystemResolver {
     /// Where it listens; a link-local address has the scope of its interface.
     pub address: SocketAddr,
-    /// Who can ask it.
-    pub access: Access,
+    /// How it can be asked.
+    pub transport: ResolverTransport,
 }
 
-/// Who can ask a resolver.
+/// How a resolver can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Access {
-    /// Anybody, with plain DNS over UDP and TCP.
-    Plain,
-    /// Only the system, because it keeps a protocol of its own with the resolver, such as DNS over
-    /// TLS. A [`SystemAsker`] has it asked.
-    System {
+pub enum ResolverTransport {
+    /// By anybody, with plain DNS over UDP and TCP (RFC 1035).
+    Do53,
+    /// By the system alone, which keeps a protocol of its own with the resolver, such as DNS over
+    /// TLS. A [`SystemExchange`] has the system ask.
+    Managed {
         /// Index of the interface that the resolver belongs to.
         link: u32,
     },
 }
 
 impl SystemResolver {
-    /// A resolver that anybody can ask.
-    pub const fn plain(address: SocketAddr) -> Self {
+    /// A resolver that anybody can ask with plain DNS.
+    pub const fn do53(address: SocketAddr) -> Self {
         Self {
             address,
-            access: Access::Plain,
+            transport: ResolverTransport::Do53,
         }
     }
 }
@@ -41,10 +41,10 @@ impl SystemResolver {
 /// The question never comes back to the client's own interface. There is no time-out beyond the
 /// system's. Without such a system the error is [`io::ErrorKind::Unsupported`];
 /// [`io::ErrorKind::TimedOut`] means that the resolvers are silent.
-pub type SystemAsker =
+pub type SystemExchange =
     Arc<dyn Fn(u32, Vec<u8>) -> BoxFuture<'static, io::Result<Vec<u8>>> + Send + Sync>;
 
-/// The asker of a system that asks nobody for others.
-pub(crate) fn nobody() -> SystemAsker {
+/// The exchange of a system that asks nobody on behalf of others.
+pub(crate) fn unsupported() -> SystemExchange {
     Arc::new(|_, _| Box::pin(async { Err(io::ErrorKind::Unsupported.into()) }))
 }

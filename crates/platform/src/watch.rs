@@ -1,8 +1,11 @@
-//! News about the network, collapsed: however much happens, at most one event of each kind waits.
+//! Changes of the network, collapsed: however much happens, at most one event of each kind waits.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 use tokio::sync::Notify;
 
@@ -13,6 +16,15 @@ pub enum NetworkEvent {
     NetworkChanged,
     /// The system's resolvers may have changed: read them again.
     ResolversChanged,
+}
+
+impl fmt::Display for NetworkEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NetworkChanged => "network changed",
+            Self::ResolversChanged => "resolvers changed",
+        })
+    }
 }
 
 impl NetworkEvent {
@@ -102,6 +114,13 @@ mod tests {
             task::Poll::Ready(event) => Some(event),
             task::Poll::Pending => None,
         }
+    }
+
+    #[test]
+    fn events_have_names_for_the_log() {
+        let names = [NetworkEvent::NetworkChanged, NetworkEvent::ResolversChanged];
+        let names = names.map(|event| event.to_string());
+        assert_eq!(names, ["network changed", "resolvers changed"]);
     }
 
     #[test]

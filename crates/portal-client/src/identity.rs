@@ -1,5 +1,6 @@
 //! What a party says about itself: device identity and user agent. spec: portal 2.5, 2.6
 
+use model::OsInfo;
 use ring::digest;
 use uuid::Uuid;
 
@@ -13,19 +14,6 @@ pub fn external_id(configured: &str) -> String {
     let digest = digest::digest(&digest::SHA256, configured.as_bytes());
     let hex = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
     hex.collect()
-}
-
-/// The operating system as it appears in the user agent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OsInfo {
-    /// Name of the distribution or system, may contain spaces: `Arch Linux`.
-    pub name: String,
-    /// `a.b.c` where it looks like a version, or free text; empty means unknown.
-    pub version: String,
-    /// What `uname -m` says, if known.
-    pub arch: Option<String>,
-    /// What `uname -r` says, if known.
-    pub kernel: Option<String>,
 }
 
 /// The text of the `User-Agent` header.

@@ -74,6 +74,6 @@ pub use channel::{Channel, ChannelEvent, Sent};
 pub use connection::Drops;
 pub use dial::{Dialer, MAX_MESSAGE, Stream};
 pub use error::{ChannelError, ConnectError, Stage, TokenError};
-pub use identity::{OsInfo, external_id, user_agent};
-pub use login::{DeviceInfo, Login, LoginError, Party};
+pub use identity::{external_id, user_agent};
+pub use login::{Login, LoginError, Party};
 pub use message::{DecodeError, Delivery, Message, Messages};

@@ -1,6 +1,6 @@
 //! Who connects, where to, and with what: everything that is fixed for a session. spec: portal 2
 
-use model::PublicKey;
+use model::{DeviceIds, PublicKey};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject as _},
@@ -20,9 +20,6 @@ const DEFAULT_PORT: u16 = 443;
 
 /// The longest text the portal takes for a parameter, in characters. spec: portal 13
 const MAX_PARAMETER: usize = 255;
-
-/// What mainboards report when nobody gave them a serial number. spec: portal 2.3
-const PLACEHOLDER_SERIAL: &str = "123456789";
 
 /// Why a login cannot work.
 #[derive(Debug, thiserror::Error)]
@@ -83,15 +80,6 @@ impl Party {
             Self::Relay { .. } => "relay",
         }
     }
-}
-
-/// What the firmware calls the machine; leaving it out is always possible. spec: portal 2.3
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DeviceInfo {
-    /// SMBIOS system serial number.
-    pub serial: Option<String>,
-    /// SMBIOS system UUID.
-    pub uuid: Option<String>,
 }
 
 /// A checked login: what is fixed from the start of a session to its end.
@@ -168,18 +156,20 @@ impl Login {
         Ok(self)
     }
 
-    /// The same login with what the firmware calls the machine. Call it after [`Login::named`]:
+    /// The same login with what the firmware calls the machine; leaving it out is always possible.
+    /// spec: portal 2.3
+    ///
+    /// Call it after [`Login::named`]:
     /// parameters travel in the order in which they are given.
     ///
     /// # Errors
     ///
     /// When a value has more than 255 characters.
-    pub fn device(mut self, device: &DeviceInfo) -> Result<Self, LoginError> {
-        let serial = device.serial.as_deref();
-        if let Some(serial) = serial.filter(|s| !s.is_empty() && *s != PLACEHOLDER_SERIAL) {
+    pub fn device(mut self, device: &DeviceIds) -> Result<Self, LoginError> {
+        if let Some(serial) = device.serial() {
             self.parameters.push(parameter("device_serial", serial)?);
         }
-        if let Some(uuid) = device.uuid.as_deref().filter(|u| !u.is_empty()) {
+        if let Some(uuid) = device.uuid() {
             self.parameters.push(parameter("device_uuid", uuid)?);
         }
         Ok(self)

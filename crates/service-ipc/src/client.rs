@@ -67,12 +67,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.connection.stream()
     }
 
-    /// Says something; it is sent while [`Client::next`] or [`Client::flush`] is waited for.
+    /// Takes a message to be sent while [`Client::next`] or [`Client::flush`] is waited for.
     ///
     /// # Errors
     ///
     /// [`Fault::MessageTooLarge`]; the connection can go on.
-    pub fn say(&mut self, message: &ToService) -> Result<(), Fault> {
+    pub fn send(&mut self, message: &ToService) -> Result<(), Fault> {
         self.connection
             .queue(&Zeroizing::new(serde_json::to_vec(message)?))
     }
@@ -88,7 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         Ok(payload.map(parse).transpose()?)
     }
 
-    /// Waits until everything that was said is sent. Cancel-safe.
+    /// Waits until all messages are sent. Cancel-safe.
     ///
     /// # Errors
     ///

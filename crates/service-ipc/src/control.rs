@@ -13,6 +13,15 @@ pub enum Ask {
     Status,
 }
 
+impl std::fmt::Display for Ask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Disconnect => "disconnect",
+            Self::Status => "status",
+        })
+    }
+}
+
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
@@ -57,5 +66,30 @@ impl std::fmt::Display for SessionState {
             Self::Connected => "connected",
             Self::WaitingForNetwork => "waiting for a network",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_and_questions_have_words_for_people() {
+        let states = [
+            SessionState::None,
+            SessionState::Creating,
+            SessionState::Connected,
+            SessionState::WaitingForNetwork,
+        ];
+        let words = states.map(|state| state.to_string());
+        let expected = [
+            "not connected",
+            "connecting",
+            "connected",
+            "waiting for a network",
+        ];
+        assert_eq!(words, expected);
+        let words = [Ask::Disconnect, Ask::Status].map(|ask| ask.to_string());
+        assert_eq!(words, ["disconnect", "status"]);
     }
 }

@@ -1,6 +1,5 @@
 //! Why a conversation ends, by who is to blame.
 
-use crate::frame::MAX_PAYLOAD;
 use std::{io, time::Duration};
 
 /// Why a conversation cannot go on. The connection is of no further use.
@@ -8,8 +7,13 @@ use std::{io, time::Duration};
 #[non_exhaustive]
 pub enum Fault {
     /// The peer announced more than a frame may hold.
-    #[error("the peer announced a frame of {0} bytes, more than {MAX_PAYLOAD}")]
-    FrameTooLarge(u32),
+    #[error("the peer announced a frame of {length} bytes, more than {limit}")]
+    FrameTooLarge {
+        /// The length that was announced, in bytes.
+        length: u32,
+        /// The largest length of a payload, in bytes.
+        limit: usize,
+    },
     /// The peer left in the middle of a frame.
     #[error("the peer left in the middle of a frame")]
     Truncated,
@@ -17,10 +21,13 @@ pub enum Fault {
     #[error("the peer sent no message that is known here: {0}")]
     Malformed(Malformed),
     /// The peer neither read nor finished a frame in time.
-    #[error("the peer moved no whole frame within {0:?}")]
+    #[error("the peer moved no whole frame within {} s", .0.as_secs())]
     Stalled(Duration),
     /// The service did not greet in time: it is busy with another GUI, or hangs.
-    #[error("the service does not respond within {0:?}: it may be serving another GUI")]
+    #[error(
+        "the service does not respond within {} s: it may be serving another GUI",
+        .0.as_secs()
+    )]
     NoHello(Duration),
     /// The service began with something else than its greeting, or left before it.
     #[error("the service did not greet: it is stopping, or it refuses this program")]
@@ -61,5 +68,28 @@ impl From<serde_json::Error> for Malformed {
 impl From<serde_json::Error> for Fault {
     fn from(error: serde_json::Error) -> Self {
         Self::Malformed(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_told_with_units() {
+        let limit = Duration::from_secs(10);
+        for (fault, text) in [
+            (Fault::Stalled(limit), "within 10 s"),
+            (Fault::NoHello(limit), "within 10 s: "),
+            (
+                Fault::FrameTooLarge {
+                    length: 9,
+                    limit: 8,
+                },
+                "9 bytes, more than 8",
+            ),
+        ] {
+            assert!(fault.to_string().contains(text), "{fault}");
+        }
     }
 }

@@ -55,7 +55,10 @@ impl Decoder {
         }
         let length = self.length();
         if length > MAX_PAYLOAD {
-            return Err(Fault::FrameTooLarge(u32::from_be_bytes(self.header)));
+            return Err(Fault::FrameTooLarge {
+                length: u32::from_be_bytes(self.header),
+                limit: MAX_PAYLOAD,
+            });
         }
         if self.filled < HEADER + length {
             return Ok(None);
@@ -123,7 +126,7 @@ mod tests {
         assert_eq!(decode(&encode(&largest), &[usize::MAX]).unwrap(), [largest]);
         for length in [8 * 1024 * 1024 + 1, u32::MAX] {
             let fault = decode(&length.to_be_bytes(), &[4]).unwrap_err();
-            assert!(matches!(fault, Fault::FrameTooLarge(found) if found == length));
+            assert!(matches!(fault, Fault::FrameTooLarge { length: found, .. } if found == length));
         }
         let fault = header(&vec![0; MAX_PAYLOAD + 1]).unwrap_err();
         assert!(matches!(fault, Fault::MessageTooLarge(_)));

@@ -1,29 +1,33 @@
-//! What a GUI and the tunnel service say to each other, and how it gets across.
+//! What a GUI and the tunnel service say to each other.
 //!
 //! The service runs the tunnel with the rights of the system; a GUI, which has none, tells it over
 //! a local socket to connect and disconnect, and is told what happens. Programs that want to be
-//! such a GUI embed [`Client`]; the service uses [`Server`].
+//! such a GUI embed [`Client`]; the service uses [`Server`]. Both work over any stream of bytes.
 //!
-//! What it is not: it starts no session, keeps no settings, and decides on nobody's rights. It
+//! What it is not: it opens no socket, starts no session, keeps no settings, and decides on nobody's rights. It
 //! spawns no task.
 //!
 //! # Contract
 //!
 //! * Frames are a length of four bytes and JSON of at most [`MAX_PAYLOAD`] bytes.
-//! * `say` never waits; what is said goes out while `next` or `flush` is waited for. `next` and
-//!   `flush` may be dropped at any time, so they fit into a `select!`. After an error the
-//!   conversation is over.
+//! * `send` never waits; messages go out while `next` or `flush` is waited for. `next` and `flush`
+//!   may be dropped at any time, so they fit into a `select!`. After an error the conversation is
+//!   over.
 //! * The service speaks first, and serves one GUI at a time. The session ends with the GUI.
 //! * Nothing is trusted: an announced length allocates nothing, a frame has to be through within
-//!   [`FRAME_TIME`], a GUI that does not read is not listened to.
+//!   [`FRAME_TIME`], nothing is read from a GUI that does not read.
 //!
 //! ```no_run
-//! use service_ipc::{Client, Connect, SOCKET, ToGui, ToService};
+//! use service_ipc::{Client, Connect, ToGui, ToService};
+//! use tokio::io::{AsyncRead, AsyncWrite};
 //!
-//! # async fn run(token: secrecy::SecretString) -> Result<(), Box<dyn std::error::Error>> {
-//! let stream = service_ipc::connect(std::path::Path::new(SOCKET)).await?;
+//! # async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+//! #     stream: S,
+//! #     token: secrecy::SecretString,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//! // `stream` comes from the service's socket, see `local_socket::connect`.
 //! let mut service = Client::open(stream).await?;
-//! service.say(&ToService::Connect(Connect::new(token)))?;
+//! service.send(&ToService::Connect(Connect::new(token)))?;
 //! while let Some(message) = service.next().await? {
 //!     match message {
 //!         ToGui::ConnectResult(Ok(())) => println!("connecting"),
@@ -56,7 +60,6 @@ mod server;
 mod settings;
 mod to_gui;
 mod to_service;
-mod transport;
 
 pub use client::{Client, HELLO_TIME};
 pub use connection::FRAME_TIME;
@@ -67,12 +70,14 @@ pub use server::{Server, receive_one, send_one};
 pub use settings::{AdvancedSettings, MdmSettings};
 pub use to_gui::{Generation, Hello, Resources, ToGui};
 pub use to_service::{Connect, ToService};
-pub use transport::{
-    Access, BindFault, Claim, ConnectFault, Listener, Peer, Program, Socket, connect, group_id,
-};
 
-/// Where the service listens for GUIs. spec: client-app 7
-pub const SOCKET: &str = "/run/dev.firezone.client/tunnel.sock";
+/// The name of the socket that the service has for GUIs, in the service's directory of sockets.
+/// spec: client-app 7
+pub const SOCKET: &str = "tunnel";
 
-/// Where the service listens for questions of administrators.
-pub const CONTROL_SOCKET: &str = "/run/dev.firezone.client/control.sock";
+/// The name of the socket that the service has for questions of administrators, in the same place.
+pub const CONTROL_SOCKET: &str = "control";
+
+/// How often a GUI tries to connect to a service that may just be starting, 100 ms apart.
+/// spec: client-app 13.3
+pub const CONNECT_ATTEMPTS: u32 = 10;

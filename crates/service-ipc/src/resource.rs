@@ -2,7 +2,10 @@
 
 use model::{ClientId, ResourceId, Site};
 use serde::{Deserialize, Serialize};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 /// A resource with its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +61,16 @@ pub enum ResourceStatus {
     Offline,
 }
 
+impl fmt::Display for ResourceStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "Unknown",
+            Self::Online => "Online",
+            Self::Offline => "Offline",
+        })
+    }
+}
+
 impl Resource {
     /// The portal's id of the resource.
     pub const fn id(&self) -> ResourceId {
@@ -102,4 +115,21 @@ pub struct Device {
     pub tun_ipv6: Ipv6Addr,
     /// Names of the pools that it is in.
     pub pools: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_printed_as_they_stand_on_the_wire() {
+        for (status, name) in [
+            (ResourceStatus::Unknown, "Unknown"),
+            (ResourceStatus::Online, "Online"),
+            (ResourceStatus::Offline, "Offline"),
+        ] {
+            assert_eq!(status.to_string(), name);
+            assert_eq!(serde_json::to_value(status).unwrap(), name);
+        }
+    }
 }

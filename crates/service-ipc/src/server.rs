@@ -11,14 +11,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A GUI, seen from the service.
 ///
-/// A GUI that does not read is not listened to either, so nothing piles up.
+/// Nothing is read from a GUI that does not read what it is sent, so nothing piles up.
 pub struct Server<S> {
     connection: Connection<S>,
     generation: Generation,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Server<S> {
-    /// The service's half of a fresh stream. Say [`ToGui::Hello`] first.
+    /// The service's half of a fresh stream. Send [`ToGui::Hello`] first.
     pub fn new(stream: S, generation: Generation) -> Self {
         Self {
             connection: Connection::new(stream, Reading::WhenFlushed),
@@ -31,18 +31,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Server<S> {
         self.generation
     }
 
-    /// Whether everything that was said is sent.
+    /// Whether all messages are sent.
     pub fn is_flushed(&self) -> bool {
         self.connection.is_flushed()
     }
 
-    /// Says something; it is sent while [`Server::next`] or [`Server::flush`] is waited for. What
-    /// the generation has no message for is left out.
+    /// Takes a message to be sent while [`Server::next`] or [`Server::flush`] is waited for. What the
+    /// generation has no message for is left out.
     ///
     /// # Errors
     ///
     /// [`Fault::MessageTooLarge`]; the connection can go on.
-    pub fn say(&mut self, message: &ToGui) -> Result<(), Fault> {
+    pub fn send(&mut self, message: &ToGui) -> Result<(), Fault> {
         match message.to_json(self.generation)? {
             Some(json) => self.connection.queue(&json),
             None => Ok(()),
@@ -60,7 +60,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Server<S> {
         Ok(payload.map(parse).transpose()?)
     }
 
-    /// Waits until everything that was said is sent. Cancel-safe.
+    /// Waits until all messages are sent. Cancel-safe.
     ///
     /// # Errors
     ///

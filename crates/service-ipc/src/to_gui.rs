@@ -71,7 +71,7 @@ pub enum ToGui {
         /// Whether the token is of no further use.
         requires_sign_in: bool,
     },
-    /// All resources, sorted; replaces what was told before.
+    /// All resources, sorted; replaces the list before.
     OnUpdateResources(Resources),
     /// The service is stopping; nothing follows.
     TerminatingGracefully,

@@ -20,7 +20,7 @@ fn hello() -> ToGui {
 async fn pair(generation: Generation) -> (Server<DuplexStream>, Client<DuplexStream>) {
     let (ours, theirs) = duplex(64);
     let mut server = Server::new(ours, generation);
-    server.say(&hello()).unwrap();
+    server.send(&hello()).unwrap();
     let (flushed, client) = tokio::join!(server.flush(), Client::open(theirs));
     flushed.unwrap();
     (server, client.unwrap())
@@ -35,16 +35,16 @@ async fn a_gui_of_either_generation_is_greeted_and_understood() {
         assert_eq!(id, (generation == Generation::August2026).then_some("5b0f"));
 
         client
-            .say(&ToService::Connect(Connect::new("token".into())))
+            .send(&ToService::Connect(Connect::new("token".into())))
             .unwrap();
-        client.say(&ToService::Disconnect).unwrap();
-        let hear = async {
+        client.send(&ToService::Disconnect).unwrap();
+        let receive = async {
             let first = server.next().await.unwrap().unwrap();
             assert!(matches!(first, ToService::Connect(_)), "{first:?}");
             let second = server.next().await.unwrap().unwrap();
             assert!(matches!(second, ToService::Disconnect), "{second:?}");
         };
-        let (flushed, ()) = tokio::join!(client.flush(), hear);
+        let (flushed, ()) = tokio::join!(client.flush(), receive);
         flushed.unwrap();
 
         let messages = [
@@ -57,14 +57,14 @@ async fn a_gui_of_either_generation_is_greeted_and_understood() {
             ToGui::TerminatingGracefully,
         ];
         for message in &messages {
-            server.say(message).unwrap();
+            server.send(message).unwrap();
         }
-        let hear = async {
+        let receive = async {
             for message in messages.clone() {
                 assert_eq!(client.next().await.unwrap(), Some(message));
             }
         };
-        let (flushed, ()) = tokio::join!(server.flush(), hear);
+        let (flushed, ()) = tokio::join!(server.flush(), receive);
         flushed.unwrap();
         drop(server);
         assert!(client.next().await.unwrap().is_none());
@@ -75,12 +75,12 @@ async fn a_gui_of_either_generation_is_greeted_and_understood() {
 async fn what_the_older_generation_lacks_is_left_out() {
     let (mut server, mut client) = pair(Generation::July2025).await;
     server
-        .say(&ToGui::AdvancedSettingsApplied(Err("no".into())))
+        .send(&ToGui::AdvancedSettingsApplied(Err("no".into())))
         .unwrap();
-    server.say(&ToGui::DisconnectedGracefully).unwrap();
-    let (flushed, heard) = tokio::join!(server.flush(), client.next());
+    server.send(&ToGui::DisconnectedGracefully).unwrap();
+    let (flushed, received) = tokio::join!(server.flush(), client.next());
     flushed.unwrap();
-    assert_eq!(heard.unwrap(), Some(ToGui::DisconnectedGracefully));
+    assert_eq!(received.unwrap(), Some(ToGui::DisconnectedGracefully));
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,17 +106,27 @@ async fn a_service_that_does_not_greet_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_gui_that_does_not_read_is_not_listened_to() {
+    let (ours, mut gui) = duplex(32);
+    let mut server = Server::new(ours, Generation::August2026);
+    server.send(&hello()).unwrap();
+    gui.write_all(b"\0\0\0\x0c\"Disconnect\"").await.unwrap();
+    let fault = server.next().await.unwrap_err();
+    assert!(matches!(fault, Fault::Stalled(_)), "{fault}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn bytes_on_the_wire_are_those_of_the_specification() {
     let (mut wire, ours) = duplex(256);
     let mut server = Server::new(ours, Generation::July2025);
-    server.say(&ToGui::Hello(None)).unwrap();
+    server.send(&ToGui::Hello(None)).unwrap();
     server.flush().await.unwrap();
     let mut bytes = [0; 11];
     wire.read_exact(&mut bytes).await.unwrap();
     assert_eq!(&bytes, b"\0\0\0\x07\"Hello\"");
     wire.write_all(b"\0\0\0\x0c\"Disconnect\"").await.unwrap();
-    let heard = server.next().await.unwrap();
-    assert!(matches!(heard, Some(ToService::Disconnect)));
+    let received = server.next().await.unwrap();
+    assert!(matches!(received, Some(ToService::Disconnect)));
 }
 
 #[tokio::test(start_paused = true)]

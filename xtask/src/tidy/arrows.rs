@@ -21,12 +21,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("portal-client", &["model"]),
     ("service-ipc", &["model"]),
     ("logging", &[]),
+    ("host", &["model"]),
+    ("local-socket", &["host"]),
     ("platform", &["model", "socket-factory"]),
     (
         "platform-linux",
         &["dns-message", "model", "platform", "socket-factory"],
     ),
-    ("program", &["platform-linux"]),
+    (
+        "cli-support",
+        &["host", "logging", "platform", "platform-linux"],
+    ),
     (
         "client",
         &[
@@ -44,6 +49,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "connectivity",
             "ip-packet",
+            "local-socket",
             "model",
             "platform",
             "portal-client",
@@ -65,32 +71,37 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "headless-client",
         &[
+            "cli-support",
             "client",
+            "host",
+            "local-socket",
             "logging",
             "model",
             "portal-client",
-            "program",
-            "service-ipc",
         ],
     ),
     (
         "tunnel-service",
         &[
+            "cli-support",
             "client",
+            "host",
+            "local-socket",
             "logging",
             "model",
             "platform",
             "portal-client",
-            "program",
             "service-ipc",
         ],
     ),
     (
         "firezone-devnet",
         &[
+            "cli-support",
             "devnet",
+            "host",
             "model",
-            "platform-linux",
+            "platform",
             "portal-client",
             "testbed",
         ],

@@ -17,8 +17,10 @@ const PURE: &[&str] = &[
 
 /// Folders in which conditions on the operating system have their place.
 const KNOW_SYSTEMS: &[&str] = &[
+    "crates/cli-support",
+    "crates/host",
+    "crates/local-socket",
     "crates/platform-linux",
-    "crates/service-ipc",
     "crates/socket-factory",
     "crates/testbed",
     "xtask",

@@ -3,23 +3,34 @@
 use super::{MAX_REPORT, Report, report::VERSION, socket, view};
 use crate::cli::{State, Status};
 use anyhow::{Context as _, Result, bail, ensure};
+use local_socket::{SocketFault, Trust, connect};
 use std::{
-    io::{self, Read as _, Write as _},
-    os::unix::net::UnixStream,
+    io::{self, Write as _},
     path::Path,
     process::ExitCode,
-    thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::{
+    io::AsyncReadExt as _,
+    time::{sleep, timeout},
 };
 
 /// How long the client may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// Asks and prints.
 pub(crate) fn run(options: &Status) -> Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(ask_and_print(options))
+}
+
+async fn ask_and_print(options: &Status) -> Result<ExitCode> {
     let path = socket();
     if let Some(state) = options.check {
-        let is_so = ask(&path).is_ok_and(|report| is(&report, state));
+        let is_so = ask(&path).await.is_ok_and(|report| is(&report, state));
         return Ok(if is_so {
             ExitCode::SUCCESS
         } else {
@@ -27,7 +38,7 @@ pub(crate) fn run(options: &Status) -> Result<ExitCode> {
         });
     }
     loop {
-        let report = ask(&path)?;
+        let report = ask(&path).await?;
         let text = if options.json {
             serde_json::to_string_pretty(&report)?
         } else {
@@ -48,7 +59,7 @@ pub(crate) fn run(options: &Status) -> Result<ExitCode> {
         if !options.watch {
             return Ok(ExitCode::SUCCESS);
         }
-        pause();
+        sleep(Duration::from_secs(1)).await;
     }
 }
 
@@ -60,22 +71,10 @@ fn is(report: &Report, state: State) -> bool {
     }
 }
 
-fn ask(path: &Path) -> Result<Report> {
-    let stream = match UnixStream::connect(path) {
-        Ok(stream) => stream,
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => bail!(
-            "not permitted to ask the client: become root, or a member of the group firezone-client"
-        ),
-        Err(error) => {
-            return Err(error).with_context(|| {
-                format!("no client answers at {}: is it running?", path.display())
-            });
-        }
-    };
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let mut text = String::new();
-    let read = stream.take(MAX_REPORT).read_to_string(&mut text);
-    read.context("the client does not answer")?;
+/// The report of the client whose socket this is.
+pub(super) async fn ask(path: &Path) -> Result<Report> {
+    let answer = timeout(ANSWER_TIME, read(path)).await;
+    let text = answer.context("the client does not answer")??;
     let report: Report =
         serde_json::from_str(&text).context("the client says something else than its status")?;
     ensure!(
@@ -86,12 +85,22 @@ fn ask(path: &Path) -> Result<Report> {
     Ok(report)
 }
 
+async fn read(path: &Path) -> Result<String> {
+    let stream = match connect(path, Trust::Anyone, 1).await {
+        Ok(stream) => stream,
+        Err(SocketFault::NotPermitted { .. }) => bail!(
+            "not permitted to ask the client: become {}, or a member of the group firezone-client",
+            host::help::ADMINISTRATOR_NAME
+        ),
+        Err(fault) => return Err(fault).context("no client answers (is it running?)"),
+    };
+    let mut text = String::new();
+    let read = stream.take(MAX_REPORT).read_to_string(&mut text).await;
+    read.context("the client does not answer")?;
+    Ok(text)
+}
+
 fn unix_time() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.unwrap_or_default().as_secs()
-}
-
-#[expect(clippy::disallowed_methods, reason = "a person watches")]
-fn pause() {
-    thread::sleep(Duration::from_secs(1));
 }

@@ -1,4 +1,4 @@
-//! What is told, as data. docs/operating.md describes the JSON form.
+//! The report, as data. docs/operating.md describes the JSON form.
 
 use super::names;
 use client::{PortalState, Status};
@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 /// Raised when a field changes its meaning or goes away; new fields do not raise it.
 pub(super) const VERSION: u32 = 1;
 
-/// All that is told.
+/// The whole report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(super) version: u32,
@@ -24,7 +24,7 @@ pub(crate) struct Report {
     pub(super) drops: BTreeMap<String, u64>,
 }
 
-/// Who tells.
+/// The program that reports.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Program {
     pub(crate) version: String,
@@ -111,16 +111,16 @@ impl Report {
 }
 
 fn upstreams(status: &Status) -> Vec<Upstream> {
-    let told = |&(address, server): &(std::net::IpAddr, SocketAddr)| Upstream {
+    let entry = |&(address, server): &(std::net::IpAddr, SocketAddr)| Upstream {
         address: address.to_string(),
         server,
     };
-    status.upstreams.iter().map(told).collect()
+    status.upstreams.iter().map(entry).collect()
 }
 
 fn gateways(status: &Status) -> Vec<Gateway> {
     let connections = status.connections.iter();
-    let told = connections.map(|(id, peer)| Gateway {
+    let entries = connections.map(|(id, peer)| Gateway {
         id: id.to_string(),
         path: names::path(peer.path).to_owned(),
         relay: peer.relay.map(|relay| relay.to_string()),
@@ -130,11 +130,11 @@ fn gateways(status: &Status) -> Vec<Gateway> {
         received_bytes: peer.received,
         idle: peer.idle,
     });
-    told.collect()
+    entries.collect()
 }
 
 fn resources(status: &Status) -> Vec<Resource> {
-    let told = status.resources.iter().map(|status| Resource {
+    let entries = status.resources.iter().map(|status| Resource {
         id: status.resource.id().to_string(),
         name: status.resource.name().to_owned(),
         address: names::address(&status.resource),
@@ -147,7 +147,7 @@ fn resources(status: &Status) -> Vec<Resource> {
         state: names::site(status.state).to_owned(),
         gateway: status.gateway.map(|gateway| gateway.to_string()),
     });
-    told.collect()
+    entries.collect()
 }
 
 fn drops(status: &Status) -> BTreeMap<String, u64> {
@@ -159,7 +159,7 @@ fn drops(status: &Status) -> BTreeMap<String, u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use client::{PathKind, PeerStatus, ResourceStatus, SiteState};
     use model::{
@@ -255,9 +255,12 @@ mod tests {
         }
     }
 
+    pub(in crate::status) fn report() -> Report {
+        Report::new(&status(), program(), "wss://portal.test/".into(), true)
+    }
+
     #[test]
     fn scripts_find_what_the_documentation_says() {
-        let report = Report::new(&status(), program(), "wss://portal.test/".into(), true);
         let expected = json!({
             "version": 1,
             "program": { "version": "1.2.3", "pid": 7, "uptime_seconds": 60 },
@@ -307,7 +310,7 @@ mod tests {
             ],
             "drops": {},
         });
-        assert_eq!(serde_json::to_value(&report).unwrap(), expected);
+        assert_eq!(serde_json::to_value(report()).unwrap(), expected);
     }
 
     #[test]
@@ -321,12 +324,12 @@ mod tests {
             ..status()
         };
         let report = Report::new(&status, program(), "wss://portal.test/".into(), false);
-        let told = serde_json::to_value(&report).unwrap();
-        assert_eq!(told["portal"]["state"], "connecting");
-        assert_eq!(told["ready"], false);
-        assert!(told["interface"].is_null());
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["portal"]["state"], "connecting");
+        assert_eq!(json["ready"], false);
+        assert!(json["interface"].is_null());
         for empty in ["dns", "gateways", "resources"] {
-            assert_eq!(told[empty], json!([]), "{empty}");
+            assert_eq!(json[empty], json!([]), "{empty}");
         }
     }
 

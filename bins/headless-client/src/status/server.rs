@@ -1,19 +1,17 @@
 //! The socket's end in the running client.
 
 use super::{Report, socket};
-use anyhow::{Context as _, Result};
-use service_ipc::{Access, BindFault, Listener as _, Socket, group_id};
-use std::{
-    fs::DirBuilder, future::pending, io::ErrorKind, os::unix::fs::DirBuilderExt as _, path::Path,
-    time::Duration,
-};
-use tokio::{io::AsyncWriteExt as _, net::UnixStream};
+use anyhow::Result;
+use host::Group;
+use local_socket::{Listener as _, Permissions, Socket, SocketFault, Stream};
+use std::{future::pending, io::ErrorKind, path::Path, time::Duration};
+use tokio::io::AsyncWriteExt as _;
 
-/// Those who may ask, besides root.
+/// Those who may ask, besides the administrator.
 const GROUP: &str = "firezone-client";
 
 /// How long somebody may take to read the answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const READ_TIME: Duration = Duration::from_secs(5);
 
 /// Listens at the usual place; none if that is not possible, which is no reason not to run.
 pub(crate) async fn listen() -> Option<Socket> {
@@ -28,22 +26,19 @@ pub(crate) async fn listen() -> Option<Socket> {
 }
 
 async fn bind(path: &Path) -> Result<Socket> {
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    let mut builder = DirBuilder::new();
-    let made = builder.recursive(true).mode(0o755).create(directory);
-    made.with_context(|| format!("cannot create {}", directory.display()))?;
-    let access = |group| Access { mode: 0o660, group };
-    match Socket::bind(path, access(group_id(GROUP)?)).await {
-        // A service with a user of its own may not give files away: root and its own group may ask.
-        Err(BindFault::Os { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
-            Ok(Socket::bind(path, access(None)).await?)
+    let group = Group::find(GROUP)?;
+    let permissions = group.map_or(Permissions::OwnGroup, Permissions::Group);
+    match Socket::bind(path, &permissions).await {
+        // A client without rights to change groups serves its own.
+        Err(SocketFault::Os { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
+            Ok(Socket::bind(path, &Permissions::OwnGroup).await?)
         }
         bound => Ok(bound?),
     }
 }
 
 /// Waits for somebody who wants to know; for ever if nobody can. Cancel-safe.
-pub(crate) async fn accept(socket: Option<&mut Socket>) -> UnixStream {
+pub(crate) async fn accept(socket: Option<&mut Socket>) -> Stream {
     let Some(socket) = socket else {
         return pending().await;
     };
@@ -58,61 +53,53 @@ pub(crate) async fn accept(socket: Option<&mut Socket>) -> UnixStream {
     }
 }
 
-/// Tells somebody, as one line of JSON, in a task of its own: a slow reader holds up nobody.
-pub(crate) fn tell(mut stream: UnixStream, report: &Report) {
+/// Sends the report as one line of JSON, in a task of its own: a slow reader holds up nobody.
+pub(crate) fn send(mut stream: Stream, report: &Report) {
     let Ok(mut line) = serde_json::to_vec(report) else {
         return;
     };
     line.push(b'\n');
     tokio::spawn(async move {
-        let told = tokio::time::timeout(PATIENCE, stream.write_all(&line)).await;
-        tracing::trace!(?told, "Told the status");
+        let sent = tokio::time::timeout(READ_TIME, stream.write_all(&line)).await;
+        match sent {
+            Ok(Ok(())) => tracing::trace!("Sent the status"),
+            Ok(Err(error)) => tracing::debug!(%error, "Cannot send the status"),
+            Err(_) => tracing::debug!("Nobody reads the status that was asked for"),
+        }
     });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{
-        fs,
-        os::unix::{fs::MetadataExt as _, net::UnixStream as Probe},
-    };
+    use crate::status::{query::ask, report::tests::report};
     use tempfile::TempDir;
-
-    const NAME: &str = "status.sock";
-
-    #[tokio::test]
-    async fn only_owner_and_group_may_ask_and_nothing_is_left() {
-        let directory = TempDir::new().unwrap();
-        let server = bind(&directory.path().join(NAME)).await.unwrap();
-        let mode = fs::metadata(directory.path().join(NAME)).unwrap().mode();
-        assert_eq!(mode & 0o777, 0o660);
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
-        drop(server);
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
-    }
 
     #[tokio::test]
     async fn a_second_client_leaves_the_first_ones_socket_alone() {
-        let directory = TempDir::new().unwrap();
-        let _first = bind(&directory.path().join(NAME)).await.unwrap();
-        let fault = bind(&directory.path().join(NAME)).await.unwrap_err();
+        let folder = TempDir::new().unwrap();
+        let path = local_socket::path_in(folder.path(), "status");
+        let first = bind(&path).await.unwrap();
+        let fault = bind(&path).await.unwrap_err();
         assert!(fault.to_string().contains("already"), "{fault}");
-        assert!(Probe::connect(directory.path().join(NAME)).is_ok());
+        drop(first);
+        bind(&path).await.unwrap();
     }
 
     #[tokio::test]
-    async fn what_a_killed_client_left_is_taken_over() {
-        let directory = TempDir::new().unwrap();
-        let first = bind(&directory.path().join(NAME)).await.unwrap();
-        // A killed client closes its socket and does not remove the name.
-        let orphan = directory.path().join("orphan");
-        fs::rename(directory.path().join(NAME), &orphan).unwrap();
-        drop(first);
-        fs::rename(&orphan, directory.path().join(NAME)).unwrap();
-        assert!(Probe::connect(directory.path().join(NAME)).is_err());
-        let second = bind(&directory.path().join(NAME)).await.unwrap();
-        assert!(Probe::connect(directory.path().join(NAME)).is_ok());
-        drop(second);
+    async fn whoever_asks_gets_the_report() {
+        let folder = TempDir::new().unwrap();
+        let path = local_socket::path_in(folder.path(), "status");
+        let mut socket = bind(&path).await.unwrap();
+        let answer = async {
+            let stream = accept(Some(&mut socket)).await;
+            send(stream, &report());
+        };
+        let (asked, ()) = tokio::join!(ask(&path), answer);
+        assert_eq!(asked.unwrap(), report());
+
+        drop(socket);
+        let error = ask(&path).await.unwrap_err();
+        assert!(format!("{error:#}").contains("is it running?"), "{error:#}");
     }
 }

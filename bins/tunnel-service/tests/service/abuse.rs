@@ -1,15 +1,13 @@
 //! GUIs that lie, hang, flood or die: each costs its own connection, and the next one is served.
 
 use crate::world::World;
+use local_socket::Stream;
 use service_ipc::{Client, Fault, Generation, ToGui, ToService};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::UnixStream,
-};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tunnel_service::Lifetime;
 
 /// A stream that was greeted.
-async fn greeted(world: &World) -> UnixStream {
+async fn greeted(world: &World) -> Stream {
     let mut stream = world.stream().await;
     let mut length = [0; 4];
     stream.read_exact(&mut length).await.unwrap();
@@ -19,7 +17,7 @@ async fn greeted(world: &World) -> UnixStream {
 }
 
 /// Reads until the service closes the connection.
-async fn until_closed(stream: &mut UnixStream) {
+async fn until_closed(stream: &mut Stream) {
     let mut rest = [0; 4096];
     while matches!(stream.read(&mut rest).await, Ok(count) if count > 0) {}
 }
@@ -69,8 +67,8 @@ async fn liars_are_given_up_and_the_next_gui_is_served() {
         liar.write_all(&bytes).await.ok();
         until_closed(&mut liar).await;
         let mut gui = world.gui().await;
-        gui.say(ToService::Disconnect).await;
-        assert_eq!(gui.hear().await, ToGui::DisconnectedGracefully, "{name}");
+        gui.send(ToService::Disconnect).await;
+        assert_eq!(gui.recv().await, ToGui::DisconnectedGracefully, "{name}");
     }
     world.stop().await;
 }
@@ -85,8 +83,8 @@ async fn guis_that_die_at_any_moment_harm_nobody() {
         dying.write_all(&whole[..length]).await.unwrap();
     }
     let mut gui = world.gui().await;
-    gui.say(ToService::ClearLogs).await;
-    assert_eq!(gui.hear().await, ToGui::ClearedLogs(Ok(())));
+    gui.send(ToService::ClearLogs).await;
+    assert_eq!(gui.recv().await, ToGui::ClearedLogs(Ok(())));
     world.stop().await;
 }
 
@@ -103,8 +101,8 @@ async fn whoever_asks_and_never_reads_is_given_up() {
         "{cleared} answers wait for somebody who never reads"
     );
     let mut gui = world.gui().await;
-    gui.say(ToService::Disconnect).await;
-    assert_eq!(gui.hear().await, ToGui::DisconnectedGracefully);
+    gui.send(ToService::Disconnect).await;
+    assert_eq!(gui.recv().await, ToGui::DisconnectedGracefully);
     world.stop().await;
 }
 
@@ -114,23 +112,23 @@ async fn messages_in_any_order_are_answered() {
         let world = World::with(generation, Lifetime::Unlimited).await;
         let mut gui = world.gui().await;
         let settings = gui.0.hello().map(|hello| hello.advanced_settings.clone());
-        gui.say(ToService::SetInternetResourceState(true)).await;
-        gui.say(ToService::SetDisabledResources([].into())).await;
-        gui.say(ToService::StartTelemetry {
+        gui.send(ToService::SetInternetResourceState(true)).await;
+        gui.send(ToService::SetDisabledResources([].into())).await;
+        gui.send(ToService::StartTelemetry {
             environment: "wss://api.example.org/".into(),
             release: "gui-client@1.2.3".into(),
             account_slug: None,
         })
         .await;
         for _ in 0..3 {
-            gui.say(ToService::Disconnect).await;
-            assert_eq!(gui.hear().await, ToGui::DisconnectedGracefully);
+            gui.send(ToService::Disconnect).await;
+            assert_eq!(gui.recv().await, ToGui::DisconnectedGracefully);
         }
         if let Some(settings) = settings {
-            gui.say(ToService::ApplyAdvancedSettings(settings.clone()))
+            gui.send(ToService::ApplyAdvancedSettings(settings.clone()))
                 .await;
             let applied = ToGui::AdvancedSettingsApplied(Ok(settings));
-            assert_eq!(gui.hear().await, applied);
+            assert_eq!(gui.recv().await, applied);
         }
         world.stop().await;
     }
@@ -143,8 +141,8 @@ async fn the_second_gui_waits_for_the_first_one() {
     let waiting = world.stream().await;
     let impatient = Client::open(world.stream().await).await.unwrap_err();
     assert!(matches!(impatient, Fault::NoHello(_)), "{impatient}");
-    first.say(ToService::Disconnect).await;
-    assert_eq!(first.hear().await, ToGui::DisconnectedGracefully);
+    first.send(ToService::Disconnect).await;
+    assert_eq!(first.recv().await, ToGui::DisconnectedGracefully);
     drop(first);
     Client::open(waiting).await.unwrap();
     // The impatient one is still in front of this one, and gone.

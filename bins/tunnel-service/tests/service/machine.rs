@@ -11,7 +11,7 @@ use std::{
     io::{self, ErrorKind},
     sync::{Arc, Mutex, MutexGuard},
 };
-use tunnel_service::Host;
+use tunnel_service::Machine;
 use url::Url;
 
 /// What a test sees of the machine, and what it makes fail.
@@ -34,9 +34,9 @@ pub(crate) struct State {
 
 /// The machine; clones are the same one.
 #[derive(Clone, Default)]
-pub(crate) struct Machine(Arc<Mutex<State>>);
+pub(crate) struct FakeMachine(Arc<Mutex<State>>);
 
-impl Machine {
+impl FakeMachine {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.0
             .lock()
@@ -84,13 +84,13 @@ impl Machine {
     }
 }
 
-impl Host for Machine {
+impl Machine for FakeMachine {
     type Platform = MemoryPlatform;
 
     fn platform(&mut self) -> Result<MemoryPlatform, PlatformFault> {
         let (platform, control) = MemoryPlatform::new();
         let mut state = self.state();
-        control.set_resolvers(vec![platform::SystemResolver::plain(
+        control.set_resolvers(vec![platform::SystemResolver::do53(
             "192.0.2.53:53".parse().unwrap(),
         )]);
         if let Some(kind) = state.tun_fault {

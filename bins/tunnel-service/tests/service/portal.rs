@@ -29,7 +29,7 @@ impl Portal {
         self.0.url().parse().unwrap()
     }
 
-    pub(crate) async fn say(&self, command: Value) {
+    pub(crate) async fn send(&self, command: Value) {
         let said = timeout(LIMIT, self.0.say(&command)).await;
         said.expect("an answer in time").unwrap();
     }

@@ -11,7 +11,7 @@ use service_ipc::{
 };
 use std::{collections::BTreeSet, io::ErrorKind, time::Duration};
 use tokio::time::timeout;
-use tunnel_service::{Lifetime, Order};
+use tunnel_service::{AdminCommand, Lifetime};
 
 /// A GUI with a session that is up, and the resources that it was told.
 async fn connected(world: &World, portal: &Portal) -> (Gui, Resources) {
@@ -25,7 +25,7 @@ async fn connected(world: &World, portal: &Portal) -> (Gui, Resources) {
 
 async fn resources_where(gui: &mut Gui, is_meant: impl Fn(&Resources) -> bool) -> Resources {
     loop {
-        if let ToGui::OnUpdateResources(all) = gui.hear().await
+        if let ToGui::OnUpdateResources(all) = gui.recv().await
             && is_meant(&all)
         {
             return all;
@@ -60,8 +60,8 @@ async fn a_session_is_told_and_leaves_nothing_behind() {
     );
     assert_eq!(world.machine.state().status, "Serving a GUI, connected");
 
-    gui.say(ToService::Disconnect).await;
-    gui.hear_where(|message| *message == ToGui::DisconnectedGracefully)
+    gui.send(ToService::Disconnect).await;
+    gui.recv_where(|message| *message == ToGui::DisconnectedGracefully)
         .await;
     assert!(world.machine.is_clean());
     assert_eq!(world.status().await.session, SessionState::None);
@@ -110,8 +110,8 @@ async fn another_connect_replaces_the_session() {
 async fn a_stopping_service_says_so() {
     let (world, portal) = (World::new().await, Portal::start().await);
     let (mut gui, _) = connected(&world, &portal).await;
-    world.orders.send(Order::Stop).await.unwrap();
-    gui.hear_where(|message| *message == ToGui::TerminatingGracefully)
+    world.commands.send(AdminCommand::Stop).await.unwrap();
+    gui.recv_where(|message| *message == ToGui::TerminatingGracefully)
         .await;
     world.wait_for_end().await;
 }
@@ -134,7 +134,7 @@ async fn a_wrong_token_needs_a_new_sign_in() {
         let ToGui::OnDisconnect {
             error_msg,
             requires_sign_in,
-        } = gui.hear().await
+        } = gui.recv().await
         else {
             panic!("{generation}")
         };
@@ -173,7 +173,7 @@ async fn a_session_without_a_network_waits_for_one() {
         api_url: Some(portal.url()),
         ..Connect::new("right".into())
     };
-    gui.say(ToService::Connect(connect)).await;
+    gui.send(ToService::Connect(connect)).await;
     let waiting =
         async { while world.status().await.session != SessionState::WaitingForNetwork {} };
     timeout(LIMIT, waiting).await.unwrap();
@@ -181,7 +181,7 @@ async fn a_session_without_a_network_waits_for_one() {
     world.machine.change_network();
     world.machine.state().tun_fault = None;
     world.machine.change_network();
-    assert_eq!(gui.hear().await, ToGui::ConnectResult(Ok(())));
+    assert_eq!(gui.recv().await, ToGui::ConnectResult(Ok(())));
     resources_where(&mut gui, |all| all.resources.len() == 3).await;
     world.stop().await;
 }
@@ -195,9 +195,9 @@ async fn waiting_for_a_network_can_be_given_up() {
         api_url: Some(portal.url()),
         ..Connect::new("right".into())
     };
-    gui.say(ToService::Connect(connect)).await;
-    gui.say(ToService::Disconnect).await;
-    assert_eq!(gui.hear().await, ToGui::DisconnectedGracefully);
+    gui.send(ToService::Connect(connect)).await;
+    gui.send(ToService::Disconnect).await;
+    assert_eq!(gui.recv().await, ToGui::DisconnectedGracefully);
     world.stop().await;
 }
 
@@ -208,11 +208,11 @@ async fn resources_come_and_the_internet_is_switched() {
     let resource =
         json!({ "name": "more", "type": "cidr", "address": "10.30.0.0/16", "sites": ["site"] });
     portal
-        .say(json!({ "cmd": "resource_add", "resource": resource }))
+        .send(json!({ "cmd": "resource_add", "resource": resource }))
         .await;
     resources_where(&mut gui, |all| all.resources.len() == 4).await;
     for enabled in [true, false] {
-        gui.say(ToService::SetInternetResourceState(enabled)).await;
+        gui.send(ToService::SetInternetResourceState(enabled)).await;
         world
             .eventually(|machine| machine.has_route("0.0.0.0/0") == enabled)
             .await;
@@ -226,18 +226,18 @@ async fn the_older_generation_switches_resources_off_by_their_ids() {
     let world = World::with(Generation::July2025, Lifetime::Unlimited).await;
     let mut gui = world.gui().await;
     let connect = json!({ "Connect": { "api_url": portal.url(), "token": "right" } });
-    gui.say(serde_json::from_value(connect).unwrap()).await;
+    gui.send(serde_json::from_value(connect).unwrap()).await;
     let all = resources_where(&mut gui, |all| all.resources.len() == 3).await;
     world
         .eventually(|machine| machine.has_route("0.0.0.0/0"))
         .await;
     let id = all.resources[0].id();
-    gui.say(ToService::SetDisabledResources(BTreeSet::from([id])))
+    gui.send(ToService::SetDisabledResources(BTreeSet::from([id])))
         .await;
     world
         .eventually(|machine| !machine.has_route("0.0.0.0/0"))
         .await;
-    gui.say(ToService::SetDisabledResources(BTreeSet::new()))
+    gui.send(ToService::SetDisabledResources(BTreeSet::new()))
         .await;
     world
         .eventually(|machine| machine.has_route("0.0.0.0/0"))
@@ -246,7 +246,7 @@ async fn the_older_generation_switches_resources_off_by_their_ids() {
     let net = all.resources.iter().find(|it| it.name() == "net").unwrap();
     for disabled in [BTreeSet::from([net.id()]), BTreeSet::new()] {
         let expected = disabled.is_empty();
-        gui.say(ToService::SetDisabledResources(disabled)).await;
+        gui.send(ToService::SetDisabledResources(disabled)).await;
         world
             .eventually(|machine| machine.has_route("10.20.0.0/16") == expected)
             .await;
@@ -279,13 +279,13 @@ async fn the_portal_of_the_settings_is_used() {
         log_filter: "debug".into(),
         ..AdvancedSettings::default()
     };
-    gui.say(ToService::ApplyAdvancedSettings(settings.clone()))
+    gui.send(ToService::ApplyAdvancedSettings(settings.clone()))
         .await;
     let applied = ToGui::AdvancedSettingsApplied(Ok(settings.clone()));
-    assert_eq!(gui.hear().await, applied);
+    assert_eq!(gui.recv().await, applied);
     assert_eq!(world.machine.state().log_filter, "debug");
     assert_eq!(world.machine.state().settings, settings);
-    gui.say(ToService::Connect(Connect::new("right".into())))
+    gui.send(ToService::Connect(Connect::new("right".into())))
         .await;
     resources_where(&mut gui, |all| all.resources.len() == 3).await;
     world.stop().await;
@@ -328,8 +328,8 @@ async fn settings_that_cannot_be_are_refused_and_the_old_ones_stay() {
         ),
     ] {
         world.machine.state().is_full = is_full;
-        gui.say(ToService::ApplyAdvancedSettings(settings)).await;
-        let ToGui::AdvancedSettingsApplied(Err(reason)) = gui.hear().await else {
+        gui.send(ToService::ApplyAdvancedSettings(settings)).await;
+        let ToGui::AdvancedSettingsApplied(Err(reason)) = gui.recv().await else {
             panic!("they were applied")
         };
         assert!(!reason.is_empty());
@@ -345,10 +345,10 @@ async fn the_older_generation_sets_the_log_filter() {
     let mut gui = world.gui().await;
     for (directives, expected) in [("debug", "debug"), ("a=b=c", "debug")] {
         let directives = directives.to_owned();
-        gui.say(ToService::ApplyLogFilter { directives }).await;
-        gui.say(ToService::Disconnect).await;
+        gui.send(ToService::ApplyLogFilter { directives }).await;
+        gui.send(ToService::Disconnect).await;
         assert_eq!(
-            gui.hear().await,
+            gui.recv().await,
             ToGui::DisconnectedGracefully,
             "no other answer"
         );
@@ -363,8 +363,8 @@ async fn the_older_generation_sets_the_log_filter() {
 async fn logs_are_cleared() {
     let world = World::new().await;
     let mut gui = world.gui().await;
-    gui.say(ToService::ClearLogs).await;
-    assert_eq!(gui.hear().await, ToGui::ClearedLogs(Ok(())));
+    gui.send(ToService::ClearLogs).await;
+    assert_eq!(gui.recv().await, ToGui::ClearedLogs(Ok(())));
     assert_eq!(world.machine.state().cleared, 1);
     world.stop().await;
 }
@@ -380,7 +380,7 @@ async fn an_administrator_ends_the_session_and_the_gui_is_told() {
     assert_eq!(world.ask(Ask::Disconnect).await, Answer::Disconnected(true));
     assert!(world.machine.is_clean());
     let told = gui
-        .hear_where(|message| matches!(message, ToGui::OnDisconnect { .. }))
+        .recv_where(|message| matches!(message, ToGui::OnDisconnect { .. }))
         .await;
     let ToGui::OnDisconnect {
         requires_sign_in, ..
@@ -408,8 +408,8 @@ async fn a_session_that_finds_no_network_waits_for_one_and_says_nothing() {
     while world.machine.state().status != "Serving a GUI, waiting for a network" {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    gui.say(ToService::Disconnect).await;
-    assert_eq!(gui.hear().await, ToGui::DisconnectedGracefully);
+    gui.send(ToService::Disconnect).await;
+    assert_eq!(gui.recv().await, ToGui::DisconnectedGracefully);
     world.stop().await;
 }
 
@@ -424,7 +424,7 @@ async fn a_portal_that_cannot_be_reached_is_told() {
     let ToGui::OnDisconnect {
         error_msg,
         requires_sign_in,
-    } = gui.hear().await
+    } = gui.recv().await
     else {
         panic!("it goes on")
     };

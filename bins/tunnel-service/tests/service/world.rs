@@ -1,15 +1,18 @@
 //! A service with its sockets, and GUIs.
 
-use crate::machine::Machine;
+use crate::machine::FakeMachine;
+use local_socket::{Claim, Permissions, Stream, Trust, connect, path_in};
 use service_ipc::{
-    Access, Claim, Client, Connect, Generation, ToGui, ToService,
+    Client, Connect, Generation, ToGui, ToService,
     control::{Answer, Ask, Status},
     receive_one, send_one,
 };
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::{net::UnixStream, sync::mpsc, task::JoinHandle, time::timeout};
-use tunnel_service::{Lifetime, Order, Policy, Service, answer_administrators, orders};
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+use tunnel_service::{
+    AdminCommand, Lifetime, Policy, Service, admin_commands, answer_administrators,
+};
 use url::Url;
 
 /// How long anything may take on a busy machine.
@@ -17,8 +20,8 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// A running service.
 pub(crate) struct World {
-    pub(crate) machine: Machine,
-    pub(crate) orders: mpsc::Sender<Order>,
+    pub(crate) machine: FakeMachine,
+    pub(crate) commands: mpsc::Sender<AdminCommand>,
     folder: TempDir,
     service: JoinHandle<()>,
     control: JoinHandle<()>,
@@ -30,27 +33,24 @@ impl World {
     }
 
     pub(crate) async fn with(generation: Generation, lifetime: Lifetime) -> Self {
-        let machine = Machine::default();
+        let machine = FakeMachine::default();
         let folder = TempDir::new().unwrap();
-        let claim = Claim::take(folder.path()).unwrap();
-        let access = Access {
-            mode: 0o600,
-            group: None,
-        };
-        let listener = claim.bind("tunnel.sock", access).await.unwrap();
-        let control = claim.bind("control.sock", access).await.unwrap();
-        let (giver, taker) = orders();
+        let claim = Claim::take(folder.path(), "tunnel").unwrap();
+        let owner = Permissions::Owner;
+        let listener = claim.bind("tunnel", &owner).await.unwrap();
+        let control = claim.bind("control", &owner).await.unwrap();
+        let (giver, taker) = admin_commands();
         let service = Service {
-            host: machine.clone(),
+            machine: machine.clone(),
             listener,
             policy: Policy::Programs(vec![]),
             generation,
-            orders: taker,
+            commands: taker,
             lifetime,
         };
         Self {
             machine,
-            orders: giver.clone(),
+            commands: giver.clone(),
             folder,
             service: tokio::spawn(async move {
                 let _claim = claim;
@@ -61,9 +61,9 @@ impl World {
     }
 
     /// A stream to the service that nothing was said on.
-    pub(crate) async fn stream(&self) -> UnixStream {
-        let path = self.folder.path().join("tunnel.sock");
-        service_ipc::connect(&path).await.unwrap()
+    pub(crate) async fn stream(&self) -> Stream {
+        let path = path_in(self.folder.path(), "tunnel");
+        connect(&path, Trust::Administrators, 1).await.unwrap()
     }
 
     /// A GUI that was greeted.
@@ -72,8 +72,8 @@ impl World {
     }
 
     pub(crate) async fn ask(&self, ask: Ask) -> Answer {
-        let path = self.folder.path().join("control.sock");
-        let mut stream = service_ipc::connect(&path).await.unwrap();
+        let path = path_in(self.folder.path(), "control");
+        let mut stream = connect(&path, Trust::Administrators, 1).await.unwrap();
         send_one(&mut stream, &ask).await.unwrap();
         receive_one(&mut stream).await.unwrap().unwrap()
     }
@@ -87,7 +87,7 @@ impl World {
 
     /// Stops the service and looks whether it left anything.
     pub(crate) async fn stop(self) {
-        self.orders.send(Order::Stop).await.unwrap();
+        self.commands.send(AdminCommand::Stop).await.unwrap();
         self.wait_for_end().await;
     }
 
@@ -96,10 +96,10 @@ impl World {
         timeout(LIMIT, self.service).await.unwrap().unwrap();
         self.control.abort();
         assert!(self.machine.is_clean(), "the machine is as it was before");
-        assert!(!self.folder.path().join("tunnel.sock").exists());
+        assert!(!path_in(self.folder.path(), "tunnel").exists());
     }
 
-    pub(crate) async fn eventually(&self, condition: impl Fn(&Machine) -> bool) {
+    pub(crate) async fn eventually(&self, condition: impl Fn(&FakeMachine) -> bool) {
         let wait = async {
             while !condition(&self.machine) {
                 tokio::task::yield_now().await;
@@ -110,15 +110,15 @@ impl World {
 }
 
 /// A GUI that behaves.
-pub(crate) struct Gui(pub(crate) Client<UnixStream>);
+pub(crate) struct Gui(pub(crate) Client<Stream>);
 
 impl Gui {
-    pub(crate) async fn say(&mut self, message: ToService) {
-        self.0.say(&message).unwrap();
+    pub(crate) async fn send(&mut self, message: ToService) {
+        self.0.send(&message).unwrap();
         self.0.flush().await.unwrap();
     }
 
-    pub(crate) async fn hear(&mut self) -> ToGui {
+    pub(crate) async fn recv(&mut self) -> ToGui {
         let message = timeout(LIMIT, self.0.next())
             .await
             .expect("a message in time");
@@ -126,9 +126,9 @@ impl Gui {
     }
 
     /// The next message that is meant; others are left out.
-    pub(crate) async fn hear_where(&mut self, is_meant: impl Fn(&ToGui) -> bool) -> ToGui {
+    pub(crate) async fn recv_where(&mut self, is_meant: impl Fn(&ToGui) -> bool) -> ToGui {
         loop {
-            let message = self.hear().await;
+            let message = self.recv().await;
             if is_meant(&message) {
                 return message;
             }
@@ -140,8 +140,8 @@ impl Gui {
             api_url: Some(url),
             ..Connect::new(token.into())
         };
-        self.say(ToService::Connect(connect)).await;
-        self.hear_where(|message| matches!(message, ToGui::ConnectResult(_)))
+        self.send(ToService::Connect(connect)).await;
+        self.recv_where(|message| matches!(message, ToGui::ConnectResult(_)))
             .await
     }
 }

@@ -8,12 +8,12 @@ use tokio::net::UdpSocket;
 
 fn direct() -> DirectExchange {
     let (platform, control) = MemoryPlatform::new();
-    control.set_asker(Arc::new(|link, query| {
+    control.set_exchange(Arc::new(|link, query| {
         Box::pin(async move { Ok([&query[..], &link.to_be_bytes()].concat()) })
     }));
     DirectExchange {
         sockets: platform.sockets(),
-        system: platform.system_asker(),
+        system: platform.system_exchange(),
     }
 }
 
@@ -111,7 +111,7 @@ async fn resolvers_of_the_system_alone_are_asked_by_it() {
     let address = SocketAddr::from(([192, 0, 2, 1], 853));
     let of = |link| SystemResolver {
         address,
-        access: Access::System { link },
+        transport: ResolverTransport::Managed { link },
     };
     let mut forwarder = Forwarder::new(direct(), &[of(7)]);
     begin(&mut forwarder, 1, address);
@@ -122,7 +122,7 @@ async fn resolvers_of_the_system_alone_are_asked_by_it() {
     begin(&mut forwarder, 1, address);
     let (_, answer) = forwarder.next().await.unwrap();
     assert_eq!(answer.unwrap().last(), Some(&8));
-    let plain = SystemResolver::plain(answering("127.0.0.1:0").await);
+    let plain = SystemResolver::do53(answering("127.0.0.1:0").await);
     forwarder.use_resolvers(&[plain]);
     begin(&mut forwarder, 1, plain.address);
     let (_, answer) = forwarder.next().await.unwrap();

@@ -66,7 +66,7 @@ async fn resolver(address: &str, manner: Manner) -> SystemResolver {
             }
         }
     });
-    SystemResolver::plain(address)
+    SystemResolver::do53(address)
 }
 
 fn reply(manner: Manner, query: &[u8]) -> Option<Vec<u8>> {
@@ -122,7 +122,7 @@ fn means() -> DirectExchange {
     let (platform, _) = MemoryPlatform::new();
     DirectExchange {
         sockets: platform.sockets(),
-        system: platform.system_asker(),
+        system: platform.system_exchange(),
     }
 }
 
@@ -166,7 +166,7 @@ async fn no_resolver_delays_another() {
 
 #[tokio::test]
 async fn the_system_is_asked_where_only_it_can_ask() {
-    let asked: platform::SystemAsker = Arc::new(|link, query| {
+    let asked: platform::SystemExchange = Arc::new(|link, query| {
         assert_eq!(link, 5);
         Box::pin(async move { Ok(reply(Manner::Knows, &query).unwrap()) })
     });
@@ -176,7 +176,7 @@ async fn the_system_is_asked_where_only_it_can_ask() {
     };
     let resolver = SystemResolver {
         address: "192.0.2.1:853".parse().unwrap(),
-        access: platform::Access::System { link: 5 },
+        transport: platform::ResolverTransport::Managed { link: 5 },
     };
     let found = look_up(&direct, vec![resolver], HOST).await;
     assert_eq!(found.unwrap(), [V4, V6]);
@@ -265,7 +265,7 @@ fn our_own_resolver_is_not_asked() {
         "[fd00:2021:1111:8000:100:100:111:0]:53",
         "[2001:db8::1]:53",
     ];
-    let resolvers = resolvers.map(|text| SystemResolver::plain(text.parse().unwrap()));
+    let resolvers = resolvers.map(|text| SystemResolver::do53(text.parse().unwrap()));
     let kept = without_our_own(resolvers.to_vec()).into_iter();
     let kept: Vec<IpAddr> = kept.map(|resolver| resolver.address.ip()).collect();
     assert_eq!(kept, [V4, V6]);

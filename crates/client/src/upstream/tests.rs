@@ -13,12 +13,12 @@ fn direct() -> DirectExchange {
     let (platform, _) = MemoryPlatform::new();
     DirectExchange {
         sockets: platform.sockets(),
-        system: platform.system_asker(),
+        system: platform.system_exchange(),
     }
 }
 
 async fn ask(to: SocketAddr, transport: DnsTransport, query: &[u8]) -> io::Result<Vec<u8>> {
-    let resolver = SystemResolver::plain(to);
+    let resolver = SystemResolver::do53(to);
     direct().ask(resolver, transport, query, LIMIT).await
 }
 
@@ -168,7 +168,7 @@ async fn a_message_that_tcp_cannot_frame_is_not_sent() {
 #[tokio::test(start_paused = true)]
 async fn the_system_is_asked_where_only_it_can_ask() {
     let (platform, control) = MemoryPlatform::new();
-    control.set_asker(Arc::new(|link, query| {
+    control.set_exchange(Arc::new(|link, query| {
         Box::pin(async move {
             match link {
                 7 => Ok([&query[..], b" answered"].concat()),
@@ -179,12 +179,12 @@ async fn the_system_is_asked_where_only_it_can_ask() {
     }));
     let direct = DirectExchange {
         sockets: platform.sockets(),
-        system: platform.system_asker(),
+        system: platform.system_exchange(),
     };
     let address = SocketAddr::new(IpAddr::from([192, 0, 2, 1]), 853);
     let ask = |link| {
-        let access = Access::System { link };
-        let resolver = SystemResolver { address, access };
+        let transport = ResolverTransport::Managed { link };
+        let resolver = SystemResolver { address, transport };
         let direct = direct.clone();
         async move { direct.ask(resolver, DnsTransport::Udp, b"?", LIMIT).await }
     };

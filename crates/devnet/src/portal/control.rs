@@ -1,19 +1,11 @@
 //! The control socket: one JSON command a line in, one JSON answer a line out.
 
 use super::{command::Command, files::save, hub::Hub, options::Options};
+use local_socket::{Listener as _, Permissions, Socket, SocketFault, Stream, Trust, connect};
 use serde_json::{Value, json};
-use std::{
-    fs, io,
-    os::unix::{
-        fs::{DirBuilderExt as _, PermissionsExt as _},
-        net::UnixStream as StdUnixStream,
-    },
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, io, path::Path, sync::Arc};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::{UnixListener, UnixStream},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, split},
     task::JoinSet,
 };
 
@@ -30,7 +22,7 @@ const MAX_OPERATORS: usize = 16;
 /// When the portal cannot be reached or does not answer properly. A command that fails is not an
 /// error: its answer has `"ok": false`.
 pub async fn control(path: &Path, command: &Value) -> io::Result<Value> {
-    let mut stream = UnixStream::connect(path).await?;
+    let mut stream = connect(path, Trust::Anyone, 1).await?;
     stream.write_all(format!("{command}\n").as_bytes()).await?;
     let mut answer = Vec::new();
     let mut reader = BufReader::new(stream).take(MAX_LINE);
@@ -39,29 +31,12 @@ pub async fn control(path: &Path, command: &Value) -> io::Result<Value> {
 }
 
 /// Opens the socket so that at no time anybody but its owner can use it.
-pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
-    if StdUnixStream::connect(path).is_ok() {
-        return Err(io::ErrorKind::AddrInUse.into());
-    }
-    let mut private = path.as_os_str().to_owned();
-    private.push(".d");
-    let private = PathBuf::from(private);
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&private)?;
-    let fresh = private.join("socket");
-    // Left by a portal that was killed between here and the end of this function.
-    drop(fs::remove_file(&fresh));
-    let listener = UnixListener::bind(&fresh)?;
-    fs::set_permissions(&fresh, fs::Permissions::from_mode(0o600))?;
-    fs::rename(&fresh, path)?;
-    fs::remove_dir(&private)?;
-    Ok(listener)
+pub(crate) async fn listen(path: &Path) -> Result<Socket, SocketFault> {
+    Socket::bind(path, &Permissions::Owner).await
 }
 
 /// Serves operators.
-pub(crate) async fn serve(listener: UnixListener, hub: Arc<Hub>, options: Options) {
+pub(crate) async fn serve(mut listener: Socket, hub: Arc<Hub>, options: Options) {
     let mut operators = JoinSet::new();
     loop {
         tokio::select! {
@@ -79,8 +54,8 @@ pub(crate) async fn serve(listener: UnixListener, hub: Arc<Hub>, options: Option
     }
 }
 
-async fn converse(stream: UnixStream, hub: &Arc<Hub>, options: &Options) -> io::Result<()> {
-    let (reader, mut writer) = stream.into_split();
+async fn converse(stream: Stream, hub: &Arc<Hub>, options: &Options) -> io::Result<()> {
+    let (reader, mut writer) = split(stream);
     let mut reader = BufReader::new(reader);
     loop {
         let mut line = Vec::new();

@@ -11,6 +11,7 @@ use super::{
     upgrade::{Refusal, Upgrade},
 };
 use futures_util::{SinkExt as _, StreamExt as _};
+use local_socket::SocketFault;
 use model::Seed;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use std::{
@@ -50,13 +51,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 #[non_exhaustive]
 pub enum PortalFault {
     /// The control socket cannot be opened.
-    #[error("cannot open the control socket {path:?}")]
-    Control {
-        /// Where it should be.
-        path: PathBuf,
-        /// What went wrong.
-        source: io::Error,
-    },
+    #[error("cannot open the control socket")]
+    Control(#[source] SocketFault),
     /// The operating system has no entropy.
     #[error("no entropy")]
     Entropy,
@@ -143,8 +139,8 @@ impl Portal {
         let Self { options, hub } = self;
         let mut tasks = JoinSet::new();
         if let Some(path) = options.control.clone() {
-            let listener =
-                control::listen(&path).map_err(|source| PortalFault::Control { path, source })?;
+            let listener = control::listen(&path).await;
+            let listener = listener.map_err(PortalFault::Control)?;
             tasks.spawn(control::serve(listener, Arc::clone(&hub), options.clone()));
         }
         let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -156,10 +152,6 @@ impl Portal {
         shutdown.await;
         tasks.shutdown().await;
         save(&hub, &options);
-        if let Some(path) = &options.control {
-            // It is of no use any more, and harmless if it stays.
-            drop(fs::remove_file(path));
-        }
         Ok(())
     }
 }

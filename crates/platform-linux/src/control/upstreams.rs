@@ -44,7 +44,7 @@ impl Upstreams {
                 differs
             }
             Err(fault) => {
-                tracing::debug!(%fault, "cannot look at the system's resolvers");
+                tracing::debug!(error = %fault, "Cannot look at the system's resolvers");
                 if !seen.ever {
                     seen.fault = Some(match fault {
                         PlatformFault::Dns { problem, remedy } => (problem, remedy),
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn failed_look_hides_nothing_that_was_seen() {
         let upstreams = Upstreams::default();
-        let resolver = SystemResolver::plain("192.0.2.1:53".parse().unwrap());
+        let resolver = SystemResolver::do53("192.0.2.1:53".parse().unwrap());
         assert!(!upstreams.replace(failed()));
         assert!(upstreams.get().unwrap_err().to_string().contains("no TUN"));
         assert!(

@@ -72,7 +72,10 @@ enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Verdict {
     /// `systemd-resolved`, if it answers.
-    Resolved { why: &'static str, else_file: bool },
+    Resolved {
+        reason: &'static str,
+        else_file: bool,
+    },
     /// The file, which another program may manage.
     File { manager: Option<&'static str> },
     /// Neither.
@@ -86,30 +89,34 @@ pub(super) async fn choose(
 ) -> Result<Method, PlatformFault> {
     let facts = Facts::gather(paths);
     match facts.judge(&paths.file) {
-        Verdict::Resolved { why, else_file } => match answers(bus).await {
+        Verdict::Resolved { reason, else_file } => match answers(bus).await {
             Ok(()) => {
-                tracing::info!(method = "systemd-resolved", why, "Chose how to control DNS");
+                tracing::info!(
+                    method = "systemd-resolved",
+                    reason,
+                    "Chose how to control DNS"
+                );
                 if matches!(&facts.kind, Kind::Link(target) if target == Path::new(UPLINK_FILE)) {
                     tracing::warn!(
-                        "resolv.conf leads past systemd-resolved: programs that read it may ask \
-                         others first; link it to {}",
-                        STUB_FILES[0]
+                        link_to = STUB_FILES[0],
+                        "The file resolv.conf leads past systemd-resolved: programs that read it \
+                         may ask others first"
                     );
                 }
                 Ok(Method::SystemdResolved)
             }
             Err(fault) if else_file => {
-                let why = "resolv.conf names systemd-resolved, which does not answer here";
-                tracing::info!(method = "etc-resolv-conf", why, %fault, "Chose how to control DNS");
+                let reason = "resolv.conf names systemd-resolved, which does not answer here";
+                tracing::info!(method = "etc-resolv-conf", reason, error = %fault, "Chose how to control DNS");
                 Ok(Method::EtcResolvConf)
             }
             Err(fault) => Err(fault),
         },
         Verdict::File { manager } => {
-            let why = "resolv.conf is a regular file";
+            let reason = "resolv.conf is a regular file";
             tracing::info!(
                 method = "etc-resolv-conf",
-                why,
+                reason,
                 manager,
                 "Chose how to control DNS"
             );
@@ -145,15 +152,15 @@ impl Facts {
         let only_stub = self.names_only_the_stub();
         match &self.kind {
             Kind::Link(target) if is_of_resolved(target) => Verdict::Resolved {
-                why: "resolv.conf is its file",
+                reason: "resolv.conf is its file",
                 else_file: false,
             },
             Kind::Link(_) if only_stub => Verdict::Resolved {
-                why: "resolv.conf names nobody else",
+                reason: "resolv.conf names nobody else",
                 else_file: false,
             },
             Kind::Regular if only_stub => Verdict::Resolved {
-                why: "resolv.conf names nobody else",
+                reason: "resolv.conf names nobody else",
                 else_file: true,
             },
             Kind::Regular => Verdict::File {

@@ -92,7 +92,7 @@ impl ResolvConfPaths {
         match fs::read(&self.backup) {
             Ok(original) => self.write(&String::from_utf8_lossy(&original)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                tracing::warn!("the backup of resolv.conf is gone, so it keeps our resolvers");
+                tracing::warn!("The backup of resolv.conf is gone, so it keeps our resolvers");
                 Ok(())
             }
             Err(error) => Err(problem(&self.backup, "read", &error, WRITABLE)),

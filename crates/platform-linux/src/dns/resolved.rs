@@ -64,7 +64,7 @@ pub(crate) async fn set(
     // Single-label names reach the client by LLMNR. spec: data-plane 12.7
     for (method, value) in [("SetLinkLLMNR", "yes"), ("SetLinkMulticastDNS", "no")] {
         if let Err(error) = call(connection, method, &(link, value)).await {
-            tracing::debug!(%error, method, "systemd-resolved keeps its own choice");
+            tracing::debug!(%error, method, "The resolver of the system keeps its own choice");
         }
     }
     let servers: Vec<(i32, Vec<u8>)> = servers.iter().copied().map(family_and_bytes).collect();
@@ -102,7 +102,7 @@ pub(crate) async fn revert(connection: &Connection, link: u32) {
     let Ok(link) = index(link) else { return };
     let manager = (MANAGER_PATH, MANAGER);
     if let Err(error) = look::<_, ()>(connection, manager, "RevertLink", &link).await {
-        tracing::debug!(%error, "nothing to revert in systemd-resolved");
+        tracing::debug!(%error, "Nothing to revert in systemd-resolved");
     }
 }
 
@@ -110,7 +110,7 @@ pub(crate) async fn revert(connection: &Connection, link: u32) {
 pub(crate) async fn flush(connection: &Connection) {
     let manager = (MANAGER_PATH, MANAGER);
     if let Err(error) = look::<_, ()>(connection, manager, "FlushCaches", &()).await {
-        tracing::warn!(%error, "cannot flush the DNS cache of systemd-resolved");
+        tracing::warn!(%error, "Cannot flush the DNS cache of systemd-resolved");
     }
 }
 
@@ -128,7 +128,7 @@ pub(crate) async fn view(connection: &Connection, own: Option<u32>) -> Result<Vi
                 links.insert(link, details);
             }
             // It may have gone meanwhile.
-            Err(error) => tracing::debug!(%error, link, "cannot look at a link"),
+            Err(error) => tracing::debug!(%error, link, "Cannot look at a link"),
         }
     }
     let (upstreams, left_out) = manager.upstreams(&links, own);

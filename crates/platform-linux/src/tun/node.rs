@@ -24,7 +24,7 @@ pub(super) fn ensure(node: &Path) -> io::Result<()> {
     }
     let device = makedev(10, 200);
     mknodat(CWD, node, FileType::CharacterDevice, Mode::empty(), device)?;
-    tracing::info!("made the missing device node of the TUN driver");
+    tracing::info!("Made the missing device node of the TUN driver");
     Ok(())
 }
 

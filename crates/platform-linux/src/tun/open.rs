@@ -18,14 +18,14 @@ pub(crate) fn open(name: &str, want_offload: bool) -> Result<LinuxTun, TunFault>
         return Err(TunFault::BadName { name: name.into() });
     }
     if let Err(error) = node::ensure(Path::new(node::NODE)) {
-        tracing::debug!(%error, "cannot make the device node");
+        tracing::debug!(%error, "Cannot make the device node");
     }
     let (device, has_offload) = match want_offload.then(|| build(name, true)) {
         Some(Ok(device)) => (device, true),
         Some(Err(error)) if is_final(&error) => return Err(explain(name, error)),
         Some(Err(error)) => {
             let device = build(name, false).map_err(|error| explain(name, error))?;
-            tracing::info!(%error, "the kernel does not offload segmentation to TUN devices");
+            tracing::info!(%error, "The kernel does not offload segmentation to TUN devices");
             (device, false)
         }
         None => (
@@ -36,7 +36,7 @@ pub(crate) fn open(name: &str, want_offload: bool) -> Result<LinuxTun, TunFault>
     tracing::debug!(
         offload = has_offload,
         udp = device.udp_gso(),
-        "TUN device opened"
+        "Opened the TUN device"
     );
     Ok(LinuxTun::new(device, name.to_owned(), has_offload))
 }

@@ -13,7 +13,8 @@ use hickory_proto::{
     rr::{Name, RData, Record, RecordType, rdata},
 };
 use platform::{
-    Access, NetworkEvent, PacketBatch, Platform, PlatformFault, SystemResolver, Tun as _,
+    NetworkEvent, PacketBatch, Platform, PlatformFault, ResolverTransport, SystemResolver,
+    Tun as _,
     conformance::{self, Observed, Subject},
 };
 use platform_linux::{DnsControl, LinuxOptions, LinuxPlatform};
@@ -128,7 +129,7 @@ fn fingerprint() -> String {
 }
 
 fn resolver(address: &str) -> SystemResolver {
-    SystemResolver::plain(address.parse().unwrap())
+    SystemResolver::do53(address.parse().unwrap())
 }
 
 #[test]
@@ -302,7 +303,7 @@ fn servers_for_tls_only_are_asked_by_resolved() {
         let platform = network.platform(DnsControl::SystemdResolved);
         let expected = SystemResolver {
             address: "192.0.2.53:853".parse().unwrap(),
-            access: Access::System { link: network.near },
+            transport: ResolverTransport::Managed { link: network.near },
         };
         assert_eq!(platform.system_resolvers().unwrap(), [expected]);
     });
@@ -320,7 +321,7 @@ fn question_to_a_link_goes_to_its_server_and_never_to_the_tunnel() {
         let _tun = platform.create_tun().unwrap();
         platform.apply(&plan()).await.unwrap();
         let ask = |name: &'static str, kind| {
-            let asked = platform.system_asker()(network.near, query(name, kind));
+            let asked = platform.system_exchange()(network.near, query(name, kind));
             async move {
                 let answer = tokio::time::timeout(PATIENCE, asked).await.expect(name);
                 Message::from_vec(&answer.unwrap()).unwrap()
@@ -487,7 +488,7 @@ fn absent_resolved_is_explained() {
         etc.replace("nameserver 127.0.0.53\n");
         let stub: IpAddr = Ipv4Addr::new(127, 0, 0, 53).into();
         let found = auto(&etc).unwrap().system_resolvers().unwrap();
-        assert_eq!(found, [SystemResolver::plain((stub, 53).into())]);
+        assert_eq!(found, [SystemResolver::do53((stub, 53).into())]);
     });
 }
 

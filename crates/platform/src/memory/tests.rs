@@ -1,20 +1,20 @@
-//! The twin against the conformance suite, and its test-only abilities.
+//! The fake against the conformance suite, and its test-only abilities.
 
 use super::*;
-use crate::Access;
+use crate::ResolverTransport;
 use crate::conformance::{self, Observed, Subject};
 use std::net::{IpAddr, SocketAddr};
 
-struct Twin(MemoryControl, Option<MemoryPlatform>);
+struct Fake(MemoryControl, Option<MemoryPlatform>);
 
-impl Twin {
+impl Fake {
     fn new() -> Self {
         let (platform, control) = MemoryPlatform::new();
         Self(control, Some(platform))
     }
 }
 
-impl Subject for Twin {
+impl Subject for Fake {
     type Platform = MemoryPlatform;
 
     fn platform(&mut self) -> MemoryPlatform {
@@ -42,15 +42,15 @@ impl Subject for Twin {
     }
 
     fn replace_resolvers(&mut self, addresses: &[IpAddr]) {
-        let plain = |&address: &IpAddr| SystemResolver::plain(SocketAddr::new(address, 53));
+        let plain = |&address: &IpAddr| SystemResolver::do53(SocketAddr::new(address, 53));
         self.0.set_resolvers(addresses.iter().map(plain).collect());
         self.0.notify(NetworkEvent::ResolversChanged);
     }
 }
 
 #[tokio::test]
-async fn twin_conforms() {
-    conformance::run(Twin::new).await;
+async fn fake_conforms() {
+    conformance::run(Fake::new).await;
 }
 
 #[tokio::test]
@@ -114,21 +114,21 @@ async fn events_reach_every_watch() {
 fn resolvers_are_those_set() {
     let (platform, control) = MemoryPlatform::new();
     assert_eq!(platform.system_resolvers().unwrap(), []);
-    let resolver = SystemResolver::plain(SocketAddr::from(([192, 0, 2, 53], 53)));
+    let resolver = SystemResolver::do53(SocketAddr::from(([192, 0, 2, 53], 53)));
     control.set_resolvers(vec![resolver]);
     assert_eq!(platform.system_resolvers().unwrap(), [resolver]);
-    assert_eq!(resolver.access, Access::Plain);
+    assert_eq!(resolver.transport, ResolverTransport::Do53);
 }
 
 #[tokio::test]
 async fn the_system_answers_as_told_and_nothing_by_default() {
     let (platform, control) = MemoryPlatform::new();
-    let ask = platform.system_asker();
+    let ask = platform.system_exchange();
     let error = ask(3, b"a question".to_vec()).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::Unsupported);
-    control.set_asker(Arc::new(|link, query| {
+    control.set_exchange(Arc::new(|link, query| {
         Box::pin(async move { Ok([&query[..], &link.to_be_bytes()].concat()) })
     }));
-    let ask = platform.system_asker();
+    let ask = platform.system_exchange();
     assert_eq!(ask(3, b"?".to_vec()).await.unwrap(), b"?\0\0\0\x03");
 }

@@ -109,10 +109,7 @@ fn token_loses_white_space_and_never_prints() {
 
 #[test]
 fn placeholder_serials_stay_at_home() {
-    let device = |serial: &str| DeviceInfo {
-        serial: Some(serial.into()),
-        uuid: Some("some-uuid".into()),
-    };
+    let device = |serial| DeviceIds::new(Some(serial), Some("some-uuid"));
     let url = |serial| {
         let login = client("wss://portal.test").unwrap();
         login.device(&device(serial)).unwrap().url(None)

@@ -94,6 +94,44 @@ async fn bytes_one_by_one_do_not_stretch_the_time_of_a_frame() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_frame_has_a_time_of_its_own() {
+    let (mut ours, mut theirs) = pair(64, Reading::Always);
+    let slowly = async {
+        for _ in 0..3 {
+            let frame = frame(b"late");
+            theirs.write_all(&frame[..5]).await.unwrap();
+            sleep(FRAME_TIME * 2 / 3).await;
+            theirs.write_all(&frame[5..]).await.unwrap();
+        }
+    };
+    let receive = async {
+        for _ in 0..3 {
+            assert_eq!(ours.next().await.unwrap().unwrap().as_slice(), b"late");
+        }
+    };
+    tokio::join!(slowly, receive);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_payload_that_is_sent_has_a_time_of_its_own() {
+    let (mut ours, mut theirs) = pair(8, Reading::Always);
+    let slowly = async {
+        let mut piece = [0; 12];
+        for _ in 0..3 {
+            sleep(FRAME_TIME * 2 / 3).await;
+            theirs.read_exact(&mut piece).await.unwrap();
+        }
+    };
+    let send = async {
+        for _ in 0..3 {
+            ours.queue(b"12345678").unwrap();
+            ours.flush().await.unwrap();
+        }
+    };
+    tokio::join!(slowly, send);
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_between_frames_is_no_fault() {
     let (mut ours, _theirs) = pair(64, Reading::Always);
     assert!(

@@ -1,6 +1,6 @@
 //! The servers that `systemd-resolved` knows, and which of them it would ask without us.
 
-use platform::{Access, SystemResolver};
+use platform::{ResolverTransport, SystemResolver};
 use std::{
     collections::{BTreeMap, HashMap},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
@@ -120,11 +120,11 @@ impl Manager {
         };
         let port = |usual| if server.port == 0 { usual } else { server.port };
         match (only_tls, server.link) {
-            (false, _) => Some(SystemResolver::plain(server.at(port(PLAIN_PORT)))),
+            (false, _) => Some(SystemResolver::do53(server.at(port(PLAIN_PORT)))),
             (true, 0) => None,
             (true, link) => Some(SystemResolver {
                 address: server.at(port(TLS_PORT)),
-                access: Access::System { link },
+                transport: ResolverTransport::Managed { link },
             }),
         }
     }

@@ -49,7 +49,7 @@ fn upstreams(properties: &Properties, links: &[(u32, Link)]) -> Vec<SystemResolv
 }
 
 fn plain(addresses: &[&str]) -> Vec<SystemResolver> {
-    let plain = |text: &&str| SystemResolver::plain(text.parse().unwrap());
+    let plain = |text: &&str| SystemResolver::do53(text.parse().unwrap());
     addresses.iter().map(plain).collect()
 }
 
@@ -116,7 +116,7 @@ fn servers_that_speak_tls_only_are_asked_by_the_system() {
     ];
     let system = |address: &str| SystemResolver {
         address: address.parse().unwrap(),
-        access: Access::System { link: 2 },
+        transport: ResolverTransport::Managed { link: 2 },
     };
     let mut properties = manager(servers, &[]);
     let links = [(2, link(true, "yes")), (3, link(true, "opportunistic"))];

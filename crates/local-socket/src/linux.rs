@@ -1,0 +1,272 @@
+//! Unix sockets, unix(7). spec: client-app 13.1, 13.2
+
+use crate::{Peer, Permissions, Program, SocketFault, Trust};
+use nix::{
+    errno::Errno,
+    sys::socket::{getsockopt, sockopt::PeerPidfd},
+    unistd::geteuid,
+};
+use socket2::{Domain, SockAddr, Type};
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io,
+    os::{
+        fd::AsRawFd as _,
+        unix::fs::{
+            DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _,
+            PermissionsExt as _, chown,
+        },
+    },
+    path::{Path, PathBuf},
+};
+use tokio::net::UnixListener;
+
+pub(crate) use tokio::net::UnixStream as Stream;
+
+/// Peers that wait until they are served.
+const BACKLOG: i32 = 128;
+
+pub(crate) const REMEDY: &str = "be root, or a member of its group";
+
+pub(crate) fn path_in(directory: &Path, name: &str) -> PathBuf {
+    directory.join(format!("{name}.sock"))
+}
+
+/// A lock on a file. The file stays, since removing it would let two processes hold different ones.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    directory: PathBuf,
+    _lock: File,
+}
+
+impl Claim {
+    pub(crate) fn take(directory: &Path, name: &str) -> Result<Self, SocketFault> {
+        make_directory(directory)?;
+        let path = directory.join(format!("{name}.lock"));
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        // Others must not be able to open it, because everybody who can may lock it.
+        let lock = options.open(&path).map_err(os("open", &path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self {
+                directory: directory.to_owned(),
+                _lock: lock,
+            }),
+            Err(TryLockError::WouldBlock) => Err(SocketFault::Claimed(directory.to_owned())),
+            Err(TryLockError::Error(source)) => Err(os("lock", &path)(source)),
+        }
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+/// Makes a directory that everybody may look into, if there is none.
+fn make_directory(directory: &Path) -> Result<(), SocketFault> {
+    // A path without a directory is in the current one.
+    if directory.as_os_str().is_empty() || directory.exists() {
+        return Ok(());
+    }
+    let mut builder = DirBuilder::new();
+    let made = builder.recursive(true).mode(0o755).create(directory);
+    // The mask of the process must not keep others away.
+    let open = || fs::set_permissions(directory, fs::Permissions::from_mode(0o755));
+    made.and_then(|()| open()).map_err(os("create", directory))
+}
+
+/// Refuses names that are in use or mean something else than a socket.
+async fn make_room(path: &Path) -> Result<(), SocketFault> {
+    match fs::symlink_metadata(path) {
+        Ok(file) if !file.file_type().is_socket() => Err(SocketFault::NoSocket(path.to_owned())),
+        Ok(_) => match Stream::connect(path).await {
+            // A full backlog means that somebody listens, too.
+            Ok(_) => Err(SocketFault::Taken(path.to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(SocketFault::Taken(path.to_owned()))
+            }
+            Err(_) => Ok(()),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(os("examine", path)(source)),
+    }
+}
+
+/// Nobody can connect before `listen`, so mode and group are right from the start.
+fn listen(path: &Path, permissions: &Permissions) -> io::Result<UnixListener> {
+    let (mode, group) = match permissions {
+        Permissions::Owner => (0o600, None),
+        Permissions::Group(group) => (0o660, Some(*group.raw())),
+        Permissions::OwnGroup => (0o660, None),
+    };
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    // Hardened services may not even ask for what changes nothing.
+    if group.is_some() {
+        chown(path, None, group)?;
+    }
+    socket.listen(BACKLOG)?;
+    UnixListener::from_std(socket.into())
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn os(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SocketFault {
+    let path = path.to_owned();
+    move |source| SocketFault::Os {
+        action,
+        path,
+        source,
+    }
+}
+
+/// A listener and its file, by device and inode.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    listener: UnixListener,
+    path: PathBuf,
+    id: (u64, u64),
+}
+
+impl Socket {
+    pub(crate) async fn bind(path: &Path, permissions: &Permissions) -> Result<Self, SocketFault> {
+        make_directory(path.parent().unwrap_or(Path::new("/")))?;
+        make_room(path).await?;
+        let temporary = path.with_added_extension("new");
+        remove(&temporary).map_err(os("remove", &temporary))?;
+        let listener = listen(&temporary, permissions).map_err(os("create", path))?;
+        let id = fs::symlink_metadata(&temporary).map(|file| (file.dev(), file.ino()));
+        let id = id.map_err(os("examine", &temporary))?;
+        fs::rename(&temporary, path).map_err(os("create", path))?;
+        let path = path.to_owned();
+        Ok(Self { listener, path, id })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Socket {
+    pub(crate) async fn accept(&mut self) -> io::Result<(Stream, Peer)> {
+        loop {
+            let (stream, _) = self.listener.accept().await?;
+            match peer(&stream) {
+                Ok(peer) => return Ok((stream, peer)),
+                Err(error) => tracing::debug!(%error, "A peer left before it was examined"),
+            }
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let found = fs::symlink_metadata(&self.path).map(|file| (file.dev(), file.ino()));
+        if found.is_ok_and(|found| found == self.id)
+            && let Err(error) = remove(&self.path)
+        {
+            tracing::warn!(%error, path = %self.path.display(), "The socket stays");
+        }
+    }
+}
+
+pub(crate) async fn connect(path: &Path, trust: Trust) -> Result<Stream, SocketFault> {
+    let stream = match Stream::connect(path).await {
+        Ok(stream) => stream,
+        Err(error) => return Err(unreachable(path, error)),
+    };
+    if trust == Trust::Anyone {
+        return Ok(stream);
+    }
+    let owner = stream.peer_cred().map_err(os("examine", path))?;
+    match is_administrator(owner.uid()) {
+        true => Ok(stream),
+        false => Err(SocketFault::Stranger {
+            path: path.to_owned(),
+            user: owner.uid().to_string(),
+        }),
+    }
+}
+
+fn unreachable(path: &Path, source: io::Error) -> SocketFault {
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            SocketFault::NotListening(path.to_owned())
+        }
+        io::ErrorKind::PermissionDenied => SocketFault::NotPermitted {
+            path: path.to_owned(),
+            remedy: REMEDY,
+        },
+        _ => os("connect to", path)(source),
+    }
+}
+
+/// Whether this user could do to us whatever it wants anyway.
+fn is_administrator(user: u32) -> bool {
+    [0, geteuid().as_raw()].contains(&user)
+}
+
+fn peer(stream: &Stream) -> io::Result<Peer> {
+    let credentials = stream.peer_cred()?;
+    let pid = credentials.pid().and_then(|pid| u32::try_from(pid).ok());
+    Ok(Peer {
+        user: credentials.uid().to_string(),
+        is_administrator: is_administrator(credentials.uid()),
+        process: pid,
+        program: match getsockopt(stream, PeerPidfd) {
+            Ok(pidfd) => program_of_pidfd(pidfd.as_raw_fd(), program_of_pid),
+            // Kernels before 6.5: a process may have ended and another one taken its number.
+            Err(Errno::ENOPROTOOPT) => program_of_pid(pid),
+            Err(error) => Program::Unknown(error.to_string()),
+        },
+    })
+}
+
+/// The program of a process that cannot be mistaken for another one, even if it ends meanwhile and
+/// its number is given away.
+fn program_of_pidfd(pidfd: i32, program_of: impl FnOnce(Option<u32>) -> Program) -> Program {
+    let before = pid_of(pidfd);
+    let program = program_of(before);
+    match pid_of(pidfd) == before {
+        true => program,
+        false => Program::Unknown(ENDED.into()),
+    }
+}
+
+const ENDED: &str = "the process ended";
+
+/// The number of the process, as long as it lives.
+fn pid_of(pidfd: i32) -> Option<u32> {
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{pidfd}")).ok()?;
+    let value = text.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+    value.trim().parse().ok()
+}
+
+fn program_of_pid(pid: Option<u32>) -> Program {
+    let Some(pid) = pid else {
+        return Program::Unknown(ENDED.into());
+    };
+    match fs::read_link(format!("/proc/{pid}/exe")) {
+        Ok(path) => program_of_link(&path),
+        Err(error) => Program::Unknown(format!("cannot read /proc/{pid}/exe: {error}")),
+    }
+}
+
+/// The kernel marks files that are gone by a suffix.
+fn program_of_link(link: &Path) -> Program {
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    match link.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
+        Some(path) => Program::Replaced(std::ffi::OsString::from_vec(path.to_vec()).into()),
+        None => Program::File(link.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
