@@ -77,6 +77,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "local-socket",
             "logging",
             "model",
+            "platform",
             "portal-client",
         ],
     ),

@@ -196,7 +196,7 @@ impl Drop for KernelMessages {
 
 fn open<T>(what: &str, result: io::Result<T>) -> Option<T> {
     result
-        .inspect_err(|error| tracing::warn!(%error, source = what, "Changes will not be noticed"))
+        .inspect_err(|error| tracing::warn!(%error, what, "Changes will not be noticed"))
         .ok()
 }
 
