@@ -4,8 +4,8 @@
 //! a connection of its own, too: programs use it only for what did not fit into a datagram.
 
 use crate::{
+    direct::DirectExchange,
     health::{Health, Turn},
-    upstream::DirectExchange,
 };
 use platform::{ResolverTransport, SystemResolver};
 use std::{collections::BTreeMap, io, net::SocketAddr, time::Duration};

@@ -51,6 +51,7 @@
 
 mod control;
 mod data_plane;
+mod direct;
 mod entropy;
 mod error;
 mod event;
@@ -63,7 +64,6 @@ mod settings;
 mod status;
 #[cfg(test)]
 mod testing;
-mod upstream;
 
 pub use error::{ConnectFault, Disconnected};
 pub use event::{Event, EventStream};

@@ -2,7 +2,7 @@
 //! sockets that never enter the tunnel, so that a tunnel cannot lock itself out.
 //! spec: portal 2.10, platform 8
 
-use crate::upstream::DirectExchange;
+use crate::direct::DirectExchange;
 use dns_message::{Response, compose_query, is_truncated, rcode, rtype};
 use parking_lot::Mutex;
 use platform::{HostTable, SystemResolver};

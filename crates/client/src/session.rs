@@ -3,6 +3,7 @@
 use crate::{
     control::{Command, Control, SessionState},
     data_plane::{DataPlane, DataPlaneFault, Input, Report},
+    direct::DirectExchange,
     entropy,
     error::ConnectFault,
     event::{EventStream, channel},
@@ -10,7 +11,6 @@ use crate::{
     resolve::{DirectDialer, Resolvers, without_our_own},
     settings::Settings,
     status::{PortalState, Status},
-    upstream::DirectExchange,
 };
 use model::ResourceId;
 use parking_lot::Mutex;

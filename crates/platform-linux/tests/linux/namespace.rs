@@ -233,10 +233,15 @@ pub(crate) fn connect(peer: &Peer, near: &str, far: &str) {
     rise(near);
     let far = far.to_owned();
     peer.run(move || rise(&far));
-    // The kernel gives the address and its routes once it sees both ends up.
+    // The kernel gives the address once it sees both ends up, then the route of its network, and last,
+    // from a queue of its own, the route to the address itself.
     let deadline = Instant::now() + PATIENCE;
-    let shown = format!("-6 address show dev {near} scope link");
-    while !run("ip", &shown).contains("inet6") {
+    let is_complete = |routes: &str| {
+        let mut lines = routes.lines();
+        let to_network = lines.clone().any(|line| line.starts_with("fe80::/64"));
+        to_network && lines.any(|line| line.starts_with("local fe80::"))
+    };
+    while !is_complete(&run("ip", &format!("-6 route show table all dev {near}"))) {
         assert!(Instant::now() < deadline, "{near} has no address");
     }
 }
