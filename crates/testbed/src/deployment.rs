@@ -261,7 +261,7 @@ impl<'a> Deployment<'a> {
         await_online(&socket, "clients", self.client.as_mut_slice())
     }
 
-    /// Says a command to the portal, see [`portal::Command`](crate::portal::Command).
+    /// Sends a command to the portal: an object as its control socket takes it.
     ///
     /// # Errors
     ///
