@@ -74,7 +74,7 @@ impl<R: Reason> fmt::Debug for DropCounters<R> {
     }
 }
 
-/// Makes an enum of reasons and implements [`Reason`](crate::Reason) and `Display` (the name) for it.
+/// Makes an enum of reasons and implements [`Reason`] and `Display` (the name) for it.
 ///
 /// ```
 /// use model::DropCounters;
