@@ -252,6 +252,7 @@ impl Tunnel {
 
     /// Counts a dropped packet, unless connectivity has done so.
     fn dropped(&mut self, reason: DropReason) -> DropReason {
+        tracing::trace!(%reason, "Dropped a packet");
         if !matches!(reason, DropReason::Connectivity(_)) {
             self.drops.count(reason);
         }

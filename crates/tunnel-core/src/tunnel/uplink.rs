@@ -125,6 +125,7 @@ impl Tunnel {
                 Decision::Forward { is_cacheable: true } => {}
             }
         }
+        tracing::trace!(%resource, %gateway, %destination, "Packets take this gateway");
         self.peers.insert(destination, gateway.into());
         self.encrypt(gateway.into(), packet.bytes(), now)
     }
