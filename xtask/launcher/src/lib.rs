@@ -49,9 +49,31 @@ pub fn purpose(name: &str) -> Option<&'static str> {
     Some(task.1)
 }
 
+/// What there is, for somebody who asks for no task in particular.
+pub fn overview() -> String {
+    let mut text =
+        "Tasks of this workspace\n\nUsage: cargo xtask TASK [OPTIONS]\n\nTasks:\n".to_owned();
+    for (name, purpose) in TASKS {
+        text += &format!("  {name:<14}{purpose}\n");
+    }
+    text + "\n`cargo xtask TASK --help` tells the options of a task, once it is built.\n"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_overview_names_every_task() {
+        let overview = overview();
+        for (name, purpose) in TASKS {
+            assert!(
+                overview.contains(name) && overview.contains(purpose),
+                "{name}"
+            );
+        }
+        assert!(overview.lines().all(|line| line.len() <= 110), "{overview}");
+    }
 
     #[test]
     fn every_task_is_found_by_its_name() {

@@ -1,4 +1,5 @@
-//! `cargo xtask`: says what is about to happen, then has cargo build and run the tasks.
+//! `cargo xtask`: says what tasks there are and what is about to happen, then has cargo build and run
+//! the task.
 
 use std::{
     env,
@@ -9,6 +10,12 @@ use std::{
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    let is_question = |argument: &OsString| ["-h", "--help", "help"].iter().any(|q| argument == q);
+    if arguments.iter().take(1).all(is_question) && arguments.len() <= 1 {
+        // Whoever reads no further is served, too.
+        write!(io::stdout(), "{}", xtask_launcher::overview()).ok();
+        return ExitCode::SUCCESS;
+    }
     announce(&arguments);
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // A cargo that hears of this package would build what looks at such variables once more.
