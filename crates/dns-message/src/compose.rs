@@ -43,6 +43,7 @@ pub struct MessageBuilder<'a> {
 impl<'a> MessageBuilder<'a> {
     /// Starts with the ID and the question of a query; what was in `out` is gone. Of codes above 15
     /// the upper bits go into the OPT record, so that they need [`Self::finish`].
+    #[inline]
     pub fn new(out: &'a mut Vec<u8>, query: &Query<'_>, protocol: Protocol, rcode: u16) -> Self {
         let asked = query.bytes();
         let low = rcode.to_be_bytes()[1] & flag::RCODE;
@@ -64,6 +65,7 @@ impl<'a> MessageBuilder<'a> {
 
     /// Adds an answer of the question's name and of class IN, with a lifetime in seconds. Does
     /// nothing if the data have more than 65,535 bytes.
+    #[inline]
     pub fn record(&mut self, rtype: u16, ttl: u32, data: &[u8]) {
         let Ok(length) = u16::try_from(data.len()) else {
             return;
@@ -89,6 +91,7 @@ impl<'a> MessageBuilder<'a> {
     }
 
     /// Ends the message; a query with an OPT record gets one in return, RFC 6891 section 6.1.1.
+    #[inline]
     pub fn finish(self, query: &Query<'_>) {
         let [_, extended_rcode] = (self.rcode >> 4).to_be_bytes();
         let out = self.write_count();
@@ -101,6 +104,7 @@ impl<'a> MessageBuilder<'a> {
         self.write_count();
     }
 
+    #[inline]
     fn write_count(self) -> &'a mut Vec<u8> {
         self.out[ANSWERS..ANSWERS + 2].copy_from_slice(&self.count.to_be_bytes());
         self.out
@@ -112,6 +116,7 @@ pub fn append_opt(message: &mut Vec<u8>, query: &Query<'_>) {
     append_opt_with(message, query, 0);
 }
 
+#[inline]
 fn append_opt_with(message: &mut Vec<u8>, query: &Query<'_>, extended_rcode: u8) {
     let (Some(edns), Some(count)) = (query.edns(), read_u16(message, ADDITIONALS)) else {
         return;

@@ -31,6 +31,7 @@ pub struct Frames {
 impl Frames {
     /// Queues a message; says whether it can be framed, which takes at most 65,535 bytes.
     #[must_use = "a message that cannot be framed is not sent"]
+    #[inline]
     pub fn push(&mut self, message: &[u8]) -> bool {
         let Ok(length) = u16::try_from(message.len()) else {
             return false;
@@ -41,27 +42,32 @@ impl Frames {
     }
 
     /// Bytes that the connection did not take yet.
+    #[inline]
     pub fn unsent_len(&self) -> usize {
         self.unsent.len()
     }
 
     /// The next bytes for the connection, though perhaps not all; empty if there are none.
+    #[inline]
     pub fn unsent(&self) -> &[u8] {
         self.unsent.as_slices().0
     }
 
     /// The connection took this many of [`Self::unsent`].
+    #[inline]
     pub fn sent(&mut self, count: usize) {
         self.unsent.drain(..count.min(self.unsent.len()));
     }
 
     /// How many bytes [`Self::receive`] takes: what the longest message leaves free, so that what
     /// nobody takes out stays bounded.
+    #[inline]
     pub fn room(&self) -> usize {
         (MAX_FRAME + self.taken).saturating_sub(self.received.len())
     }
 
     /// Bytes from the connection; says how many were taken.
+    #[inline]
     pub fn receive(&mut self, bytes: &[u8]) -> usize {
         let count = bytes.len().min(self.room());
         self.received.drain(..self.taken);
@@ -71,11 +77,13 @@ impl Frames {
     }
 
     /// Whether a whole message waits.
+    #[inline]
     pub fn has_message(&self) -> bool {
         self.peek().is_some()
     }
 
     /// The next whole message.
+    #[inline]
     #[expect(
         clippy::should_implement_trait,
         reason = "an iterator would end where more may follow"
@@ -86,6 +94,7 @@ impl Frames {
         Some(message)
     }
 
+    #[inline]
     fn peek(&self) -> Option<&[u8]> {
         let rest = self.received.get(self.taken..)?;
         let length = usize::from(u16::from_be_bytes(*rest.first_chunk()?));

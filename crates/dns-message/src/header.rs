@@ -22,6 +22,7 @@ pub(crate) mod flag {
 }
 
 /// A number of two bytes at this offset; none if the bytes end before.
+#[inline]
 pub(crate) fn read_u16(bytes: &[u8], at: usize) -> Option<u16> {
     bytes
         .get(at..at + 2)
@@ -29,11 +30,13 @@ pub(crate) fn read_u16(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 /// The ID of a message; none if it has fewer than two bytes.
+#[inline]
 pub fn id(message: &[u8]) -> Option<u16> {
     read_u16(message, 0)
 }
 
 /// Replaces the ID of a message.
+#[inline]
 pub fn set_id(message: &mut [u8], id: u16) {
     if let Some(bytes) = message.first_chunk_mut::<2>() {
         *bytes = id.to_be_bytes();

@@ -36,6 +36,8 @@
 //!   are bounded by its length; the pointers of a compressed name must lead backwards.
 //! * **One question.** A query has exactly one, as everywhere in practice (RFC 9619). A response
 //!   has the same or none: a server that could not read it may leave it out.
+//! * **Inlined.** What every query passes through is marked, so that builds without link-time
+//!   optimization do not pay for the border of the crate.
 //! * **Numbers stay numbers.** Types, classes and response codes are `u16` with names in
 //!   [`rtype`], [`class`] and [`rcode`], because resolvers hand on what they do not know
 //!   (RFC 3597).

@@ -45,6 +45,7 @@ impl<'a> Query<'a> {
     ///
     /// It is a response, does not ask exactly one question, or a part of it is malformed or
     /// missing.
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, MessageFault> {
         let header: &[u8; HEADER] = bytes.first_chunk().ok_or(MessageFault::Short)?;
         if header[2] & flag::RESPONSE != 0 {
@@ -116,26 +117,31 @@ impl<'a> Query<'a> {
     }
 
     /// All bytes.
+    #[inline]
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
     /// The ID.
+    #[inline]
     pub fn id(&self) -> u16 {
         u16::from_be_bytes([self.bytes[0], self.bytes[1]])
     }
 
     /// Name, type and class as they stand in the message.
+    #[inline]
     pub fn question(&self) -> &'a [u8] {
         &self.bytes[HEADER..self.question_end]
     }
 
     /// The name that is asked for, as uncompressed labels.
+    #[inline]
     pub fn name_bytes(&self) -> &'a [u8] {
         &self.bytes[HEADER..self.question_end - 4]
     }
 
     /// The type that is asked for; names of some are in [`rtype`].
+    #[inline]
     pub fn rtype(&self) -> u16 {
         u16::from_be_bytes([
             self.bytes[self.question_end - 4],
@@ -144,6 +150,7 @@ impl<'a> Query<'a> {
     }
 
     /// The class that is asked for; names of some are in [`class`](crate::class).
+    #[inline]
     pub fn class(&self) -> u16 {
         u16::from_be_bytes([
             self.bytes[self.question_end - 2],
@@ -152,35 +159,41 @@ impl<'a> Query<'a> {
     }
 
     /// Whether it is a standard query: no update, no notification.
+    #[inline]
     pub fn is_standard(&self) -> bool {
         self.bytes[2] & flag::OPCODE == 0
     }
 
     /// The flags on which an answer may depend, as a part of a cache's key: AD and CD at their
     /// places in the fourth byte of the header, RD in the bit of value 2. All others are 0.
+    #[inline]
     pub fn cache_flags(&self) -> u8 {
         let checks = self.bytes[3] & (flag::AUTHENTIC | flag::CHECKING_DISABLED);
         checks | (self.bytes[2] & flag::RECURSION_DESIRED) << 1
     }
 
     /// Whether it has no OPT record, or a well-formed one of version 0.
+    #[inline]
     pub fn has_supported_edns(&self) -> bool {
         self.edns
             .is_none_or(|edns| edns.version == 0 && !edns.is_malformed)
     }
 
     /// What its OPT record says; none if there is none.
+    #[inline]
     pub fn edns(&self) -> Option<Edns> {
         self.edns
     }
 
     /// Whether a signature covers the message (TSIG or SIG(0)), so that it must stay as it is.
+    #[inline]
     pub fn is_signed(&self) -> bool {
         self.is_signed
     }
 
     /// Largest response over UDP, in bytes: what the requestor takes, and not more than `largest`,
     /// which is what a packet to it holds.
+    #[inline]
     pub fn reply_limit(&self, largest: usize) -> usize {
         let asked = self
             .edns
@@ -190,6 +203,7 @@ impl<'a> Query<'a> {
 
     /// The name in lower case without the final dot; none for the root and for names with a label
     /// that is not printable ASCII or has a dot in it.
+    #[inline]
     pub fn name<'b>(&self, buffer: &'b mut NameBuffer) -> Option<&'b str> {
         let mut rest = self.name_bytes();
         let mut end = 0;

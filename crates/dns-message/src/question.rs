@@ -3,6 +3,7 @@
 use crate::{header::HEADER, name::MAX_NAME};
 
 /// Where the question ends, which starts behind the header: its name is never compressed.
+#[inline]
 pub(crate) fn question_end(bytes: &[u8]) -> Option<usize> {
     let mut at = HEADER;
     loop {
