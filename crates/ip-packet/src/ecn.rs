@@ -18,6 +18,7 @@ pub enum Ecn {
 
 impl Ecn {
     /// The meaning of the two lowest bits of a traffic class octet; the others are ignored.
+    #[inline]
     pub const fn from_bits(bits: u8) -> Self {
         match bits & 0b11 {
             0b10 => Self::Ect0,
@@ -28,6 +29,7 @@ impl Ecn {
     }
 
     /// The two bits as they stand in an IP header.
+    #[inline]
     pub const fn bits(self) -> u8 {
         match self {
             Self::NotEct => 0b00,
@@ -38,6 +40,7 @@ impl Ecn {
     }
 
     /// The marking of an IP packet; whatever is no IP packet takes no part.
+    #[inline]
     pub fn of_packet(packet: &[u8]) -> Self {
         match packet {
             [first, second, ..] if first >> 4 == 4 => Self::from_bits(*second),
@@ -56,6 +59,7 @@ impl Ecn {
 ///
 /// Only a packet of a capable transport is marked, and the checksum of an IPv4 header stays right.
 /// What is no IP packet is left alone. Costs a comparison for an outer header without mark.
+#[inline]
 pub fn propagate_congestion(outer: Ecn, packet: &mut [u8]) {
     if outer != Ecn::Ce || !Ecn::of_packet(packet).is_ect() {
         return;
