@@ -1,6 +1,7 @@
 //! Where the workspace is, and which cargo builds it.
 
-use std::{env, ffi::OsString, path::PathBuf, process::Command};
+use std::{env, path::PathBuf, process::Command};
+use xtask_launcher::is_of_package;
 
 /// The folder of the workspace.
 ///
@@ -18,18 +19,14 @@ pub(crate) fn root() -> PathBuf {
 /// their crates, and all that depend on these, built again after each call by hand.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    for name in env::vars_os().map(|(name, _)| name).filter(is_of_package) {
+    for name in env::vars_os()
+        .map(|(name, _)| name)
+        .filter(|name| is_of_package(name))
+    {
         command.env_remove(name);
     }
     command.current_dir(root());
     command
-}
-
-/// Whether cargo tells a program about the package that it is of by this variable.
-fn is_of_package(variable: &OsString) -> bool {
-    let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_"];
-    let name = variable.to_string_lossy();
-    prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -46,6 +43,5 @@ mod tests {
         for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME"] {
             assert!(removed.iter().any(|removed| removed == name), "{name}");
         }
-        assert!(!is_of_package(&"CARGO_TARGET_DIR".into()));
     }
 }

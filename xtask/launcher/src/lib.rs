@@ -1,6 +1,8 @@
 //! What the tasks of this workspace are, in a crate without dependencies: it is there within a second
 //! in a fresh clone, long before the tasks themselves are built.
 
+use std::ffi::OsStr;
+
 /// The name of a task and what it does.
 pub type Task = (&'static str, &'static str);
 
@@ -59,9 +61,24 @@ pub fn overview() -> String {
     text + "\n`cargo xtask TASK --help` tells the options of a task, once it is built.\n"
 }
 
+/// Whether cargo tells a program about the package that it is of by this variable. A cargo that
+/// hears of it builds what looks at such variables once more.
+pub fn is_of_package(variable: &OsStr) -> bool {
+    let name = variable.to_string_lossy();
+    let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+    prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn variables_of_the_package_are_told_from_others() {
+        let is_of_package = |name: &str| is_of_package(OsStr::new(name));
+        assert!(is_of_package("CARGO_PKG_NAME") && is_of_package("CARGO_MANIFEST_DIR"));
+        assert!(!is_of_package("CARGO_TARGET_DIR") && !is_of_package("CARGO"));
+    }
 
     #[test]
     fn the_overview_names_every_task() {

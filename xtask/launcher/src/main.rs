@@ -7,23 +7,21 @@ use std::{
     io::{self, Write as _},
     process::{Command, ExitCode},
 };
+use xtask_launcher::{is_of_package, overview, purpose};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
     let is_question = |argument: &OsString| ["-h", "--help", "help"].iter().any(|q| argument == q);
     if arguments.iter().take(1).all(is_question) && arguments.len() <= 1 {
         // Whoever reads no further is served, too.
-        write!(io::stdout(), "{}", xtask_launcher::overview()).ok();
+        write!(io::stdout(), "{}", overview()).ok();
         return ExitCode::SUCCESS;
     }
     announce(&arguments);
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // A cargo that hears of this package would build what looks at such variables once more.
-    for (name, _) in env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-            command.env_remove(&name);
-        }
+    let names = env::vars_os().map(|(name, _)| name);
+    for name in names.filter(|name| is_of_package(name)) {
+        command.env_remove(name);
     }
     command
         .args(["run", "--package", "xtask", "--"])
@@ -36,7 +34,7 @@ fn main() -> ExitCode {
 /// Tells on standard error what the task is, because the first build takes a while.
 fn announce(arguments: &[OsString]) {
     let name = arguments.first().and_then(|name| name.to_str());
-    if let Some(purpose) = name.and_then(xtask_launcher::purpose) {
+    if let Some(purpose) = name.and_then(purpose) {
         say(&format!(
             "{purpose}. First cargo builds the task, as far as it is not there yet:"
         ));
