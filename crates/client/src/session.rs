@@ -1,13 +1,15 @@
 //! One login and one tunnel.
 
 use crate::{
+    candidates::Candidates,
     control::{Command, Control, SessionState},
-    data_plane::{DataPlane, DataPlaneFault, Input, Report},
+    data_plane::{DataPlane, DataPlaneFault, Input},
     direct::DirectExchange,
     entropy,
     error::ConnectFault,
     event::{EventStream, channel},
     forward::Forwarder,
+    reports::{self, ReportSink},
     resolve::{DirectDialer, Resolvers, without_our_own},
     settings::Settings,
     status::{PortalState, Status},
@@ -30,7 +32,7 @@ use tokio::{
 };
 use tunnel_core::{Config, QueryId, Tunnel};
 
-/// Messages that wait between the data plane and the control task, per direction.
+/// Messages that wait for the data plane; whoever has more waits.
 const QUEUE: usize = 4096;
 
 /// Commands that wait.
@@ -88,9 +90,9 @@ impl Session {
         let resolvers: Resolvers = Arc::new(Mutex::new(resolvers));
 
         let (to_data, inbox) = mpsc::channel(QUEUE);
-        let (outbox, from_data) = mpsc::channel(QUEUE);
+        let (sink, from_data) = reports::channel();
         let sockets = (platform.sockets(), settings.preferred_port);
-        let data_plane = spawn_data_plane(tunnel, &mut platform, sockets, (inbox, outbox))?;
+        let data_plane = spawn_data_plane(tunnel, &mut platform, sockets, (inbox, sink))?;
 
         let (forwarder, dialer) = outside_of_tunnel(&platform, &resolvers);
         let portal = portal(login, dialer, settings.max_partition_time);
@@ -113,6 +115,7 @@ impl Session {
                 ready: false,
                 is_tolerant: settings.tolerate_interface_faults,
                 unapplied: None,
+                candidates: Candidates::default(),
                 forwarder,
             },
         };
@@ -262,7 +265,7 @@ fn spawn_data_plane<P: Platform>(
     tunnel: Tunnel,
     platform: &mut P,
     sockets: (platform::Sockets, u16),
-    channels: (mpsc::Receiver<Input>, mpsc::Sender<Report>),
+    channels: (mpsc::Receiver<Input>, ReportSink),
 ) -> Result<thread::JoinHandle<()>, ConnectFault> {
     let os = |action| move |source| ConnectFault::Os { action, source };
     // The thread comes first: a runtime that nobody takes must not be dropped in the caller's.
@@ -312,7 +315,7 @@ fn data_plane<P: Platform>(
     tunnel: Tunnel,
     platform: &mut P,
     sockets: (platform::Sockets, u16),
-    channels: (mpsc::Receiver<Input>, mpsc::Sender<Report>),
+    channels: (mpsc::Receiver<Input>, ReportSink),
 ) -> Result<DataPlane<P::Tun>, ConnectFault> {
     let os = |action| move |source| ConnectFault::Os { action, source };
     let tun = platform.create_tun()?;
