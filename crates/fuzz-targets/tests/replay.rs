@@ -1,6 +1,9 @@
 //! All inputs that were ever worth keeping, again.
 
-#![expect(clippy::print_stdout, reason = "the output of a test that fails names the input")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the output of a test that fails names the input"
+)]
 
 use fuzz_targets::Target;
 use std::{fs, path::PathBuf};

@@ -1,3 +1,5 @@
+//! What gateways hear of our addresses, and that nothing is forgotten.
+
 use super::*;
 
 fn gateway(n: u8) -> GatewayId {

@@ -1,3 +1,5 @@
+//! Every source is served, and nothing that matters is lost, under load.
+
 use super::*;
 use crate::reports::{self, ReportStream};
 use ip_packet::emit_udp;

@@ -1,3 +1,5 @@
+//! What is merged, what is bounded, and how it ends.
+
 use super::*;
 use crate::testing::now_or_never;
 use model::{Candidate, GatewayId};
