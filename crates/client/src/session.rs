@@ -3,7 +3,7 @@
 use crate::{
     candidates::Candidates,
     control::{Command, Control, SessionState},
-    data_plane::{DataPlane, DataPlaneFault, Input},
+    data_plane::{DataPlane, DataPlaneFault, Input, Snapshot},
     direct::DirectExchange,
     entropy,
     error::ConnectFault,
@@ -29,6 +29,7 @@ use tokio::{
     runtime,
     sync::{mpsc, oneshot},
     task::JoinHandle,
+    time::timeout,
 };
 use tunnel_core::{Config, QueryId, Tunnel};
 
@@ -37,6 +38,9 @@ const QUEUE: usize = 4096;
 
 /// Commands that wait.
 const COMMANDS: usize = 16;
+
+/// How long a status may take.
+const STATUS_TIME: Duration = Duration::from_secs(5);
 
 /// A running session: one login, one tunnel interface.
 ///
@@ -154,11 +158,10 @@ impl Session {
         self.command(Command::SetResolvers(resolvers)).await;
     }
 
-    /// How the session is doing; none when it is over.
+    /// How the session is doing; none when it is over, or gives no answer within five seconds,
+    /// which it should in much less however much it has to do.
     pub async fn status(&self) -> Option<Status> {
-        let (reply, answer) = oneshot::channel();
-        self.to_data.send(Input::Snapshot(reply)).await.ok()?;
-        let snapshot = answer.await.ok()?;
+        let snapshot = snapshot(&self.to_data).await?;
         Some(Status {
             portal: *self.state.lock(),
             resources: snapshot.resources,
@@ -189,6 +192,16 @@ impl Session {
             tracing::debug!("The session is over");
         }
     }
+}
+
+/// Asks the data plane how things are. Whoever asks must not hang with it.
+async fn snapshot(to_data: &mpsc::Sender<Input>) -> Option<Snapshot> {
+    let (reply, answer) = oneshot::channel();
+    let asked = async {
+        to_data.send(Input::Snapshot(reply)).await.ok()?;
+        answer.await.ok()
+    };
+    timeout(STATUS_TIME, asked).await.ok()?
 }
 
 fn login(settings: &Settings) -> Result<Login, ConnectFault> {
@@ -324,4 +337,20 @@ fn data_plane<P: Platform>(
         DataPlaneFault::Bind(source) => os("bind a UDP socket")(source),
         DataPlaneFault::Tun(source) => os("use the TUN device")(source),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_data_plane_that_hangs_does_not_hold_whoever_asks() {
+        let (to_data, _inbox) = mpsc::channel(1);
+        let start = tokio::time::Instant::now();
+        // The first question gets no answer, and the second one not even a place.
+        for asked in 1..=2 {
+            assert!(snapshot(&to_data).await.is_none());
+            assert_eq!(start.elapsed(), asked * STATUS_TIME);
+        }
+    }
 }

@@ -15,7 +15,6 @@ pub(crate) fn run(input: &[u8]) {
     let Ok(frame) = Frame::parse(text) else {
         return;
     };
-    assert!(!format!("{frame:?}").contains("password"), "no secrets");
     let (event, payload) = (frame.event.as_str(), &frame.payload);
     read::<client::FromPortal>(event, payload);
     read::<client::ToPortal>(event, payload);
