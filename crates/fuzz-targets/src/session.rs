@@ -3,6 +3,7 @@
 
 mod acts;
 mod model;
+mod tcp;
 
 use self::model::Rights;
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
 use ::model::{Interface, Resource, ResourceId};
 pub(crate) use acts::OUTSIDE;
 use dns_message::{Query, Response};
-use ip_packet::{Control, DomainStatus, IpPacket, MAX_CONTROL};
+use ip_packet::{Control, DomainStatus, IpPacket, MAX_CONTROL, protocol};
 use std::{
     collections::VecDeque,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -49,6 +50,8 @@ pub(crate) struct Session {
     /// Packets that gateways sent.
     sent: VecDeque<(Side, Vec<u8>)>,
     interface: Interface,
+    /// A program that asks over TCP.
+    program: tcp::Program,
     /// Packets of programs that reached a gateway.
     arrived: usize,
 }
@@ -90,6 +93,7 @@ impl Session {
                 upstream_dns: vec![],
                 search_domain: None,
             },
+            program: tcp::Program::default(),
             arrived: 0,
         }
     }
@@ -270,6 +274,9 @@ impl Session {
     fn check_answer(&mut self, bytes: &[u8]) {
         let packet = IpPacket::parse(bytes).expect("what we make is a packet");
         assert!(is_ours(packet.destination()));
+        if packet.protocol() == protocol::TCP {
+            return self.program.hear(&packet);
+        }
         let Ok(response) = Response::parse(packet.udp_payload()) else {
             return;
         };

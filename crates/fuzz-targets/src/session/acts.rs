@@ -169,7 +169,7 @@ impl Session {
 
     /// Does the next thing of a script.
     pub(super) fn act(&mut self, script: &mut Script<'_>) {
-        match script.byte() % 24 {
+        match script.byte() % 26 {
             0..=3 => self.program_sends(script),
             4..=6 => self.gateway_sends(script),
             7 => self.gateway_tells(script),
@@ -184,6 +184,7 @@ impl Session {
             20 => self.user_chooses(script),
             21 => self.network_changes(script),
             22 => self.parties_change(script),
+            23..=24 => self.program_dials(script),
             _ => self.candidate(script),
         }
     }
@@ -325,36 +326,31 @@ impl Session {
     }
 
     fn program_asks(&mut self, script: &mut Script<'_>) {
-        let name = script.choose(&NAMES);
-        let kinds = [
-            rtype::A,
-            rtype::AAAA,
-            rtype::PTR,
-            rtype::SRV,
-            rtype::TXT,
-            65,
-        ];
-        let kind = script.choose(&kinds);
-        let mut query = compose_query(script.word(), name, kind).expect("they are names");
-        if script.byte() > 240 {
-            let (at, with) = (usize::from(script.byte()), script.byte());
-            if let Some(byte) = query.get_mut(at) {
-                *byte = with;
-            }
-        }
-        let sentinels: Vec<IpAddr> = self.world.tunnel.upstreams().map(|(ip, _)| ip).collect();
-        let Some(sentinel) = sentinels.first() else {
+        let query = question(script);
+        let sentinel = self.world.tunnel.upstreams().map(|(ip, _)| ip).next();
+        let Some(sentinel) = sentinel else {
             return;
         };
         let own = match sentinel {
             IpAddr::V4(_) => IpAddr::V4(CLIENT_V4),
             IpAddr::V6(_) => IpAddr::V6(CLIENT_V6),
         };
-        let (from, to) = (SocketAddr::new(own, 5000), SocketAddr::new(*sentinel, 53));
-        let _verdict = self
-            .world
-            .tunnel
-            .handle_tun(&udp(from, to, &query), self.world.now);
+        let (from, to) = (SocketAddr::new(own, 5000), SocketAddr::new(sentinel, 53));
+        let packet = udp(from, to, &query);
+        let _verdict = self.world.tunnel.handle_tun(&packet, self.world.now);
+    }
+
+    fn program_dials(&mut self, script: &mut Script<'_>) {
+        let query = question(script);
+        let sentinel = self.world.tunnel.upstreams().find_map(|(ip, _)| match ip {
+            IpAddr::V4(ip) => Some(ip),
+            IpAddr::V6(_) => None,
+        });
+        let Some(sentinel) = sentinel else {
+            return;
+        };
+        let packet = self.program.say(CLIENT_V4, sentinel, &query, script);
+        let _verdict = self.world.tunnel.handle_tun(&packet, self.world.now);
     }
 
     fn server_answers(&mut self, script: &mut Script<'_>) {
@@ -491,6 +487,28 @@ impl Session {
         };
         self.portal(update);
     }
+}
+
+/// A query, or nearly one.
+fn question(script: &mut Script<'_>) -> Vec<u8> {
+    let name = script.choose(&NAMES);
+    let kinds = [
+        rtype::A,
+        rtype::AAAA,
+        rtype::PTR,
+        rtype::SRV,
+        rtype::TXT,
+        65,
+    ];
+    let kind = script.choose(&kinds);
+    let mut query = compose_query(script.word(), name, kind).expect("they are names");
+    if script.byte() > 240 {
+        let (at, with) = (usize::from(script.byte()), script.byte());
+        if let Some(byte) = query.get_mut(at) {
+            *byte = with;
+        }
+    }
+    query
 }
 
 fn sites() -> Vec<Site> {
