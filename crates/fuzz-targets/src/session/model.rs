@@ -53,20 +53,14 @@ impl Rights {
         self.resources.contains_key(&id)
     }
 
-    /// The portal says what a resource is; one that cannot be understood is none.
+    /// The portal says what a resource is. One that cannot be understood is shown, and leads nowhere.
     pub(super) fn set(&mut self, resource: Resource) {
         let id = resource.id();
-        let is_usable = match &resource {
-            Resource::Dns(dns) => Pattern::parse(&dns.address).is_ok(),
-            Resource::Cidr(_) | Resource::Internet(_) => true,
-        };
         let old = self.resources.get(&id);
-        if !is_usable || old.is_some_and(|old| !old.same_addressability(&resource)) {
-            self.remove(id);
+        if old.is_some_and(|old| !old.same_addressability(&resource)) {
+            self.revoke(id);
         }
-        if is_usable {
-            self.resources.insert(id, resource);
-        }
+        self.resources.insert(id, resource);
     }
 
     pub(super) fn remove(&mut self, id: ResourceId) {
@@ -193,7 +187,8 @@ impl Rights {
         !self.disabled.contains(&id)
             && match self.resources.get(&id) {
                 Some(Resource::Internet(_)) => self.has_internet,
-                Some(Resource::Cidr(_) | Resource::Dns(_)) => true,
+                Some(Resource::Dns(dns)) => Pattern::parse(&dns.address).is_ok(),
+                Some(Resource::Cidr(_)) => true,
                 None => false,
             }
     }
