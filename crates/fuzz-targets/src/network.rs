@@ -208,7 +208,11 @@ impl World {
             remote_ice: client.clone(),
         };
         let now = self.now;
-        let accepted = self.gateway(side).upsert(CLIENT, authorization, now);
+        // What it gave up in a time of losses, the portal offers again.
+        let relays = vec![relay_entry("gateway")];
+        let gateway = self.gateway(side);
+        gateway.update_relays(&[], relays, now);
+        let accepted = gateway.upsert(CLIENT, authorization, now);
         accepted.expect("the gateways know a relay");
         Acceptance {
             public_key: self.gateway(side).public_key(),
