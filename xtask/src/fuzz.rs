@@ -46,6 +46,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         false => &args.targets,
     };
     say("Building the targets: a few minutes the first time");
+    // The versions that are shipped are the ones to try.
+    fs::copy(
+        workspace::root().join("Cargo.lock"),
+        folder.join("Cargo.lock"),
+    )
+    .context("the lock file cannot be copied")?;
     let built = cargo_fuzz("build", &folder).status()?;
     ensure!(built.success(), "the targets cannot be built");
     let mut broken = vec![];
