@@ -164,11 +164,16 @@ impl Session {
     /// An honest gateway confirms a name.
     fn confirm(&mut self, side: Side, control: Control) {
         let Control::AssignedIps {
-            resource, domain, ..
+            resource,
+            domain,
+            proxy_ips,
         } = control
         else {
             return;
         };
+        for address in proxy_ips {
+            self.rights.stand_for(address, domain.as_str());
+        }
         assert!(
             self.rights.was_granted(side, resource),
             "a name told to {side:?}"
