@@ -6,7 +6,7 @@ mod propagate;
 use crate::{
     Authorization, DropCounters, DropReason, Event, NoRelay, Output, PeerStatus, Role, Transmit,
     Upsert, Verdict,
-    connection::{Connection, Connections, Context, Origin, Transactions},
+    connection::{Connection, Connections, Context, Origin, Probes, Transactions},
     deadlines::{Deadlines, Owner},
     local_candidates::{CandidateChange, LocalCandidates},
     relay::Relays,
@@ -100,6 +100,7 @@ pub struct Connectivity {
     local_candidates: LocalCandidates,
     connections: Connections,
     transactions: Transactions,
+    probes: Probes,
     queue: SendQueue,
     events: VecDeque<Event>,
     deadlines: Deadlines,
@@ -141,6 +142,7 @@ impl Connectivity {
             role,
             identity: Identity::new(&seeds),
             epoch: (now, unix_time),
+            probes: Probes::new(seeds.stream("probes"), now),
             relays: Relays::new(seeds.branch("relays")),
             randomness: Randomness::new(seeds),
             local_candidates: LocalCandidates::default(),
@@ -167,6 +169,7 @@ impl Connectivity {
         let seeds = SeedTree::new(seed);
         self.identity = Identity::new(&seeds);
         self.relays = Relays::new(seeds.branch("relays"));
+        self.probes = Probes::new(seeds.stream("probes"), now);
         self.randomness = Randomness::new(seeds);
         self.local_candidates = LocalCandidates::default();
         let waiting: usize = self.connections.iter().map(Connection::waiting).sum();
@@ -426,6 +429,7 @@ impl Connectivity {
             queue: &mut self.queue,
             counters: &mut self.counters,
             transactions: &mut self.transactions,
+            probes: &self.probes,
             now,
         };
         (&mut self.connections, cx)

@@ -99,7 +99,7 @@ impl Connection {
     pub(crate) fn channel_bound(&mut self, address: SocketAddr, cx: &mut Context<'_>) {
         for (source, destination, message) in self.checks.opened(address, cx.now) {
             if path::owner(self.relay, source, cx.relays).is_some() {
-                path::send_between(self.relay, source, destination, &message, cx);
+                self.send_check(source, destination, &message, cx);
             }
         }
     }
@@ -120,10 +120,12 @@ impl Connection {
         self.waiting.has_remote_candidate = true;
         self.activity.changed = cx.now;
         self.agent.add_remote(remote);
+        self.reflexive.remove(candidate.address);
         if candidate.kind != CandidateKind::Host {
             self.open_channel(candidate.address, cx);
         }
         for guess in guesses.iter().filter_map(candidate::remote) {
+            self.reflexive.remove(guess.addr());
             self.agent.add_remote(guess);
         }
         if self.path.is_none() {

@@ -3,6 +3,7 @@
 use crate::{
     lab::{GATEWAY, Lab, Landed, Side, ipv4_packet},
     relay::PORT,
+    replays,
 };
 use connectivity::{DropCounters, DropReason, Received, Verdict};
 use model::{Candidate, CandidateKind, PeerId, Reason as _, Seed};
@@ -228,6 +229,17 @@ fn case(reason: DropReason) -> Case {
         DropReason::UnknownSession => connected(gateway, |lab, side| {
             let data = data(lab, side);
             damaged(lab, side, data, 6)
+        }),
+        DropReason::UnprovenSource => connected(gateway, |lab, side| {
+            let check = replays::check(lab, side);
+            let from = |n| Landed {
+                remote: replays::stranger(n),
+                ..check.clone()
+            };
+            for n in 0..8 {
+                assert_eq!(lab.hand_over(side, &from(n)), Received::Consumed);
+            }
+            handed(lab, side, &from(8))
         }),
         DropReason::Unrecognized => connected(client, |lab, side| {
             made_up(lab, side, STRANGER, vec![0xff; 40])

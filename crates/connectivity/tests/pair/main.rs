@@ -6,6 +6,7 @@
 mod allocations;
 #[cfg(feature = "__virtual-time")]
 mod conditions;
+mod cost;
 #[cfg(feature = "__virtual-time")]
 mod drops;
 #[cfg(feature = "__virtual-time")]
@@ -18,9 +19,11 @@ mod lab;
 #[cfg(feature = "__virtual-time")]
 mod lifetime;
 mod meeting;
+mod memory;
 #[cfg_attr(
     not(feature = "__virtual-time"),
     expect(dead_code, reason = "only tests that let time pass use all of it")
 )]
 mod relay;
+mod replays;
 mod robustness;
