@@ -394,6 +394,7 @@ impl Connectivity {
             self.counters
                 .add(DropReason::ConnectionClosed, connection.waiting());
         }
+        self.transactions.remove(slot);
         self.deadlines.set(Owner::Connection(slot), None);
     }
 

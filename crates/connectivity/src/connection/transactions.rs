@@ -9,6 +9,10 @@ use std::{
 /// How long an answer is waited for.
 const LIFETIME: Duration = Duration::from_secs(10);
 
+/// How many checks of one connection are waited for; of more, the oldest are forgotten. There is room
+/// for several on each of a hundred pairs.
+const MAX_CHECKS: usize = 1024;
+
 /// A STUN transaction id.
 pub(crate) type CheckId = [u8; 12];
 
@@ -25,25 +29,34 @@ pub(crate) struct Transaction {
     pub(crate) is_answered: bool,
 }
 
-/// The checks under way of all connections. How many there are is up to us alone.
+/// The checks under way of all connections.
 #[derive(Debug, Default)]
 pub(crate) struct Transactions {
     sent: BTreeMap<CheckId, Transaction>,
-    ages: VecDeque<(Instant, CheckId)>,
+    /// By slot, the oldest first.
+    ages: BTreeMap<usize, VecDeque<(Instant, CheckId)>>,
 }
 
 impl Transactions {
     /// A connection sent a check.
     pub(crate) fn insert(&mut self, id: CheckId, transaction: Transaction, now: Instant) {
-        while let Some(&(sent, old)) = self.ages.front() {
-            if now.saturating_duration_since(sent) < LIFETIME {
+        let ages = self.ages.entry(transaction.slot).or_default();
+        while let Some(&(sent, old)) = ages.front() {
+            if ages.len() < MAX_CHECKS && now.saturating_duration_since(sent) < LIFETIME {
                 break;
             }
-            self.ages.pop_front();
+            ages.pop_front();
             self.sent.remove(&old);
         }
+        ages.push_back((now, id));
         self.sent.insert(id, transaction);
-        self.ages.push_back((now, id));
+    }
+
+    /// Forgets the checks of a connection that is gone.
+    pub(crate) fn remove(&mut self, slot: usize) {
+        for (_, id) in self.ages.remove(&slot).into_iter().flatten() {
+            self.sent.remove(&id);
+        }
     }
 
     /// The check that an answer is to. The answer has to come the way back that the check went.
@@ -114,9 +127,15 @@ mod tests {
         transactions.insert([2; 12], sent(8), now + LIFETIME - Duration::from_millis(1));
         assert_eq!(owner(&transactions, 1), Some(7));
         transactions.insert([3; 12], sent(9), now + LIFETIME);
-        assert_eq!(owner(&transactions, 1), None);
         assert_eq!(owner(&transactions, 2), Some(8));
-        assert_eq!((transactions.sent.len(), transactions.ages.len()), (2, 2));
+        assert_eq!(
+            transactions.sent.len(),
+            3,
+            "each connection counts for itself"
+        );
+        transactions.insert([4; 12], sent(7), now + LIFETIME);
+        assert_eq!(owner(&transactions, 1), None);
+        assert_eq!(transactions.sent.len(), 3);
         transactions.clear();
         assert_eq!(owner(&transactions, 2), None);
         assert_eq!(transactions.ages.len(), 0);
@@ -137,5 +156,27 @@ mod tests {
             ..sent(7)
         };
         assert_eq!(find(&transactions), Some(answered));
+    }
+
+    #[test]
+    fn a_connection_has_a_thousand_checks_at_most_and_none_when_it_is_gone() {
+        let now = Instant::now();
+        let mut transactions = Transactions::default();
+        let id = |n: usize| {
+            let mut id = [0; 12];
+            id[..8].copy_from_slice(&n.to_be_bytes());
+            id
+        };
+        transactions.insert([0xff; 12], sent(8), now);
+        for n in 0..=MAX_CHECKS {
+            transactions.insert(id(n), sent(7), now);
+        }
+        let known = |transactions: &Transactions, n| transactions.find(&id(n), end(1), end(2));
+        assert_eq!(known(&transactions, 0), None);
+        assert_eq!(known(&transactions, 1), Some(sent(7)));
+        assert_eq!(transactions.sent.len(), MAX_CHECKS + 1);
+        transactions.remove(7);
+        assert_eq!((transactions.sent.len(), transactions.ages.len()), (1, 1));
+        assert_eq!(owner(&transactions, 0xff), Some(8));
     }
 }

@@ -4,6 +4,7 @@
 //! it the clock is the real one and nothing waits: tests that need no timer run both ways.
 
 mod allocations;
+mod bounds;
 #[cfg(feature = "__virtual-time")]
 mod conditions;
 mod cost;

@@ -56,7 +56,6 @@ fn replays_from_thirty_thousand_sources_leave_nothing_behind() {
                 rest += cost;
             }
         }
-        println!("{side:?}: first {first:?}, rest {rest:?}, worst {worst:?}");
         assert!(first.kept < 64 * 1024, "{side:?}: {first:?}");
         assert!(rest.kept <= 0, "{side:?}: {rest:?}");
         assert!(worst.datagrams <= 2, "{side:?}: {worst:?}");

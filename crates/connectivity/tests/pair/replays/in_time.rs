@@ -82,10 +82,6 @@ fn a_source_that_never_answers_gets_at_most_three_times_what_it_sent() {
                 lab.drawn.len(),
                 lab.drawn.iter().map(Vec::len).sum::<usize>(),
             );
-            println!(
-                "{side:?}: {replays} times {} bytes drew {datagrams} datagrams, {bytes} bytes",
-                landed.payload.len()
-            );
             assert!(datagrams > 0, "{side:?}");
             assert!(datagrams <= 3 * replays, "{side:?}: {datagrams} datagrams");
             let sent = landed.payload.len() * replays;
@@ -127,7 +123,6 @@ fn a_peer_that_roams_gets_in_during_and_after_a_flood_within_three_seconds() {
     for side in Side::BOTH {
         for (before, meanwhile) in [(0, 0), (1000, 0), (0, 50), (1000, 50)] {
             let took = let_in_after(side, before, meanwhile);
-            println!("{side:?}, {before} and {meanwhile}: {took:?}");
             assert!(took <= 3 * SECOND, "{side:?}: {took:?}");
         }
     }

@@ -1,0 +1,107 @@
+//! What a peer or the portal says over and over leaves no more behind than what it said once.
+
+use crate::{
+    lab::{Lab, Landed, Side},
+    memory,
+    replays::stranger,
+};
+use connectivity::{Connectivity, Datagram, Ecn, Output};
+use is::stun::StunMessage;
+use ring::hmac;
+use secrecy::{ExposeSecret as _, SecretString};
+use std::{net::SocketAddr, time::Instant};
+
+fn connected() -> Lab {
+    let mut lab = Lab::direct();
+    lab.connect();
+    lab.deliver_all();
+    lab
+}
+
+/// Everything an end wants to send, from where to where; and when it wants to be called.
+fn drain(node: &mut Connectivity) -> (Vec<Landed>, Option<Instant>) {
+    let mut sent = Vec::new();
+    loop {
+        match node.poll() {
+            Output::Send(transmit) => {
+                let Some(local) = transmit.source else {
+                    continue;
+                };
+                sent.extend(transmit.segments().map(|segment| Landed {
+                    local,
+                    remote: transmit.destination,
+                    payload: segment.to_vec(),
+                }));
+            }
+            Output::Event(_) => {}
+            Output::Idle(wakeup) => return (sent, wakeup.map(|wakeup| wakeup.at)),
+        }
+    }
+}
+
+/// How much more is kept at most during the second half of all rounds than during the first half, and
+/// how often memory is taken in the last one.
+fn growth(rounds: usize, mut round: impl FnMut(usize)) -> (i64, u64) {
+    let half = rounds / 2;
+    let mut most = |rounds: std::ops::Range<usize>| {
+        let (mut kept, mut allocations) = (i64::MIN, 0);
+        for n in rounds {
+            allocations = memory::allocations();
+            round(n);
+            kept = kept.max(memory::kept());
+        }
+        (kept, memory::allocations() - allocations)
+    };
+    let (first, _) = most(0..half);
+    let (second, allocations) = most(half..rounds);
+    (second - first, allocations)
+}
+
+#[test]
+fn addresses_that_a_peer_pretends_to_see_us_at_are_forgotten() {
+    let mut lab = connected();
+    let password = lab.authorization(Side::Gateway).remote_ice.password;
+    let mut now = lab.now;
+    let node = &mut lab.node(Side::Gateway).connectivity;
+    let mut lies = 0;
+    let mut round = |_| {
+        node.handle_timeout(now);
+        let (sent, wakeup) = drain(node);
+        for check in sent {
+            let Some(lie) = lie(&check.payload, stranger(lies), &password) else {
+                continue;
+            };
+            lies += 1;
+            let datagram = Datagram {
+                local: check.local,
+                remote: check.remote,
+                ecn: Ecn::NotEct,
+                payload: &lie,
+            };
+            node.handle_datagram(datagram, &mut [0; 1300], now);
+        }
+        now = wakeup.expect("checks go on").max(now);
+    };
+    let grown = growth(3000, &mut round);
+    assert!(lies > 4000, "it was asked: {lies}");
+    assert!(grown.0 < 128 * 1024, "{grown:?}");
+}
+
+/// The answer to a check with another address than it came from.
+fn lie(check: &[u8], mapped: SocketAddr, password: &SecretString) -> Option<Vec<u8>> {
+    let check = StunMessage::parse(check).ok()?;
+    if !check.is_binding_request() {
+        return None;
+    }
+    let answer = StunMessage::binding_reply(check.trans_id(), mapped);
+    let mut bytes = vec![0; 200];
+    let hmac = |key: &[u8], payloads: &[&[u8]]| {
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
+        let tag = hmac::sign(&key, &payloads.concat());
+        tag.as_ref().try_into().expect("20 bytes")
+    };
+    let key = password.expose_secret().as_bytes();
+    let length = answer.to_bytes(Some(key), &mut bytes, hmac).ok()?;
+    bytes.truncate(length);
+    Some(bytes)
+}
