@@ -55,6 +55,23 @@ fn relay(username: &str) -> Relay {
     }
 }
 
+fn encoded(message: Message<Attribute>) -> Vec<u8> {
+    MessageEncoder::default()
+        .encode_into_bytes(message)
+        .unwrap()
+}
+
+/// A message with an attribute behind all others that its maker knew nothing of.
+fn extended(mut message: Message<Attribute>, attribute: Attribute) -> Vec<u8> {
+    let mut bytes = encoded(message.clone());
+    let length = bytes.len();
+    message.add_attribute(attribute);
+    let longer = encoded(message);
+    bytes.extend_from_slice(&longer[length..]);
+    bytes[2..4].copy_from_slice(&longer[2..4]);
+    bytes
+}
+
 /// A request as the relay sees it.
 struct Seen {
     server: SocketAddr,
@@ -165,11 +182,14 @@ impl Bench {
         if let Some(key) = key {
             key.sign(&mut reply).unwrap();
         }
-        let bytes = MessageEncoder::default().encode_into_bytes(reply).unwrap();
+        self.deliver(to, &encoded(reply));
+    }
+
+    fn deliver(&mut self, to: &Seen, bytes: &[u8]) {
         let (server, now) = (to.server, self.now);
         self.handled = self
             .allocation
-            .handle_stun(server, local(server), &bytes, now);
+            .handle_stun(server, local(server), bytes, now);
     }
 
     fn signed(&mut self, to: &Seen, attributes: Vec<Attribute>) {
@@ -516,6 +536,57 @@ fn what_is_not_signed_by_the_relay_is_not_believed() {
         bench.answer(&request, vec![relayed, Lifetime::from_u32(600).into()], key);
         assert_eq!(bench.events(), []);
     }
+}
+
+#[test]
+fn what_stands_behind_the_integrity_is_not_believed() {
+    let key = Credentials::new(&relay("2000000000:salt")).unwrap();
+    let fingerprint = [0x80, 0x28, 0, 4, 1, 2, 3, 4];
+    let (genuine, forged) = (v4(1, 50_000), v6(66, 66));
+    let appended: [Attribute; 4] = [
+        XorRelayAddress::new(forged).into(),
+        Lifetime::from_u32(0).into(),
+        ErrorCode::new(420, String::new()).unwrap().into(),
+        XorMappedAddress::new(forged).into(),
+    ];
+    for attribute in appended {
+        let mut bench = Bench::new();
+        bench.reach();
+        let request = bench.one();
+        bench.events();
+        let id = request.message.transaction_id();
+        let mut answer = Message::new(MessageClass::SuccessResponse, ALLOCATE, id);
+        answer.add_attribute(XorRelayAddress::new(genuine));
+        answer.add_attribute(Lifetime::from_u32(600));
+        key.sign(&mut answer).unwrap();
+        let mut bytes = extended(answer, attribute);
+        bytes.extend_from_slice(&fingerprint);
+        let length = u16::try_from(bytes.len() - 20).unwrap();
+        bytes[2..4].copy_from_slice(&length.to_be_bytes());
+        bench.deliver(&request, &bytes);
+        let granted = AllocationEvent::Granted {
+            address: genuine,
+            local: local(SERVER),
+        };
+        assert_eq!(bench.events(), [granted]);
+        let next = bench.allocation.deadline().unwrap().at;
+        assert_eq!(next - bench.now, KEEP_ALIVE, "the lifetime is the relay's");
+    }
+}
+
+#[test]
+fn a_nonce_behind_the_integrity_is_not_used() {
+    let mut bench = Bench::new();
+    bench.reach();
+    let request = bench.one();
+    let id = request.message.transaction_id();
+    let mut challenge = Message::new(MessageClass::ErrorResponse, ALLOCATE, id);
+    challenge.add_attribute(ErrorCode::new(401, String::new()).unwrap());
+    let key = Credentials::new(&relay("2000000000:salt")).unwrap();
+    key.sign(&mut challenge).unwrap();
+    let forged = Nonce::new("forged".to_owned()).unwrap();
+    bench.deliver(&request, &extended(challenge, forged.into()));
+    bench.none();
 }
 
 #[test]
