@@ -26,12 +26,15 @@ pub(crate) use table::Connections;
 pub(crate) use transactions::{CheckId, Transactions, check_id};
 
 use crate::{DropCounters, DropReason, relay::Relays, transmit::SendQueue};
+use model::PeerId;
 use std::time::Instant;
 
 /// The parts of [`Connectivity`](crate::Connectivity) that a connection uses during one call.
 pub(crate) struct Context<'a> {
     /// Allocations, for paths through relays.
     pub(crate) relays: &'a mut Relays,
+    /// Whose connection it is, and in whose share channels are opened; nobody's if it is no connection.
+    pub(crate) peer: Option<PeerId>,
     /// Where datagrams go.
     pub(crate) queue: &'a mut SendQueue,
     /// Where drops are counted that no caller hears of.

@@ -409,6 +409,7 @@ impl Connectivity {
     ) -> Option<T> {
         let (connections, mut cx) = self.parts(now);
         let connection = connections.get_mut(slot)?;
+        cx.peer = Some(connection.peer());
         let result = act(connection, &mut cx);
         if connection.is_dirty() {
             connections.mark(slot);
@@ -423,12 +424,16 @@ impl Connectivity {
         mut act: impl FnMut(&mut Connection, &mut Context<'_>),
     ) {
         let (connections, mut cx) = self.parts(now);
-        connections.for_each(|connection| act(connection, &mut cx));
+        connections.for_each(|connection| {
+            cx.peer = Some(connection.peer());
+            act(connection, &mut cx);
+        });
     }
 
     fn parts(&mut self, now: Instant) -> (&mut Connections, Context<'_>) {
         let cx = Context {
             relays: &mut self.relays,
+            peer: None,
             queue: &mut self.queue,
             counters: &mut self.counters,
             transactions: &mut self.transactions,

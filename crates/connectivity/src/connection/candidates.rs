@@ -136,7 +136,7 @@ impl Connection {
     }
 
     /// The peer is no longer at this address.
-    pub(crate) fn remove_remote(&mut self, candidate: &Candidate, cx: &Context<'_>) {
+    pub(crate) fn remove_remote(&mut self, candidate: &Candidate, cx: &mut Context<'_>) {
         let Some(guesses) = self.remote.remove(candidate) else {
             return;
         };
@@ -145,6 +145,9 @@ impl Connection {
             ..candidate.clone()
         });
         for gone in std::iter::once(candidate.clone()).chain(guesses) {
+            if let Some(allocation) = self.relay.and_then(|id| cx.relays.get_mut(id)) {
+                allocation.release(gone.address);
+            }
             // The agent looks among our own addresses first, and two networks may share some.
             if self.agent.has_local(gone.address) {
                 continue;
@@ -194,7 +197,7 @@ impl Connection {
 
     fn open_channel(&self, address: SocketAddr, cx: &mut Context<'_>) {
         if let Some(allocation) = self.relay.and_then(|id| cx.relays.get_mut(id)) {
-            allocation.bind(address, cx.now);
+            allocation.bind(address, self.peer(), cx.now);
         }
     }
 

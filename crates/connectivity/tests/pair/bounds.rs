@@ -7,6 +7,7 @@ use crate::{
 };
 use connectivity::{Connectivity, Datagram, Ecn, Output};
 use is::stun::StunMessage;
+use model::{Candidate, CandidateKind};
 use ring::hmac;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{net::SocketAddr, time::Instant};
@@ -16,6 +17,17 @@ fn connected() -> Lab {
     lab.connect();
     lab.deliver_all();
     lab
+}
+
+fn candidate(kind: CandidateKind, address: SocketAddr) -> Candidate {
+    Candidate {
+        foundation: "1".to_owned(),
+        priority: 1,
+        address,
+        kind,
+        base: None,
+        ufrag: None,
+    }
 }
 
 /// Everything an end wants to send, from where to where; and when it wants to be called.
@@ -55,6 +67,30 @@ fn growth(rounds: usize, mut round: impl FnMut(usize)) -> (i64, u64) {
     let (first, _) = most(0..half);
     let (second, allocations) = most(half..rounds);
     (second - first, allocations)
+}
+
+#[test]
+fn candidates_that_come_and_go_are_forgotten() {
+    for kind in [
+        CandidateKind::Host,
+        CandidateKind::ServerReflexive,
+        CandidateKind::Relay,
+    ] {
+        let mut lab = connected();
+        let now = lab.now;
+        let node = &mut lab.node(Side::Client).connectivity;
+        let grown = growth(2400, |n| {
+            let signalled = candidate(kind, stranger(u32::try_from(n).expect("few")));
+            let peer = Side::Client.peer();
+            node.add_remote_candidate(peer, &signalled, now);
+            drain(node);
+            node.remove_remote_candidate(peer, &signalled, now);
+            drain(node);
+        });
+        assert!(grown.0 < 128 * 1024, "{kind:?}: {grown:?}");
+        assert!(grown.1 < 1000, "{kind:?}: {grown:?}");
+        lab.ping();
+    }
 }
 
 #[test]
@@ -105,3 +141,6 @@ fn lie(check: &[u8], mapped: SocketAddr, password: &SecretString) -> Option<Vec<
     bytes.truncate(length);
     Some(bytes)
 }
+
+#[cfg(feature = "__virtual-time")]
+mod in_time;

@@ -93,19 +93,16 @@ fn wait(lab: &mut Lab, side: Side, packets: usize) {
     }
 }
 
-/// Takes every channel of the relays, by candidates that come and go.
+/// Takes the gateway's share of channels, by candidates that come and go.
 fn without_channels() -> Case {
     let mut case = connected(Side::Client, |lab, _| {
         announce(lab, 5000, true);
         // The check from our relayed address, and no other one.
         vec![DropReason::NoChannel]
     });
-    for n in 0..4096 {
+    for n in 0..32 {
         announce(&mut case.lab, n, true);
         announce(&mut case.lab, n, false);
-        if n % 64 == 0 {
-            case.lab.deliver_all();
-        }
     }
     case.lab.deliver_all();
     case

@@ -3,7 +3,7 @@
 use super::*;
 use crate::relay::attribute::Attribute;
 use bytecodec::{DecodeExt as _, EncodeExt as _};
-use model::{RelayId, Seed, SeedTree};
+use model::{PeerId, RelayId, Seed, SeedTree};
 use std::net::{SocketAddrV4, SocketAddrV6};
 use stun_codec::{
     Message, MessageClass, MessageDecoder, MessageEncoder, Method,
@@ -12,11 +12,12 @@ use stun_codec::{
         methods::BINDING,
     },
     rfc5766::{
-        attributes::{Lifetime, XorRelayAddress},
+        attributes::{Lifetime, XorPeerAddress, XorRelayAddress},
         methods::{ALLOCATE, CHANNEL_BIND, REFRESH},
     },
 };
 
+const OWNER: PeerId = PeerId::from_bytes([9; 16]);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn v4(last: u8, port: u16) -> SocketAddr {
@@ -91,6 +92,11 @@ impl Seen {
         self.message
             .get_attribute::<Lifetime>()
             .map(Lifetime::lifetime)
+    }
+
+    fn peer(&self) -> SocketAddr {
+        let peer = self.message.get_attribute::<XorPeerAddress>();
+        peer.unwrap().address()
     }
 
     fn number(&self) -> Option<u16> {
@@ -247,7 +253,7 @@ impl Bench {
             Request::Allocate => self
                 .allocation
                 .send(Pending::new(request, SERVER, self.now)),
-            Request::ChannelBind { peer, .. } => self.allocation.bind(peer, self.now),
+            Request::ChannelBind { peer, .. } => self.allocation.bind(peer, OWNER, self.now),
             _ => self
                 .allocation
                 .send(Pending::new(request, SERVER, self.now)),
@@ -472,7 +478,7 @@ fn other_errors_hit_only_what_was_asked() {
     for code in [400, 441, 443, 486, 508] {
         let mut bench = Bench::new();
         bench.reach();
-        bench.allocation.bind(v4(9, 9), bench.now);
+        bench.allocation.bind(v4(9, 9), OWNER, bench.now);
         let request = bench.one();
         bench.refuse(&request, code);
         assert!(
@@ -829,21 +835,28 @@ fn an_urgent_binding_leads_to_a_refresh_or_to_silence() {
 }
 
 #[test]
-fn peers_wait_for_the_allocation_up_to_a_hundred_and_each_once() {
+fn addresses_wait_for_the_allocation_up_to_a_hundred_and_32_of_a_peer() {
     let mut bench = Bench::new();
-    for port in 1..=150 {
-        bench.allocation.bind(v4(9, port), bench.now);
-        bench.allocation.bind(v4(9, port), bench.now);
+    for port in 1..=150u16 {
+        // The first peer is greedy, the others have an address each.
+        let owner = u8::try_from(port.saturating_sub(40)).unwrap();
+        for _ in 0..2 {
+            let owner = PeerId::from_bytes([owner; 16]);
+            bench.allocation.bind(v4(9, port), owner, bench.now);
+        }
     }
+    bench.allocation.release(v4(9, 50));
     bench.reach();
     let request = bench.one();
     bench.challenge(&request, 401, "nonce1");
     let request = bench.one();
     bench.grant(&request);
     let binds = bench.sent();
-    assert_eq!(binds.len(), 100);
+    let ports: Vec<u16> = binds.iter().map(|seen| seen.peer().port()).collect();
+    let expected = (1..=32).chain(41..=49).chain(51..=108);
+    assert_eq!(ports, expected.collect::<Vec<u16>>(), "99 of a hundred");
     let numbers: Vec<_> = binds.iter().filter_map(Seen::number).collect();
-    assert_eq!(numbers, (0x4000..0x4000 + 100).collect::<Vec<u16>>());
+    assert_eq!(numbers, (0x4000..0x4000 + 99).collect::<Vec<u16>>());
 }
 
 #[test]
@@ -853,20 +866,26 @@ fn no_channel_is_asked_for_in_a_family_the_allocation_lacks() {
     let request = bench.one();
     let relayed = XorRelayAddress::new(v4(1, 50_000)).into();
     bench.signed(&request, vec![relayed, Lifetime::from_u32(600).into()]);
-    bench.allocation.bind(v6(9, 9), bench.now);
+    bench.allocation.bind(v6(9, 9), OWNER, bench.now);
     bench.none();
-    assert_eq!(bench.allocation.route_to(v6(9, 9), bench.now), None);
+    assert_eq!(
+        bench.allocation.route_to(v6(9, 9), Some(OWNER), bench.now),
+        None
+    );
     bench.none();
 }
 
 #[test]
 fn sending_without_a_channel_asks_for_one_and_uses_it_at_once() {
     let mut bench = Bench::allocated();
-    let route = bench.allocation.route_to(v4(9, 9), bench.now);
+    let route = bench.allocation.route_to(v4(9, 9), Some(OWNER), bench.now);
     assert_eq!(route, Some((SERVER, 0x4000)));
     let bind = bench.one();
     assert_eq!(bind.number(), Some(0x4000));
-    assert_eq!(bench.allocation.route_to(v4(9, 9), bench.now), route);
+    assert_eq!(
+        bench.allocation.route_to(v4(9, 9), Some(OWNER), bench.now),
+        route
+    );
     bench.none();
     assert_eq!(bench.allocation.handle_channel(0x4000, bench.now), None);
     bench.signed(&bind, vec![]);
