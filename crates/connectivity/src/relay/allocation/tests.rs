@@ -860,6 +860,34 @@ fn addresses_wait_for_the_allocation_up_to_a_hundred_and_32_of_a_peer() {
 }
 
 #[test]
+fn requests_do_not_pile_up_however_often_there_is_a_reason() {
+    let mut bench = Bench::allocated();
+    for _ in 0..100 {
+        bench.allocation.send_binding(bench.now);
+        bench.allocation.send_refresh(bench.now);
+        bench.allocation.bind(v4(9, 9), OWNER, bench.now);
+        bench.allocation.route_to(v4(9, 9), Some(OWNER), bench.now);
+    }
+    let sent = bench.sent();
+    let methods: Vec<_> = sent.iter().map(Seen::method).collect();
+    assert_eq!(methods, [BINDING, REFRESH, CHANNEL_BIND]);
+}
+
+#[test]
+fn without_an_owner_no_channel_is_opened() {
+    let mut bench = Bench::allocated();
+    assert_eq!(bench.allocation.route_to(v4(9, 9), None, bench.now), None);
+    bench.none();
+    let bind = bench.provoke(BIND);
+    bench.signed(&bind, vec![]);
+    let Request::ChannelBind { number, peer } = BIND else {
+        panic!("it binds a channel");
+    };
+    let route = bench.allocation.route_to(peer, None, bench.now);
+    assert_eq!(route, Some((SERVER, number)));
+}
+
+#[test]
 fn no_channel_is_asked_for_in_a_family_the_allocation_lacks() {
     let mut bench = Bench::new();
     bench.reach();
