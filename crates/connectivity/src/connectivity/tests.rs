@@ -9,6 +9,8 @@ use stun_codec::{
     rfc5389::{Attribute, attributes::XorMappedAddress, methods::BINDING},
 };
 
+mod sources;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 fn relay(n: u8) -> Relay {
