@@ -5,12 +5,15 @@ use crate::{
     memory,
     replays::stranger,
 };
-use connectivity::{Connectivity, Datagram, Ecn, Output};
+use connectivity::{Connectivity, Datagram, Ecn, Output, Upsert, Verdict};
 use is::stun::StunMessage;
-use model::{Candidate, CandidateKind};
+use model::{Candidate, CandidateKind, PeerId, PublicKey, Relay, RelayId};
 use ring::hmac;
 use secrecy::{ExposeSecret as _, SecretString};
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::{SocketAddr, SocketAddrV4},
+    time::Instant,
+};
 
 fn connected() -> Lab {
     let mut lab = Lab::direct();
@@ -91,6 +94,53 @@ fn candidates_that_come_and_go_are_forgotten() {
         assert!(grown.1 < 1000, "{kind:?}: {grown:?}");
         lab.ping();
     }
+}
+
+#[test]
+fn connections_that_come_and_go_leave_nothing_behind() {
+    let mut lab = connected();
+    let (now, mut authorization) = (lab.now, lab.authorization(Side::Client));
+    let node = &mut lab.node(Side::Client).connectivity;
+    let signalled = candidate(CandidateKind::Relay, stranger(1));
+    let (grown, _) = growth(1000, |n| {
+        let id: [u8; 2] = u16::try_from(n).expect("few").to_be_bytes();
+        let peer = PeerId::from_bytes([[1; 14].as_slice(), &id].concat().try_into().expect("16"));
+        let key = [[1; 30].as_slice(), &id].concat();
+        authorization.public_key = PublicKey::from_bytes(key.try_into().expect("32"));
+        authorization.local_ice.username = format!("peer {n}");
+        let upsert = node.upsert(peer, authorization.clone(), now);
+        assert_eq!(upsert, Ok(Upsert::Created));
+        node.add_remote_candidate(peer, &signalled, now);
+        assert_eq!(node.send(peer, &[0x45; 100], now), Verdict::Buffered);
+        drain(node);
+        node.remove(peer, now);
+        drain(node);
+    });
+    assert!(grown < 1024, "{grown}");
+    lab.ping();
+}
+
+#[test]
+fn relays_that_come_and_go_leave_nothing_behind() {
+    let mut lab = connected();
+    let (now, listed) = (lab.now, lab.relays[0].listed());
+    let node = &mut lab.node(Side::Client).connectivity;
+    let (grown, _) = growth(1000, |n| {
+        let id: [u8; 2] = u16::try_from(n).expect("few").to_be_bytes();
+        let id = [[1; 14].as_slice(), &id].concat();
+        let relay = Relay {
+            id: RelayId::from_bytes(id.try_into().expect("16")),
+            v4: Some(SocketAddrV4::new([198, 51, 100, 9].into(), 3478)),
+            ..listed.clone()
+        };
+        let id = relay.id;
+        node.update_relays(&[], vec![relay], now);
+        drain(node);
+        node.update_relays(&[id], Vec::new(), now);
+        drain(node);
+    });
+    assert!(grown < 1024, "{grown}");
+    lab.ping();
 }
 
 #[test]

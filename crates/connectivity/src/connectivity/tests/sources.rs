@@ -80,6 +80,12 @@ fn a_peer_without_a_place_gets_in_by_answering_one_check() {
     let sent = sent_to(&mut gateway, new, now);
     assert!(sent.iter().any(|message| is_answer(message)), "let in");
     assert!(sent.iter().any(|message| is_check(message)), "and checked");
+
+    // The proof again and again does not wear out what the agent remembers.
+    for _ in 0..600 {
+        receive(&mut gateway, new, answer, now);
+    }
+    assert_eq!(receive(&mut gateway, address(78), &check, now), UNPROVEN);
 }
 
 #[test]
