@@ -126,11 +126,11 @@ fn relays_that_come_and_go_leave_nothing_behind() {
     let (now, listed) = (lab.now, lab.relays[0].listed());
     let node = &mut lab.node(Side::Client).connectivity;
     let (grown, _) = growth(1000, |n| {
-        let id: [u8; 2] = u16::try_from(n).expect("few").to_be_bytes();
-        let id = [[1; 14].as_slice(), &id].concat();
+        let port = u16::try_from(n).expect("few");
+        let id = [[1; 14].as_slice(), &port.to_be_bytes()].concat();
         let relay = Relay {
             id: RelayId::from_bytes(id.try_into().expect("16")),
-            v4: Some(SocketAddrV4::new([198, 51, 100, 9].into(), 3478)),
+            v4: Some(SocketAddrV4::new([198, 51, 100, 9].into(), port)),
             ..listed.clone()
         };
         let id = relay.id;
