@@ -6,7 +6,7 @@ mod propagate;
 use crate::{
     Authorization, DropCounters, DropReason, Event, NoRelay, Output, PeerStatus, Role, Transmit,
     Upsert, Verdict,
-    connection::{Connection, Connections, Context, Origin, Transactions},
+    connection::{Connection, Connections, Context, Origin, Probes, Transactions},
     deadlines::{Deadlines, Owner},
     local_candidates::{CandidateChange, LocalCandidates},
     relay::Relays,
@@ -100,6 +100,7 @@ pub struct Connectivity {
     local_candidates: LocalCandidates,
     connections: Connections,
     transactions: Transactions,
+    probes: Probes,
     queue: SendQueue,
     events: VecDeque<Event>,
     deadlines: Deadlines,
@@ -141,6 +142,7 @@ impl Connectivity {
             role,
             identity: Identity::new(&seeds),
             epoch: (now, unix_time),
+            probes: Probes::new(seeds.stream("probes"), now),
             relays: Relays::new(seeds.branch("relays")),
             randomness: Randomness::new(seeds),
             local_candidates: LocalCandidates::default(),
@@ -167,6 +169,7 @@ impl Connectivity {
         let seeds = SeedTree::new(seed);
         self.identity = Identity::new(&seeds);
         self.relays = Relays::new(seeds.branch("relays"));
+        self.probes = Probes::new(seeds.stream("probes"), now);
         self.randomness = Randomness::new(seeds);
         self.local_candidates = LocalCandidates::default();
         let waiting: usize = self.connections.iter().map(Connection::waiting).sum();
@@ -198,8 +201,8 @@ impl Connectivity {
     ///
     /// # Errors
     ///
-    /// No relay is known, even if a direct path would do. An older connection with this peer that
-    /// does not serve the authorization is gone then, too. spec: data-plane 2.13
+    /// No relay is known, even if a direct path would do. Nothing changes then: an older connection with
+    /// this peer lives on, though it does not serve the authorization. spec: data-plane 2.13
     pub fn upsert(
         &mut self,
         peer: PeerId,
@@ -218,11 +221,13 @@ impl Connectivity {
                 self.propagate(now);
                 return Ok(Upsert::Reused);
             }
-            self.discard(slot);
         }
         if self.relays.is_empty() {
             self.events.push_back(Event::NoRelays);
             return Err(NoRelay);
+        }
+        if let Some(slot) = self.connections.with_peer(peer) {
+            self.discard(slot);
         }
         self.connect(peer, authorization, now);
         self.propagate(now);
@@ -391,6 +396,7 @@ impl Connectivity {
             self.counters
                 .add(DropReason::ConnectionClosed, connection.waiting());
         }
+        self.transactions.remove(slot);
         self.deadlines.set(Owner::Connection(slot), None);
     }
 
@@ -403,6 +409,7 @@ impl Connectivity {
     ) -> Option<T> {
         let (connections, mut cx) = self.parts(now);
         let connection = connections.get_mut(slot)?;
+        cx.peer = Some(connection.peer());
         let result = act(connection, &mut cx);
         if connection.is_dirty() {
             connections.mark(slot);
@@ -417,15 +424,20 @@ impl Connectivity {
         mut act: impl FnMut(&mut Connection, &mut Context<'_>),
     ) {
         let (connections, mut cx) = self.parts(now);
-        connections.for_each(|connection| act(connection, &mut cx));
+        connections.for_each(|connection| {
+            cx.peer = Some(connection.peer());
+            act(connection, &mut cx);
+        });
     }
 
     fn parts(&mut self, now: Instant) -> (&mut Connections, Context<'_>) {
         let cx = Context {
             relays: &mut self.relays,
+            peer: None,
             queue: &mut self.queue,
             counters: &mut self.counters,
             transactions: &mut self.transactions,
+            probes: &self.probes,
             now,
         };
         (&mut self.connections, cx)

@@ -42,6 +42,9 @@ model::drop_reasons! {
         UnknownRelay => "unknown-relay",
         /// A WireGuard message for a session or from a key we do not know.
         UnknownSession => "unknown-session",
+        /// A connectivity check from an address that nobody signalled and that has not answered one of
+        /// ours. It was sent one, and no answer.
+        UnprovenSource => "unproven-source",
         /// Nothing we speak.
         Unrecognized => "unrecognized",
         /// A relay's answer to nothing we asked, or without a valid signature.
@@ -76,6 +79,7 @@ mod tests {
             "unknown-peer",
             "unknown-relay",
             "unknown-session",
+            "unproven-source",
             "unrecognized",
             "unsolicited-answer",
         ];

@@ -49,6 +49,9 @@
 //!   connections costs nothing per packet.
 //! * WireGuard messages find their session by receiver index or static key, not by address, so a
 //!   peer may change its address at any time. spec: data-plane 6.2
+//! * Checks can be repeated from anywhere by whoever has seen them. The ICE agent hears of few addresses
+//!   that nobody signalled before they have answered, and others are asked without keeping anything
+//!   about them; what the agent does not forget by itself is dropped when it starts over.
 //! * Channels of relays are used while the request for them is under way, and unanswered checks
 //!   are repeated as soon as there is reason to believe in them: a relayed connection needs no
 //!   timeout to come about.

@@ -17,7 +17,7 @@ pub(crate) use {
 };
 
 use crate::transmit::{Route, SendQueue};
-use model::{Relay, RelayId, SeedTree};
+use model::{PeerId, Relay, RelayId, SeedTree};
 use rand_chacha::ChaCha20Rng;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -113,16 +113,17 @@ impl Relays {
 
     /// Where to send data for `peer` through this relay: its address and the channel.
     ///
-    /// A request for a channel that this needs goes into `queue` first.
+    /// A request for a channel that this needs goes into `queue` first, in the share of `owner`.
     pub(crate) fn route_to(
         &mut self,
         id: RelayId,
         peer: SocketAddr,
+        owner: Option<PeerId>,
         queue: &mut SendQueue,
         now: Instant,
     ) -> Option<(SocketAddr, u16)> {
         let allocation = self.allocations.get_mut(&id)?;
-        let route = allocation.route_to(peer, now);
+        let route = allocation.route_to(peer, owner, now);
         let mut asked = false;
         while let Some((server, message)) = allocation.poll_transmit() {
             queue.push(Route::control(None, server), &message);

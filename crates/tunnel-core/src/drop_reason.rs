@@ -218,6 +218,7 @@ mod tests {
             "connectivity.unknown-peer",
             "connectivity.unknown-relay",
             "connectivity.unknown-session",
+            "connectivity.unproven-source",
             "connectivity.unrecognized",
             "connectivity.unsolicited-answer",
         ];

@@ -99,7 +99,7 @@ impl Connection {
     pub(crate) fn channel_bound(&mut self, address: SocketAddr, cx: &mut Context<'_>) {
         for (source, destination, message) in self.checks.opened(address, cx.now) {
             if path::owner(self.relay, source, cx.relays).is_some() {
-                path::send_between(self.relay, source, destination, &message, cx);
+                self.send_check(source, destination, &message, cx);
             }
         }
     }
@@ -120,10 +120,12 @@ impl Connection {
         self.waiting.has_remote_candidate = true;
         self.activity.changed = cx.now;
         self.agent.add_remote(remote);
+        self.reflexive.remove(candidate.address);
         if candidate.kind != CandidateKind::Host {
             self.open_channel(candidate.address, cx);
         }
         for guess in guesses.iter().filter_map(candidate::remote) {
+            self.reflexive.remove(guess.addr());
             self.agent.add_remote(guess);
         }
         if self.path.is_none() {
@@ -134,7 +136,7 @@ impl Connection {
     }
 
     /// The peer is no longer at this address.
-    pub(crate) fn remove_remote(&mut self, candidate: &Candidate, cx: &Context<'_>) {
+    pub(crate) fn remove_remote(&mut self, candidate: &Candidate, cx: &mut Context<'_>) {
         let Some(guesses) = self.remote.remove(candidate) else {
             return;
         };
@@ -143,6 +145,9 @@ impl Connection {
             ..candidate.clone()
         });
         for gone in std::iter::once(candidate.clone()).chain(guesses) {
+            if let Some(allocation) = self.relay.and_then(|id| cx.relays.get_mut(id)) {
+                allocation.release(gone.address);
+            }
             // The agent looks among our own addresses first, and two networks may share some.
             if self.agent.has_local(gone.address) {
                 continue;
@@ -192,7 +197,7 @@ impl Connection {
 
     fn open_channel(&self, address: SocketAddr, cx: &mut Context<'_>) {
         if let Some(allocation) = self.relay.and_then(|id| cx.relays.get_mut(id)) {
-            allocation.bind(address, cx.now);
+            allocation.bind(address, self.peer(), cx.now);
         }
     }
 

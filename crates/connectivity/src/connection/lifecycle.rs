@@ -6,10 +6,11 @@ use super::{
     checks::Checks,
     packet_queue::PacketQueue,
     path::{self, Path},
+    reflexive::ReflexiveSources,
     remote::RemoteCandidates,
     signals::Signals,
     timers::{Activity, Timer, Waiting},
-    transactions::{check_id, is_request},
+    transactions::{Transaction, check_id, is_request},
 };
 use crate::{
     Authorization, CloseReason, PeerStatus, Role,
@@ -53,6 +54,7 @@ pub(crate) struct Connection {
     pub(super) session: Session,
     pub(super) checks: Checks,
     pub(super) remote: RemoteCandidates,
+    pub(super) reflexive: ReflexiveSources,
     pub(super) signals: Signals,
     pub(super) relay: Option<RelayId>,
     /// What our relay opened for this connection, as the agent and the peer know it.
@@ -79,6 +81,7 @@ impl Connection {
             session,
             checks: Checks::default(),
             remote: RemoteCandidates::default(),
+            reflexive: ReflexiveSources::default(),
             signals: Signals::new(),
             relay: None,
             relayed: Vec::new(),
@@ -153,6 +156,7 @@ impl Connection {
         if self.is_due(Timer::Handshake, cx.now) || self.is_due(Timer::WireGuard, cx.now) {
             self.tick(cx);
         }
+        self.renew_agent();
         self.advance_agent(cx);
         self.repeat_checks(cx);
         self.check_relays(cx);
@@ -206,20 +210,30 @@ impl Connection {
         self.is_dirty = true;
     }
 
-    fn advance_agent(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn advance_agent(&mut self, cx: &mut Context<'_>) {
         let Self {
             agent,
             checks,
             relay,
+            reflexive,
             origin,
             ..
         } = self;
         let now = cx.now;
         agent.advance(now, |source, destination, message| {
+            if !reflexive.may_send(destination, now) {
+                return;
+            }
             if is_request(message) {
                 checks.sent(source, destination, message, now);
                 if let Some(id) = check_id(message) {
-                    cx.transactions.insert(id, origin.slot, now);
+                    let transaction = Transaction {
+                        slot: origin.slot,
+                        source,
+                        destination,
+                        is_answered: false,
+                    };
+                    cx.transactions.insert(id, transaction, now);
                 }
             }
             path::send_between(*relay, source, destination, message, cx);
@@ -233,6 +247,17 @@ impl Connection {
                 IceEvent::Disconnected => self.waiting.disconnected = Some(now),
                 IceEvent::Checking => self.waiting.disconnected = None,
             }
+        }
+    }
+
+    /// The agent forgets nothing by itself, so it starts over once it has heard of too many candidates.
+    /// The path stays until the agent finds another one.
+    fn renew_agent(&mut self) {
+        if self.agent.is_full() {
+            self.reflexive.forget_unproven();
+            let (remote, reflexive) = (&self.remote, &self.reflexive);
+            self.agent
+                .renew(|address| remote.has_address(address) || reflexive.contains(address));
         }
     }
 
@@ -267,7 +292,7 @@ impl Connection {
             path::owner(relay, source, relays).is_some() || agent.is_remote_relay(destination)
         });
         for (source, destination, message) in repeated {
-            path::send_between(self.relay, source, destination, &message, cx);
+            self.send_check(source, destination, &message, cx);
         }
     }
 

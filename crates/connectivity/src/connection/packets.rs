@@ -1,11 +1,10 @@
 //! Packets and WireGuard messages of one connection. spec: data-plane 2.12, 2.14, 6
 
-use super::{Connection, Context, path};
+use super::{Connection, Context};
 use crate::{
     DropReason, Ecn, Received, Role, Verdict,
     session::{MAX_HANDSHAKE, Opened, Sealed},
 };
-use is::stun::StunMessage;
 use model::limits::{MAX_UDP_PAYLOAD, MTU, TAG, WIREGUARD_OVERHEAD};
 use std::net::SocketAddr;
 
@@ -47,35 +46,6 @@ impl Connection {
             self.tick(cx);
         }
         self.seal(packet, cx)
-    }
-
-    /// Handles a connectivity check or the answer to one.
-    pub(crate) fn handle_check(
-        &mut self,
-        arrival: Arrival<'_>,
-        stun: StunMessage<'_>,
-        cx: &mut Context<'_>,
-    ) -> Received {
-        let Arrival {
-            source,
-            destination,
-            message,
-            ..
-        } = arrival;
-        let is_request = stun.is_binding_request();
-        if !self.agent.handle_check(source, destination, stun, cx.now) {
-            return Received::Dropped(DropReason::UnknownCheck);
-        }
-        self.on_authenticated(cx.now);
-        self.is_dirty = true;
-        if !is_request {
-            if let Some(id) = message.get(8..20) {
-                self.checks.answered(id);
-            }
-        } else if let Some(check) = self.checks.triggered(destination, source, cx.now) {
-            path::send_between(self.relay, destination, source, &check, cx);
-        }
-        Received::Consumed
     }
 
     /// Handles a WireGuard message; an IP packet in it is written to `plain`.

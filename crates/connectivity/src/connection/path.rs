@@ -68,9 +68,9 @@ impl Path {
             };
             return Some((route, None));
         };
-        let (server, number) = cx
-            .relays
-            .route_to(relay, self.destination, cx.queue, cx.now)?;
+        let (server, number) =
+            cx.relays
+                .route_to(relay, self.destination, cx.peer, cx.queue, cx.now)?;
         let route = Route {
             source: None,
             destination: server,
@@ -94,7 +94,9 @@ pub(crate) fn send_between(
             .push(Route::control(Some(source), destination), message);
         return;
     };
-    let channel = cx.relays.route_to(relay, destination, cx.queue, cx.now);
+    let channel = cx
+        .relays
+        .route_to(relay, destination, cx.peer, cx.queue, cx.now);
     let (Some((server, number)), Some(header)) = (
         channel,
         channel.and_then(|(_, number)| channel_header(number, message.len())),

@@ -47,6 +47,11 @@ impl RemoteCandidates {
         self.find(candidate).is_some()
     }
 
+    /// Whether the peer signalled this address, or we guessed it.
+    pub(crate) fn has_address(&self, address: SocketAddr) -> bool {
+        self.guessed.contains(&address) || self.known.iter().any(|known| known.address == address)
+    }
+
     /// Forgets a candidate, and the guesses that rested on it. `None` if it was not known.
     pub(crate) fn remove(&mut self, candidate: &Candidate) -> Option<Vec<SocketAddr>> {
         let index = self.find(candidate)?;

@@ -3,7 +3,7 @@
 use super::Connectivity;
 use crate::{
     Datagram, DropReason, Received,
-    connection::{Arrival, check_id, send_between},
+    connection::{Arrival, CheckId, check_id, send_between},
     demux::{self, Class, WireGuard},
     relay::parse_channel_data,
     session::Handshake,
@@ -109,19 +109,42 @@ impl Connectivity {
         check: StunMessage<'_>,
         now: Instant,
     ) -> Received {
-        let slot = if check.is_binding_request() {
-            check
+        let received = if check.is_binding_request() {
+            let slot = check
                 .username()
-                .and_then(|username| self.connections.with_username(username))
-        } else {
-            check_id(arrival.message).and_then(|id| self.transactions.owner(&id))
-        };
-        slot.and_then(|slot| {
-            self.with_connection(slot, now, |connection, cx| {
-                connection.handle_check(arrival, check, cx)
+                .and_then(|username| self.connections.with_username(username));
+            slot.and_then(|slot| {
+                self.with_connection(slot, now, |connection, cx| {
+                    connection.handle_request(arrival, check, cx)
+                })
             })
+        } else {
+            check_id(arrival.message).and_then(|id| self.receive_answer(id, arrival, check, now))
+        };
+        received.unwrap_or(Received::Dropped(DropReason::UnknownCheck))
+    }
+
+    fn receive_answer(
+        &mut self,
+        id: CheckId,
+        arrival: Arrival<'_>,
+        answer: StunMessage<'_>,
+        now: Instant,
+    ) -> Option<Received> {
+        let (local, remote) = (arrival.destination, arrival.source);
+        if let Some(transaction) = self.transactions.find(&id, local, remote) {
+            if transaction.is_answered {
+                // We repeat checks unchanged, and each copy is answered.
+                return Some(Received::Consumed);
+            }
+            return self.with_connection(transaction.slot, now, |connection, cx| {
+                connection.handle_answer(id, arrival, answer, cx)
+            });
+        }
+        let slot = self.probes.owner(&id, local, remote, now)?;
+        self.with_connection(slot, now, |connection, cx| {
+            connection.handle_proof(remote, answer, cx)
         })
-        .unwrap_or(Received::Dropped(DropReason::UnknownCheck))
     }
 
     /// A handshake is for the owner of its key, wherever it comes from.

@@ -9,6 +9,8 @@ use stun_codec::{
     rfc5389::{Attribute, attributes::XorMappedAddress, methods::BINDING},
 };
 
+mod sources;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 fn relay(n: u8) -> Relay {
@@ -178,6 +180,32 @@ fn a_connection_needs_a_relay_to_be_known_but_not_to_have_answered() {
 }
 
 #[test]
+fn without_relays_a_new_authorization_changes_nothing() {
+    let now = Instant::now();
+    let (mut client, mut gateway) = face_to_face(now);
+    exchange(&mut client, &mut gateway, now);
+    client.update_relays(&[relay(1).id], Vec::new(), now);
+    assert_eq!(drain(&mut client).1, [Event::NoRelays]);
+    let (other, dropped) = (node(Role::Gateway, 3, now), client.counters().total());
+    let refused = client.upsert(peer(2), authorization(&other, 2, false), now);
+    assert_eq!(refused, Err(NoRelay));
+    assert_eq!(drain(&mut client).1, [Event::NoRelays]);
+    assert!(client.is_connected(peer(2)), "the connection is as it was");
+    assert_eq!(client.counters().total(), dropped);
+    let mut packet = [0; 20];
+    packet[..4].copy_from_slice(&[0x45, 0, 0, 20]);
+    assert_eq!(client.send(peer(2), &packet, now), Verdict::Sent);
+    let packet = drain(&mut client).0.pop().unwrap().1;
+    let received = receive(&mut gateway, address(2), &packet, now);
+    assert!(matches!(received, Received::Packet { .. }), "{received:?}");
+
+    client.update_relays(&[], vec![relay(2)], now);
+    let created = client.upsert(peer(2), authorization(&other, 2, false), now);
+    assert_eq!(created, Ok(Upsert::Created));
+    assert!(!client.is_connected(peer(2)));
+}
+
+#[test]
 fn wakeups_say_why_and_doing_nothing_is_cheap_and_harmless() {
     let now = Instant::now();
     let mut node = node(Role::Client, 1, now);
@@ -322,6 +350,50 @@ fn exchange_up_to_initiation(
         }
     }
     initiation.expect("an initiation")
+}
+
+/// A check or an answer with an attribute behind its MESSAGE-INTEGRITY, in front of FINGERPRINT.
+fn appended(message: &[u8], attribute: &[u8]) -> Vec<u8> {
+    let (signed, fingerprint) = message.split_at(message.len() - 8);
+    let mut bytes = [signed, attribute, fingerprint].concat();
+    let length = u16::try_from(bytes.len() - 20).unwrap();
+    bytes[2..4].copy_from_slice(&length.to_be_bytes());
+    bytes
+}
+
+#[test]
+fn what_stands_behind_the_integrity_of_a_check_is_not_believed() {
+    const USE_CANDIDATE: [u8; 4] = [0, 0x25, 0, 0];
+    let now = Instant::now();
+    let (mut client, mut gateway) = face_to_face(now);
+    let is_check = |payload: &[u8]| payload.starts_with(&[0, 1]) && payload.len() == 84;
+    let sent = drain(&mut client).0.into_iter();
+    let checks: Vec<_> = sent.filter(|(_, payload)| is_check(payload)).collect();
+    assert!(!checks.is_empty());
+    for (_, check) in checks {
+        let nominated = appended(&check, &USE_CANDIDATE);
+        let received = receive(&mut gateway, address(2), &nominated, now);
+        assert_eq!(received, Received::Consumed);
+    }
+    // The gateway's own checks are answered, so that nothing but a nomination is missing.
+    for (_, payload) in drain(&mut gateway).0 {
+        receive(&mut client, address(2), &payload, now);
+    }
+    let sent = drain(&mut client).0.into_iter();
+    let (answers, others): (Vec<_>, Vec<_>) =
+        sent.partition(|(_, payload)| payload.starts_with(&[1, 1]));
+    assert!(!answers.is_empty());
+    let forged = [0, 0x20, 0, 8, 0, 1, 1, 1, 1, 1, 1, 1];
+    for (_, answer) in answers {
+        let received = receive(&mut gateway, address(2), &appended(&answer, &forged), now);
+        assert_eq!(received, Received::Consumed);
+    }
+    let path = |gateway: &Connectivity| gateway.peers().next().unwrap().path;
+    assert_eq!(path(&gateway), None, "nobody nominated");
+    for (_, payload) in others {
+        receive(&mut gateway, address(2), &payload, now);
+    }
+    assert_eq!(path(&gateway), Some(crate::PathKind::PeerToPeer));
 }
 
 #[test]

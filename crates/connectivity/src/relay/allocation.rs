@@ -10,7 +10,7 @@ use super::{
     request::{Outstanding, Pending},
 };
 use crate::DropReason;
-use model::Relay;
+use model::{PeerId, Relay};
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng as _;
 use std::{
@@ -22,8 +22,9 @@ use stun_codec::TransactionId;
 
 /// How often the mapping towards the relay is kept alive and looked at.
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
-/// How many peers may wait for an allocation.
+/// How many addresses may wait for an allocation, and how many of one peer.
 const MAX_WAITING: usize = 100;
+const MAX_WAITING_OF_PEER: usize = 32;
 /// Least time between two refreshes.
 const MIN_REFRESH: Duration = Duration::from_secs(5);
 
@@ -103,7 +104,8 @@ pub(crate) struct Allocation {
     link: Link,
     lease: Option<Lease>,
     channels: Channels,
-    waiting: VecDeque<SocketAddr>,
+    /// Addresses that channels are wanted for, and in whose share.
+    waiting: VecDeque<(SocketAddr, PeerId)>,
     outstanding: Outstanding,
     standing: Standing,
     /// Rounds of ALLOCATE and REFRESH in a row that led to nothing.
@@ -194,32 +196,46 @@ impl Allocation {
         Some((peer, self.lease?.facing(peer)?))
     }
 
-    /// Makes the relay forward between us and `peer`, now or as soon as there is an allocation.
-    pub(crate) fn bind(&mut self, peer: SocketAddr, now: Instant) {
+    /// Makes the relay forward between us and the address `peer`, now or as soon as there is an
+    /// allocation, on a channel in the share of `owner`.
+    pub(crate) fn bind(&mut self, peer: SocketAddr, owner: PeerId, now: Instant) {
         let Some(lease) = self.lease else {
-            let is_wanted = self.standing == Standing::Good && !self.waiting.contains(&peer);
-            if is_wanted && self.waiting.len() < MAX_WAITING {
-                self.waiting.push_back(peer);
+            if self.standing == Standing::Good {
+                self.wait(peer, owner);
             }
             return;
         };
         if lease.facing(peer).is_none() {
             return;
         }
-        if let Some(number) = self.channels.bind(peer, now) {
+        if let Some(number) = self.channels.bind(peer, owner, now) {
             self.send_bind(number, peer, now);
         }
     }
 
     /// Where to send data for `peer`: the relay's address and the channel.
     ///
-    /// Opens a channel if there is none; it is usable as soon as the request for it is sent.
-    pub(crate) fn route_to(&mut self, peer: SocketAddr, now: Instant) -> Option<(SocketAddr, u16)> {
+    /// Opens a channel in the share of `owner` if there is none; it is usable as soon as the request for
+    /// it is sent.
+    pub(crate) fn route_to(
+        &mut self,
+        peer: SocketAddr,
+        owner: Option<PeerId>,
+        now: Instant,
+    ) -> Option<(SocketAddr, u16)> {
         let server = self.link.active?;
-        if self.channels.number_for(peer, now).is_none() {
-            self.bind(peer, now);
+        if let Some(owner) = owner
+            && self.channels.number_for(peer, now).is_none()
+        {
+            self.bind(peer, owner, now);
         }
         Some((server, self.channels.number_for(peer, now)?))
+    }
+
+    /// Nobody is known to be at the address `peer` any more.
+    pub(crate) fn release(&mut self, peer: SocketAddr) {
+        self.waiting.retain(|(waiting, _)| *waiting != peer);
+        self.channels.release(peer);
     }
 
     /// Sends an urgent Binding request, because a peer has fallen silent: is the relay there, and has
@@ -311,6 +327,14 @@ impl Allocation {
     fn is_binding(&self, server: SocketAddr) -> bool {
         self.outstanding
             .any(|pending| pending.request == Request::Binding && pending.server == server)
+    }
+
+    fn wait(&mut self, peer: SocketAddr, owner: PeerId) {
+        let is_known = self.waiting.iter().any(|(waiting, _)| *waiting == peer);
+        let of_owner = self.waiting.iter().filter(|(_, of)| *of == owner).count();
+        if !is_known && of_owner < MAX_WAITING_OF_PEER && self.waiting.len() < MAX_WAITING {
+            self.waiting.push_back((peer, owner));
+        }
     }
 
     fn send_bind(&mut self, number: u16, peer: SocketAddr, now: Instant) {

@@ -1,5 +1,6 @@
 //! Channels of one allocation: which number stands for which peer. spec: data-plane 4.6
 
+use model::PeerId;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -18,17 +19,24 @@ const REFRESH_AFTER: Duration = Duration::from_secs(300);
 const RESERVED: Duration = Duration::from_secs(900);
 /// How often a channel that is old enough is looked at for use.
 const RECHECK: Duration = Duration::from_secs(30);
+/// How many numbers one peer may take, those included that are not free yet after use. All numbers are
+/// enough for 128 peers that take all they can.
+const SHARE: usize = 32;
 
 /// One number and its peer.
 #[derive(Debug)]
 struct Channel {
     peer: SocketAddr,
+    /// In whose share the number is.
+    owner: PeerId,
     /// When the relay last confirmed it; `None` until the first time.
     confirmed: Option<Instant>,
     /// A bind is on its way.
     in_flight: bool,
     /// Data came in since it was last bound.
     received: bool,
+    /// Somebody may still be at the address.
+    is_wanted: bool,
     /// When to look whether it needs a refresh.
     check_at: Option<Instant>,
 }
@@ -41,7 +49,10 @@ impl Channel {
     /// Whether the number may stand for another peer.
     fn is_free(&self, now: Instant) -> bool {
         match self.confirmed {
-            Some(at) => !self.in_flight && !self.received && now >= at + RESERVED,
+            Some(at) => {
+                let is_kept = self.received && self.is_wanted;
+                !self.in_flight && !is_kept && now >= at + RESERVED
+            }
             None => !self.in_flight,
         }
     }
@@ -52,6 +63,8 @@ impl Channel {
 pub(crate) struct Channels {
     by_number: BTreeMap<u16, Channel>,
     by_peer: BTreeMap<SocketAddr, u16>,
+    /// The numbers in each peer's share.
+    shares: BTreeMap<PeerId, Vec<u16>>,
     next: u16,
 }
 
@@ -60,34 +73,55 @@ impl Channels {
         Self {
             by_number: BTreeMap::new(),
             by_peer: BTreeMap::new(),
+            shares: BTreeMap::new(),
             next: FIRST,
         }
     }
 
-    /// The number to bind for `peer` now; `None` if that is under way or not needed, or if all numbers are taken.
-    pub(crate) fn bind(&mut self, peer: SocketAddr, now: Instant) -> Option<u16> {
+    /// The number to bind for the address `peer` now; `None` if that is under way or not needed, or if
+    /// all numbers in the share of `owner` are taken, or all there are.
+    pub(crate) fn bind(&mut self, peer: SocketAddr, owner: PeerId, now: Instant) -> Option<u16> {
         if let Some((number, channel)) = self.of_peer(peer) {
+            channel.is_wanted = true;
             if channel.in_flight || channel.is_live(now) {
                 return None;
             }
             channel.in_flight = true;
             return Some(number);
         }
-        let number = self.next_free(now)?;
-        if let Some(old) = self.by_number.remove(&number) {
-            self.by_peer.remove(&old.peer);
+        if self.used_by(owner, now) >= SHARE {
+            return None;
         }
+        let number = self.next_free(now)?;
+        self.forget(number);
         self.by_peer.insert(peer, number);
         let channel = Channel {
             peer,
+            owner,
             confirmed: None,
             in_flight: true,
             received: false,
+            is_wanted: true,
             check_at: None,
         };
         self.by_number.insert(number, channel);
+        self.shares.entry(owner).or_default().push(number);
         self.next = if number == LAST { FIRST } else { number + 1 };
         Some(number)
+    }
+
+    /// Nobody is known to be at this address any more: its number is not kept beyond the time that the
+    /// relay reserves it.
+    pub(crate) fn release(&mut self, peer: SocketAddr) {
+        if let Some((_, channel)) = self.of_peer(peer) {
+            channel.is_wanted = false;
+        }
+    }
+
+    /// In whose share the number for this address is.
+    pub(crate) fn owner_of(&self, peer: SocketAddr) -> Option<PeerId> {
+        let number = self.by_peer.get(&peer)?;
+        Some(self.by_number.get(number)?.owner)
     }
 
     /// The relay accepted a bind. Returns the peer the channel is for.
@@ -104,6 +138,9 @@ impl Channels {
     pub(crate) fn forget(&mut self, number: u16) {
         if let Some(channel) = self.by_number.remove(&number) {
             self.by_peer.remove(&channel.peer);
+            if let Some(share) = self.shares.get_mut(&channel.owner) {
+                share.retain(|taken| *taken != number);
+            }
         }
     }
 
@@ -134,7 +171,7 @@ impl Channels {
             }
             let is_live = channel.is_live(now);
             channel.check_at = is_live.then_some(now + RECHECK);
-            if is_live && channel.received && !channel.in_flight {
+            if is_live && channel.received && channel.is_wanted && !channel.in_flight {
                 channel.in_flight = true;
                 return Some((number, channel.peer));
             }
@@ -154,11 +191,32 @@ impl Channels {
     pub(crate) fn clear(&mut self) {
         self.by_number.clear();
         self.by_peer.clear();
+        self.shares.clear();
     }
 
     fn of_peer(&mut self, peer: SocketAddr) -> Option<(u16, &mut Channel)> {
         let number = *self.by_peer.get(&peer)?;
         Some((number, self.by_number.get_mut(&number)?))
+    }
+
+    /// How many numbers in the share of `owner` are taken; the others are given back.
+    fn used_by(&mut self, owner: PeerId, now: Instant) -> usize {
+        let Some(share) = self.shares.get(&owner) else {
+            return 0;
+        };
+        let is_free = |number: &u16| {
+            let channel = self.by_number.get(number);
+            channel.is_none_or(|channel| channel.is_free(now))
+        };
+        let free: Vec<u16> = share.iter().copied().filter(is_free).collect();
+        let used = share.len() - free.len();
+        for number in free {
+            self.forget(number);
+        }
+        if used == 0 {
+            self.shares.remove(&owner);
+        }
+        used
     }
 
     fn next_free(&self, now: Instant) -> Option<u16> {
@@ -176,6 +234,24 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    const OWNER: PeerId = PeerId::from_bytes([255; 16]);
+
+    fn owner(n: usize) -> PeerId {
+        PeerId::from_bytes([u8::try_from(n).unwrap(); 16])
+    }
+
+    /// Every number is bound, in shares as large as they can be.
+    fn full(now: Instant) -> Channels {
+        let mut channels = Channels::new();
+        for (offset, number) in (FIRST..=LAST).enumerate() {
+            let port = u16::try_from(offset).unwrap() + 1;
+            let bound = channels.bind(peer(port), owner(offset / SHARE), now);
+            assert_eq!(bound, Some(number));
+            channels.confirm(number, now);
+        }
+        channels
+    }
+
     fn peer(port: u16) -> SocketAddr {
         SocketAddr::from(([192, 0, 2, 1], port))
     }
@@ -183,34 +259,106 @@ mod tests {
     #[test]
     fn numbers_are_sequential_and_wrap() {
         let now = Instant::now();
-        let mut channels = Channels::new();
-        for (offset, number) in (FIRST..=LAST).enumerate() {
-            let port = u16::try_from(offset).unwrap() + 1;
-            assert_eq!(channels.bind(peer(port), now), Some(number));
-            channels.confirm(number, now);
-        }
-        assert_eq!(channels.bind(peer(60_000), now), None, "all are taken");
+        let mut channels = full(now);
+        assert_eq!(
+            channels.bind(peer(60_000), owner(200), now),
+            None,
+            "all are taken"
+        );
         let later = now + RESERVED;
-        assert_eq!(channels.bind(peer(60_000), later), Some(FIRST));
+        assert_eq!(channels.bind(peer(60_000), owner(200), later), Some(FIRST));
         assert_eq!(channels.number_for(peer(1), later), None);
+        assert_eq!(
+            channels.bind(peer(60_001), owner(200), later),
+            Some(FIRST + 1)
+        );
+    }
+
+    #[test]
+    fn a_share_is_32_numbers_so_that_all_do_for_128_peers() {
+        let now = Instant::now();
+        let channels = full(now);
+        assert_eq!(channels.shares.len(), 128);
+        assert_eq!(channels.by_number.len(), 4096);
+    }
+
+    #[test]
+    fn a_peer_gets_its_share_back_when_the_relay_reserves_it_no_longer() {
+        let start = Instant::now();
+        let mut channels = Channels::new();
+        for port in 1..=32 {
+            assert!(channels.bind(peer(port), OWNER, start).is_some(), "{port}");
+        }
+        assert_eq!(channels.bind(peer(33), OWNER, start), None);
+        assert!(
+            channels.bind(peer(34), owner(7), start).is_some(),
+            "another"
+        );
+        assert_eq!(channels.bind(peer(1), OWNER, start), None, "under way");
+        // The relay refuses one of them: it counts no more.
+        channels.forget(FIRST);
+        assert!(channels.bind(peer(33), OWNER, start).is_some());
+        assert_eq!(channels.bind(peer(1), OWNER, start), None);
+
+        for number in FIRST..=LAST {
+            channels.confirm(number, start);
+        }
+        for port in 2..=33 {
+            channels.release(peer(port));
+        }
+        let almost = start + RESERVED - SECOND;
+        assert_eq!(channels.bind(peer(50), OWNER, almost), None);
+        for port in 50..82 {
+            let number = channels.bind(peer(port), OWNER, start + RESERVED);
+            assert!(number.is_some(), "{port}");
+        }
+        assert_eq!(channels.bind(peer(82), OWNER, start + RESERVED), None);
+        assert_eq!(channels.number_for(peer(2), start), None);
+        channels.clear();
+        assert!(channels.shares.is_empty());
+    }
+
+    #[test]
+    fn a_released_channel_is_not_kept_however_much_comes_in() {
+        for (released, bound_again) in [(false, false), (true, false), (true, true)] {
+            let now = Instant::now();
+            let mut channels = Channels::new();
+            channels.bind(peer(1), OWNER, now);
+            channels.confirm(FIRST, now);
+            channels.receive_on(FIRST, now);
+            if released {
+                channels.release(peer(1));
+            }
+            if bound_again {
+                assert_eq!(channels.bind(peer(1), OWNER, now), None, "it is there");
+            }
+            let is_kept = !released || bound_again;
+            let refresh = channels.pop_refresh(now + REFRESH_AFTER);
+            assert_eq!(refresh.is_some(), is_kept, "{released} {bound_again}");
+            let later = now + RESERVED;
+            channels.next = FIRST;
+            let number = channels.bind(peer(2), OWNER, later);
+            let expected = if is_kept { FIRST + 1 } else { FIRST };
+            assert_eq!(number, Some(expected), "{released} {bound_again}");
+        }
     }
 
     #[test]
     fn a_peer_has_one_channel_and_one_bind_at_a_time() {
         let now = Instant::now();
         let mut channels = Channels::new();
-        assert_eq!(channels.bind(peer(1), now), Some(0x4000));
-        assert_eq!(channels.bind(peer(1), now), None, "in flight");
+        assert_eq!(channels.bind(peer(1), OWNER, now), Some(0x4000));
+        assert_eq!(channels.bind(peer(1), OWNER, now), None, "in flight");
         channels.confirm(0x4000, now);
-        assert_eq!(channels.bind(peer(1), now), None, "bound");
-        assert_eq!(channels.bind(peer(2), now), Some(0x4001));
+        assert_eq!(channels.bind(peer(1), OWNER, now), None, "bound");
+        assert_eq!(channels.bind(peer(2), OWNER, now), Some(0x4001));
     }
 
     #[test]
     fn a_channel_is_used_while_its_bind_is_in_flight_but_only_for_sending() {
         let now = Instant::now();
         let mut channels = Channels::new();
-        channels.bind(peer(1), now);
+        channels.bind(peer(1), OWNER, now);
         assert_eq!(channels.number_for(peer(1), now), Some(0x4000));
         assert_eq!(channels.receive_on(0x4000, now), None);
         channels.confirm(0x4000, now);
@@ -222,14 +370,14 @@ mod tests {
     fn a_channel_dies_after_ten_minutes_and_comes_back_with_its_number() {
         let now = Instant::now();
         let mut channels = Channels::new();
-        channels.bind(peer(1), now);
+        channels.bind(peer(1), OWNER, now);
         channels.confirm(0x4000, now);
         let alive = now + LIFETIME - SECOND;
         assert_eq!(channels.number_for(peer(1), alive), Some(0x4000));
         let dead = now + LIFETIME;
         assert_eq!(channels.number_for(peer(1), dead), None);
         assert_eq!(channels.receive_on(0x4000, dead), None);
-        assert_eq!(channels.bind(peer(1), dead), Some(0x4000));
+        assert_eq!(channels.bind(peer(1), OWNER, dead), Some(0x4000));
     }
 
     #[test]
@@ -242,13 +390,13 @@ mod tests {
         ] {
             let now = Instant::now();
             let mut channels = Channels::new();
-            channels.bind(peer(1), now);
+            channels.bind(peer(1), OWNER, now);
             channels.confirm(0x4000, now);
             if used {
                 channels.receive_on(0x4000, now);
             }
             channels.next = FIRST;
-            let number = channels.bind(peer(2), now + age);
+            let number = channels.bind(peer(2), OWNER, now + age);
             let expected = if passes { 0x4000 } else { 0x4001 };
             assert_eq!(number, Some(expected), "{age:?} {used}");
         }
@@ -259,7 +407,7 @@ mod tests {
         for used in [false, true] {
             let now = Instant::now();
             let mut channels = Channels::new();
-            channels.bind(peer(1), now);
+            channels.bind(peer(1), OWNER, now);
             channels.confirm(0x4000, now);
             if used {
                 channels.receive_on(0x4000, now);
@@ -284,7 +432,7 @@ mod tests {
     fn a_channel_first_used_late_is_refreshed_late() {
         let now = Instant::now();
         let mut channels = Channels::new();
-        channels.bind(peer(1), now);
+        channels.bind(peer(1), OWNER, now);
         channels.confirm(0x4000, now);
         assert_eq!(channels.pop_refresh(now + REFRESH_AFTER), None);
         let next = channels.deadline().unwrap();
@@ -296,10 +444,10 @@ mod tests {
     fn refused_channels_are_forgotten() {
         let now = Instant::now();
         let mut channels = Channels::new();
-        channels.bind(peer(1), now);
+        channels.bind(peer(1), OWNER, now);
         channels.forget(0x4000);
         assert_eq!(channels.number_for(peer(1), now), None);
-        assert_eq!(channels.bind(peer(1), now), Some(0x4001));
+        assert_eq!(channels.bind(peer(1), OWNER, now), Some(0x4001));
         channels.clear();
         assert_eq!(channels.number_for(peer(1), now), None);
         assert_eq!(channels.deadline(), None);

@@ -3,7 +3,7 @@
 use super::{attribute::Attribute, credentials::Credentials};
 use bytecodec::{DecodeExt as _, EncodeExt as _};
 use model::limits::CHANNEL_HEADER;
-use std::{net::SocketAddr, time::Duration};
+use std::{borrow::Cow, net::SocketAddr, time::Duration};
 use stun_codec::{
     Message, MessageClass, MessageDecoder, MessageEncoder, Method, TransactionId,
     rfc5389::{
@@ -21,6 +21,10 @@ use stun_codec::{
 const SOFTWARE: &str = "snownet";
 /// Protocol number of UDP, the only transport a relay is asked for.
 const UDP: u8 = 17;
+/// Length of the header of a STUN message. RFC 8489 section 5
+const STUN_HEADER: usize = 20;
+/// Length of type and length of an attribute. RFC 8489 section 14
+const ATTRIBUTE_HEADER: usize = 4;
 
 /// What a relay is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +106,7 @@ impl Response {
     /// Reads a success or error response; anything else is `None`.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let message = MessageDecoder::<Attribute>::default()
-            .decode_from_bytes(bytes)
+            .decode_from_bytes(&signed_part(bytes))
             .ok()?
             .ok()?;
         let is_response = matches!(
@@ -172,6 +176,32 @@ impl Response {
     }
 }
 
+/// A message without what stands behind its MESSAGE-INTEGRITY, which anybody may have appended on the
+/// way. RFC 8489 section 14.5
+fn signed_part(message: &[u8]) -> Cow<'_, [u8]> {
+    let Some((header, mut attributes)) = message.split_first_chunk::<STUN_HEADER>() else {
+        return Cow::Borrowed(message);
+    };
+    let whole = attributes.len();
+    while let Some((&[a, b, c, d], rest)) = attributes.split_first_chunk::<ATTRIBUTE_HEADER>() {
+        let length = usize::from(u16::from_be_bytes([c, d])).next_multiple_of(4);
+        let Some(rest) = rest.get(length..) else {
+            break;
+        };
+        attributes = rest;
+        if u16::from_be_bytes([a, b]) == MessageIntegrity::CODEPOINT && !rest.is_empty() {
+            let kept = whole - rest.len();
+            let Ok(length) = u16::try_from(kept) else {
+                break;
+            };
+            let mut signed = message[..header.len() + kept].to_vec();
+            signed[2..4].copy_from_slice(&length.to_be_bytes());
+            return Cow::Owned(signed);
+        }
+    }
+    Cow::Borrowed(message)
+}
+
 /// The channel and the payload of a ChannelData message whose length is exactly right.
 pub(crate) fn parse_channel_data(datagram: &[u8]) -> Option<(u16, &[u8])> {
     let (&[a, b, c, d], payload) = datagram.split_first_chunk::<CHANNEL_HEADER>()?;
@@ -199,6 +229,37 @@ mod tests {
             parse_channel_data(&message),
             Some((0x4000, &[0xde, 0xad, 0xbe, 0xef][..]))
         );
+    }
+
+    #[test]
+    fn a_message_ends_with_its_integrity() {
+        let attribute = |kind: u16, value: &[u8]| {
+            let length = u16::try_from(value.len()).unwrap();
+            let mut bytes = [&kind.to_be_bytes()[..], &length.to_be_bytes(), value].concat();
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            bytes
+        };
+        let message = |attributes: &[Vec<u8>]| {
+            let attributes = attributes.concat();
+            let length = u16::try_from(attributes.len()).unwrap();
+            let mut bytes = vec![1, 3];
+            bytes.extend_from_slice(&length.to_be_bytes());
+            bytes.resize(STUN_HEADER, 7);
+            [bytes, attributes].concat()
+        };
+        let text = attribute(0x8022, b"odd");
+        let integrity = attribute(8, &[9; 20]);
+        let (before, behind) = (attribute(0x15, b"nonce"), attribute(0x0d, &[0; 4]));
+        let signed = message(&[text.clone(), before.clone(), integrity.clone()]);
+        let longer = [text.clone(), before.clone(), integrity.clone(), behind];
+        assert_eq!(signed_part(&message(&longer)), signed);
+        assert_eq!(signed_part(&signed), signed);
+        let twice = [integrity.clone(), integrity.clone(), text.clone()];
+        assert_eq!(signed_part(&message(&twice)), message(&[integrity]));
+        let unsigned = message(&[text, before]);
+        for length in 0..=unsigned.len() {
+            assert_eq!(signed_part(&unsigned[..length]), &unsigned[..length]);
+        }
     }
 
     #[test]

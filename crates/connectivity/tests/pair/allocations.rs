@@ -1,44 +1,12 @@
 //! Nothing is allocated for a packet once a path is there, in either direction, on either path.
 
-use crate::lab::{Lab, Landed, Side, ipv4_packet};
+use crate::{
+    lab::{Lab, Landed, Side, ipv4_packet},
+    memory::allocations,
+};
 use connectivity::{Connectivity, Datagram, Ecn, Output, Received, Verdict};
 use model::limits::{MTU, TAG};
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-    net::SocketAddr,
-    time::Instant,
-};
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The system's allocator, counting for each thread.
-struct Counting;
-
-// SAFETY: every call is passed on unchanged to the system's allocator, which upholds the contract.
-#[expect(unsafe_code, reason = "an allocator can't be written otherwise")]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promises about `layout` are the ones that are needed.
-        unsafe { System.alloc(layout) }
-    }
-
-    // SAFETY: The contract is that of the trait.
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from `alloc` above, and so from the system's allocator.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-fn allocations() -> u64 {
-    ALLOCATIONS.with(Cell::get)
-}
+use std::{net::SocketAddr, time::Instant};
 
 const COUNT: usize = 30;
 
@@ -110,13 +78,6 @@ fn assert_steady_state_allocates_nothing(mut lab: Lab) {
             assert!(round == 0 || count == 0, "{side:?} {size} bytes: {count}");
         }
     }
-}
-
-#[test]
-fn allocations_are_counted() {
-    let before = allocations();
-    drop(std::hint::black_box(Box::new(1)));
-    assert_eq!(allocations(), before + 1);
 }
 
 #[test]

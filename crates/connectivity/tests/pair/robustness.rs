@@ -1,7 +1,10 @@
 //! Whatever comes from the network or the portal: no panic, no endless work, no lost connection.
 
-use crate::lab::{Lab, Landed, Side};
-use connectivity::{Datagram, Ecn, Output, Received};
+use crate::{
+    cost::{self, Cost},
+    lab::{Lab, Landed, Side},
+};
+use connectivity::{Output, Received};
 use model::{Candidate, CandidateKind};
 use proptest::{
     collection::vec,
@@ -77,27 +80,33 @@ fn any_candidate() -> impl Strategy<Value = Candidate> {
         })
 }
 
-fn hand_over(lab: &mut Lab, side: Side, landed: &Landed) {
-    let now = lab.now;
-    let node = &mut lab.node(side).connectivity;
-    let datagram = Datagram {
-        local: landed.local,
-        remote: landed.remote,
-        ecn: Ecn::Ce,
-        payload: &landed.payload,
-    };
-    let before = node.counters().total();
-    let received = node.handle_datagram(datagram, &mut [0; model::limits::MTU], now);
-    let counted = node.counters().total() - before;
-    let expected = u64::from(matches!(received, Received::Dropped(_)));
-    assert_eq!(counted, expected, "counted once: {received:?}");
-    let mut outputs = 0;
-    while !matches!(node.poll(), Output::Idle(_)) {
-        outputs += 1;
-        assert!(outputs < 1000, "no end of output");
+/// The sum of what datagrams cost, and the most that one of them did.
+#[derive(Debug, Default)]
+struct Bill {
+    total: Cost,
+    worst: Cost,
+}
+
+impl Bill {
+    /// Hands a datagram to an end, and notes what it costs.
+    fn hand_over(&mut self, lab: &mut Lab, side: Side, landed: &Landed) {
+        let dropped = |lab: &mut Lab| lab.node(side).connectivity.counters().total();
+        let before = dropped(lab);
+        let (received, cost) = cost::of(lab, side, landed);
+        let counted = dropped(lab) - before;
+        let expected = u64::from(matches!(received, Received::Dropped(_)));
+        assert_eq!(counted, expected, "counted once: {received:?}");
+        self.total += cost;
+        self.worst = self.worst.max(cost);
     }
-    node.handle_timeout(now);
-    while !matches!(node.poll(), Output::Idle(_)) {}
+
+    /// One datagram draws an answer and what it makes possible, takes a bounded amount of work, and all
+    /// of them together leave no more behind than the tables hold.
+    fn check(&self) {
+        assert!(self.worst.datagrams <= 3, "{self:?}");
+        assert!(self.worst.allocations <= 100, "{self:?}");
+        assert!(self.total.kept <= 32 * 1024, "{self:?}");
+    }
 }
 
 fn runner() -> TestRunner {
@@ -117,8 +126,8 @@ fn connected() -> RefCell<Lab> {
 }
 
 #[test]
-fn arbitrary_datagrams_never_panic_and_change_nothing() {
-    let lab = connected();
+fn arbitrary_datagrams_never_panic_and_leave_nothing_behind() {
+    let (lab, bill) = (connected(), RefCell::new(Bill::default()));
     let case = (any_address(), any_address(), any_payload());
     let result = runner().run(&case, |(local, remote, payload)| {
         let landed = Landed {
@@ -127,17 +136,19 @@ fn arbitrary_datagrams_never_panic_and_change_nothing() {
             payload,
         };
         for side in Side::BOTH {
-            hand_over(&mut lab.borrow_mut(), side, &landed);
+            let mut bill = bill.borrow_mut();
+            bill.hand_over(&mut lab.borrow_mut(), side, &landed);
         }
         Ok(())
     });
     assert!(result.is_ok(), "{result:?}");
+    bill.borrow().check();
     lab.borrow_mut().ping();
 }
 
 #[test]
-fn damaged_datagrams_never_panic_and_change_nothing() {
-    let lab = connected();
+fn damaged_datagrams_never_panic_and_leave_nothing_behind() {
+    let (lab, bill) = (connected(), RefCell::new(Bill::default()));
     let case = (any::<Index>(), vec(any_damage(), 1..4));
     let result = runner().run(&case, |(which, damages)| {
         for side in Side::BOTH {
@@ -157,11 +168,12 @@ fn damaged_datagrams_never_panic_and_change_nothing() {
                     Damage::From(address) => landed.remote = *address,
                 }
             }
-            hand_over(&mut lab, side, &landed);
+            bill.borrow_mut().hand_over(&mut lab, side, &landed);
         }
         Ok(())
     });
     assert!(result.is_ok(), "{result:?}");
+    bill.borrow().check();
     lab.borrow_mut().ping();
 }
 

@@ -121,8 +121,8 @@ impl Allocation {
             .addresses()
             .map(|address| AllocationEvent::Granted { address, local });
         self.events.extend(granted);
-        while let Some(peer) = self.waiting.pop_front() {
-            self.bind(peer, now);
+        while let Some((peer, owner)) = self.waiting.pop_front() {
+            self.bind(peer, owner, now);
         }
     }
 
@@ -152,6 +152,10 @@ impl Allocation {
 
     /// The relay's idea of our allocation is not ours. spec: data-plane 4.4, rows 437
     fn on_mismatch(&mut self, request: Request, now: Instant) {
+        let owner = match request {
+            Request::ChannelBind { peer, .. } => self.channels.owner_of(peer),
+            _ => None,
+        };
         self.invalidate();
         match (request, self.link.active) {
             (Request::Binding, _) | (_, None) => {}
@@ -162,7 +166,9 @@ impl Allocation {
             }
             (Request::Refresh | Request::Release, _) => self.allocate_again(now),
             (Request::ChannelBind { peer, .. }, _) => {
-                self.bind(peer, now);
+                if let Some(owner) = owner {
+                    self.bind(peer, owner, now);
+                }
                 self.allocate_again(now);
             }
         }

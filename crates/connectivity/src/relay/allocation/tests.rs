@@ -3,7 +3,7 @@
 use super::*;
 use crate::relay::attribute::Attribute;
 use bytecodec::{DecodeExt as _, EncodeExt as _};
-use model::{RelayId, Seed, SeedTree};
+use model::{PeerId, RelayId, Seed, SeedTree};
 use std::net::{SocketAddrV4, SocketAddrV6};
 use stun_codec::{
     Message, MessageClass, MessageDecoder, MessageEncoder, Method,
@@ -12,11 +12,12 @@ use stun_codec::{
         methods::BINDING,
     },
     rfc5766::{
-        attributes::{Lifetime, XorRelayAddress},
+        attributes::{Lifetime, XorPeerAddress, XorRelayAddress},
         methods::{ALLOCATE, CHANNEL_BIND, REFRESH},
     },
 };
 
+const OWNER: PeerId = PeerId::from_bytes([9; 16]);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn v4(last: u8, port: u16) -> SocketAddr {
@@ -55,6 +56,23 @@ fn relay(username: &str) -> Relay {
     }
 }
 
+fn encoded(message: Message<Attribute>) -> Vec<u8> {
+    MessageEncoder::default()
+        .encode_into_bytes(message)
+        .unwrap()
+}
+
+/// A message with an attribute behind all others that its maker knew nothing of.
+fn extended(mut message: Message<Attribute>, attribute: Attribute) -> Vec<u8> {
+    let mut bytes = encoded(message.clone());
+    let length = bytes.len();
+    message.add_attribute(attribute);
+    let longer = encoded(message);
+    bytes.extend_from_slice(&longer[length..]);
+    bytes[2..4].copy_from_slice(&longer[2..4]);
+    bytes
+}
+
 /// A request as the relay sees it.
 struct Seen {
     server: SocketAddr,
@@ -74,6 +92,11 @@ impl Seen {
         self.message
             .get_attribute::<Lifetime>()
             .map(Lifetime::lifetime)
+    }
+
+    fn peer(&self) -> SocketAddr {
+        let peer = self.message.get_attribute::<XorPeerAddress>();
+        peer.unwrap().address()
     }
 
     fn number(&self) -> Option<u16> {
@@ -165,11 +188,14 @@ impl Bench {
         if let Some(key) = key {
             key.sign(&mut reply).unwrap();
         }
-        let bytes = MessageEncoder::default().encode_into_bytes(reply).unwrap();
+        self.deliver(to, &encoded(reply));
+    }
+
+    fn deliver(&mut self, to: &Seen, bytes: &[u8]) {
         let (server, now) = (to.server, self.now);
         self.handled = self
             .allocation
-            .handle_stun(server, local(server), &bytes, now);
+            .handle_stun(server, local(server), bytes, now);
     }
 
     fn signed(&mut self, to: &Seen, attributes: Vec<Attribute>) {
@@ -227,7 +253,7 @@ impl Bench {
             Request::Allocate => self
                 .allocation
                 .send(Pending::new(request, SERVER, self.now)),
-            Request::ChannelBind { peer, .. } => self.allocation.bind(peer, self.now),
+            Request::ChannelBind { peer, .. } => self.allocation.bind(peer, OWNER, self.now),
             _ => self
                 .allocation
                 .send(Pending::new(request, SERVER, self.now)),
@@ -452,7 +478,7 @@ fn other_errors_hit_only_what_was_asked() {
     for code in [400, 441, 443, 486, 508] {
         let mut bench = Bench::new();
         bench.reach();
-        bench.allocation.bind(v4(9, 9), bench.now);
+        bench.allocation.bind(v4(9, 9), OWNER, bench.now);
         let request = bench.one();
         bench.refuse(&request, code);
         assert!(
@@ -516,6 +542,57 @@ fn what_is_not_signed_by_the_relay_is_not_believed() {
         bench.answer(&request, vec![relayed, Lifetime::from_u32(600).into()], key);
         assert_eq!(bench.events(), []);
     }
+}
+
+#[test]
+fn what_stands_behind_the_integrity_is_not_believed() {
+    let key = Credentials::new(&relay("2000000000:salt")).unwrap();
+    let fingerprint = [0x80, 0x28, 0, 4, 1, 2, 3, 4];
+    let (genuine, forged) = (v4(1, 50_000), v6(66, 66));
+    let appended: [Attribute; 4] = [
+        XorRelayAddress::new(forged).into(),
+        Lifetime::from_u32(0).into(),
+        ErrorCode::new(420, String::new()).unwrap().into(),
+        XorMappedAddress::new(forged).into(),
+    ];
+    for attribute in appended {
+        let mut bench = Bench::new();
+        bench.reach();
+        let request = bench.one();
+        bench.events();
+        let id = request.message.transaction_id();
+        let mut answer = Message::new(MessageClass::SuccessResponse, ALLOCATE, id);
+        answer.add_attribute(XorRelayAddress::new(genuine));
+        answer.add_attribute(Lifetime::from_u32(600));
+        key.sign(&mut answer).unwrap();
+        let mut bytes = extended(answer, attribute);
+        bytes.extend_from_slice(&fingerprint);
+        let length = u16::try_from(bytes.len() - 20).unwrap();
+        bytes[2..4].copy_from_slice(&length.to_be_bytes());
+        bench.deliver(&request, &bytes);
+        let granted = AllocationEvent::Granted {
+            address: genuine,
+            local: local(SERVER),
+        };
+        assert_eq!(bench.events(), [granted]);
+        let next = bench.allocation.deadline().unwrap().at;
+        assert_eq!(next - bench.now, KEEP_ALIVE, "the lifetime is the relay's");
+    }
+}
+
+#[test]
+fn a_nonce_behind_the_integrity_is_not_used() {
+    let mut bench = Bench::new();
+    bench.reach();
+    let request = bench.one();
+    let id = request.message.transaction_id();
+    let mut challenge = Message::new(MessageClass::ErrorResponse, ALLOCATE, id);
+    challenge.add_attribute(ErrorCode::new(401, String::new()).unwrap());
+    let key = Credentials::new(&relay("2000000000:salt")).unwrap();
+    key.sign(&mut challenge).unwrap();
+    let forged = Nonce::new("forged".to_owned()).unwrap();
+    bench.deliver(&request, &extended(challenge, forged.into()));
+    bench.none();
 }
 
 #[test]
@@ -758,21 +835,56 @@ fn an_urgent_binding_leads_to_a_refresh_or_to_silence() {
 }
 
 #[test]
-fn peers_wait_for_the_allocation_up_to_a_hundred_and_each_once() {
+fn addresses_wait_for_the_allocation_up_to_a_hundred_and_32_of_a_peer() {
     let mut bench = Bench::new();
-    for port in 1..=150 {
-        bench.allocation.bind(v4(9, port), bench.now);
-        bench.allocation.bind(v4(9, port), bench.now);
+    for port in 1..=150u16 {
+        // The first peer is greedy, the others have an address each.
+        let owner = u8::try_from(port.saturating_sub(40)).unwrap();
+        for _ in 0..2 {
+            let owner = PeerId::from_bytes([owner; 16]);
+            bench.allocation.bind(v4(9, port), owner, bench.now);
+        }
     }
+    bench.allocation.release(v4(9, 50));
     bench.reach();
     let request = bench.one();
     bench.challenge(&request, 401, "nonce1");
     let request = bench.one();
     bench.grant(&request);
     let binds = bench.sent();
-    assert_eq!(binds.len(), 100);
+    let ports: Vec<u16> = binds.iter().map(|seen| seen.peer().port()).collect();
+    let expected = (1..=32).chain(41..=49).chain(51..=108);
+    assert_eq!(ports, expected.collect::<Vec<u16>>(), "99 of a hundred");
     let numbers: Vec<_> = binds.iter().filter_map(Seen::number).collect();
-    assert_eq!(numbers, (0x4000..0x4000 + 100).collect::<Vec<u16>>());
+    assert_eq!(numbers, (0x4000..0x4000 + 99).collect::<Vec<u16>>());
+}
+
+#[test]
+fn requests_do_not_pile_up_however_often_there_is_a_reason() {
+    let mut bench = Bench::allocated();
+    for _ in 0..100 {
+        bench.allocation.send_binding(bench.now);
+        bench.allocation.send_refresh(bench.now);
+        bench.allocation.bind(v4(9, 9), OWNER, bench.now);
+        bench.allocation.route_to(v4(9, 9), Some(OWNER), bench.now);
+    }
+    let sent = bench.sent();
+    let methods: Vec<_> = sent.iter().map(Seen::method).collect();
+    assert_eq!(methods, [BINDING, REFRESH, CHANNEL_BIND]);
+}
+
+#[test]
+fn without_an_owner_no_channel_is_opened() {
+    let mut bench = Bench::allocated();
+    assert_eq!(bench.allocation.route_to(v4(9, 9), None, bench.now), None);
+    bench.none();
+    let bind = bench.provoke(BIND);
+    bench.signed(&bind, vec![]);
+    let Request::ChannelBind { number, peer } = BIND else {
+        panic!("it binds a channel");
+    };
+    let route = bench.allocation.route_to(peer, None, bench.now);
+    assert_eq!(route, Some((SERVER, number)));
 }
 
 #[test]
@@ -782,20 +894,26 @@ fn no_channel_is_asked_for_in_a_family_the_allocation_lacks() {
     let request = bench.one();
     let relayed = XorRelayAddress::new(v4(1, 50_000)).into();
     bench.signed(&request, vec![relayed, Lifetime::from_u32(600).into()]);
-    bench.allocation.bind(v6(9, 9), bench.now);
+    bench.allocation.bind(v6(9, 9), OWNER, bench.now);
     bench.none();
-    assert_eq!(bench.allocation.route_to(v6(9, 9), bench.now), None);
+    assert_eq!(
+        bench.allocation.route_to(v6(9, 9), Some(OWNER), bench.now),
+        None
+    );
     bench.none();
 }
 
 #[test]
 fn sending_without_a_channel_asks_for_one_and_uses_it_at_once() {
     let mut bench = Bench::allocated();
-    let route = bench.allocation.route_to(v4(9, 9), bench.now);
+    let route = bench.allocation.route_to(v4(9, 9), Some(OWNER), bench.now);
     assert_eq!(route, Some((SERVER, 0x4000)));
     let bind = bench.one();
     assert_eq!(bind.number(), Some(0x4000));
-    assert_eq!(bench.allocation.route_to(v4(9, 9), bench.now), route);
+    assert_eq!(
+        bench.allocation.route_to(v4(9, 9), Some(OWNER), bench.now),
+        route
+    );
     bench.none();
     assert_eq!(bench.allocation.handle_channel(0x4000, bench.now), None);
     bench.signed(&bind, vec![]);
