@@ -3,6 +3,7 @@
 pub(crate) mod files;
 pub(crate) mod help;
 pub(crate) mod identity;
+pub(crate) mod log_files;
 pub(crate) mod places;
 pub(crate) mod process;
 pub(crate) mod service;
