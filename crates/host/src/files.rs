@@ -62,6 +62,16 @@ pub fn write_secret(path: &Path, secret: &[u8]) -> Result<(), FileFault> {
     imp::files::write_secret(path, secret)
 }
 
+/// Whether nobody but the administrator can have written a program, or put another one in its place. One
+/// that is not there yet is checked as far as its directories go.
+///
+/// # Errors
+///
+/// When others can, naming the file or the directory that they may write; those of the system.
+pub fn check_program(path: &Path) -> Result<(), FileFault> {
+    imp::program::check(path)
+}
+
 /// Whether the content can be read again.
 pub(crate) fn check_length(path: &Path, content: &[u8]) -> Result<(), FileFault> {
     match u64::try_from(content.len()) {

@@ -1,12 +1,12 @@
 //! Unix sockets, unix(7). spec: client-app 13.1, 13.2
 
-use crate::{Peer, Permissions, Program, SocketFault, Trust};
+use crate::{FileId, Peer, Permissions, Program, SocketFault, Trust};
 use nix::{
     errno::Errno,
     sys::socket::{getsockopt, sockopt::PeerPidfd},
     unistd::geteuid,
 };
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
 use socket2::{Domain, SockAddr, Type};
 use std::{
     ffi::OsStr,
@@ -324,18 +324,36 @@ fn program_of_pid(pid: Option<u32>) -> Program {
     let Some(pid) = pid else {
         return Program::Unknown(ENDED.into());
     };
-    match fs::read_link(format!("/proc/{pid}/exe")) {
-        Ok(path) => program_of_link(&path),
-        Err(error) => Program::Unknown(format!("cannot read /proc/{pid}/exe: {error}")),
+    let exe = PathBuf::from(format!("/proc/{pid}/exe"));
+    let found = fs::read_link(&exe).and_then(|link| Ok((link, file_id(&exe)?)));
+    match found {
+        Ok((link, id)) => program_of_link(&link, FileId(id)),
+        Err(error) => Program::Unknown(format!("cannot read {}: {error}", exe.display())),
     }
 }
 
 /// The kernel marks files that are gone by a suffix.
-fn program_of_link(link: &Path) -> Program {
+fn program_of_link(link: &Path, id: FileId) -> Program {
     use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
     match link.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
         Some(path) => Program::Replaced(std::ffi::OsString::from_vec(path.to_vec()).into()),
-        None => Program::File(link.to_owned()),
+        None => Program::File {
+            path: link.to_owned(),
+            id,
+        },
+    }
+}
+
+/// Device, by its two numbers, and inode.
+pub(crate) type RawFileId = (u32, u32, u64);
+
+/// The file behind a name, in whatever mount namespace `/proc` leads to. Servers of files are not asked:
+/// one may be the peer's.
+pub(crate) fn file_id(path: &Path) -> io::Result<RawFileId> {
+    let found = rustix::fs::statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::INO)?;
+    match StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::INO) {
+        true => Ok((found.stx_dev_major, found.stx_dev_minor, found.stx_ino)),
+        false => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 

@@ -102,7 +102,7 @@ fn read_handed(
 const STRANGER: &str = "belongs to somebody else";
 const PRIVATE: &str = "must have mode 0400 or 0600";
 pub(super) const WRITABLE: &str = "may be written by others";
-const OWN: &str = "chown root:root it";
+pub(super) const OWN: &str = "chown root:root it";
 const CLOSE: &str = "chmod 0600 it";
 pub(super) const CLOSE_TO_WRITERS: &str = "chmod go-w it";
 

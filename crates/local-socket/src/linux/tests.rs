@@ -146,14 +146,14 @@ async fn who_may_not_connect_is_told_so() {
 
 #[test]
 fn programs_that_were_replaced_are_seen() {
+    let id = FileId((8, 1, 7));
+    let path = PathBuf::from("/usr/bin/gui");
+    let replaced = Program::Replaced(path.clone());
     for (link, program) in [
-        ("/usr/bin/gui", Program::File("/usr/bin/gui".into())),
-        (
-            "/usr/bin/gui (deleted)",
-            Program::Replaced("/usr/bin/gui".into()),
-        ),
+        ("/usr/bin/gui", Program::File { path, id }),
+        ("/usr/bin/gui (deleted)", replaced),
     ] {
-        assert_eq!(program_of_link(Path::new(link)), program);
+        assert_eq!(program_of_link(Path::new(link), id), program);
     }
     assert!(matches!(program_of_pid(None), Program::Unknown(_)));
     assert!(matches!(
@@ -171,7 +171,10 @@ fn a_process_that_ends_while_it_is_examined_has_no_program() {
         .unwrap();
     let pid = Pid::from_child(&child);
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
-    let file = || Program::File("/usr/bin/gui".into());
+    let file = || Program::File {
+        path: "/usr/bin/gui".into(),
+        id: FileId((8, 1, 7)),
+    };
     let examined = |ends: &mut dyn FnMut()| {
         program_of_pidfd(pidfd.as_raw_fd(), |found| {
             assert_eq!(found, Some(child_id(pid)));
