@@ -74,8 +74,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Err(Fault::MessageTooLarge(needed));
         }
         if needed > self.unsent.capacity() {
-            // Growing in place would leave a copy of a token behind.
-            let mut larger = Zeroizing::new(Vec::with_capacity(needed));
+            // Growing in place would leave a copy of a token behind. Twice the room each time, so that
+            // all copies together have at most twice the bytes of what is sent.
+            let room = needed.max(2 * self.unsent.capacity()).min(MAX_UNSENT);
+            let mut larger = Zeroizing::new(Vec::with_capacity(room));
             larger.extend_from_slice(&self.unsent);
             self.unsent = larger;
         }

@@ -172,3 +172,44 @@ async fn what_waits_for_the_peer_is_bounded() {
     let fault = ours.queue(b"1").unwrap_err();
     assert!(matches!(fault, Fault::MessageTooLarge(_)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn many_messages_cost_no_more_than_their_bytes() {
+    let (mut ours, mut theirs) = pair(64 * 1024, Reading::Always);
+    // What a list of as many resources without a gateway costs, one message each.
+    let payload = [b'x'; 70];
+    let (mut copied, mut room) = (0, 0);
+    for _ in 0..10_000 {
+        let before = (ours.unsent.as_ptr(), ours.unsent.len());
+        ours.queue(&payload).unwrap();
+        if ours.unsent.as_ptr() != before.0 {
+            copied += before.1;
+            room += 1;
+        }
+    }
+    let bytes = ours.unsent.len();
+    assert_eq!(bytes, 10_000 * (HEADER + payload.len()));
+    assert!(
+        copied <= 2 * bytes,
+        "{copied} bytes were copied for {bytes}"
+    );
+    assert!(room <= 20, "room was made {room} times");
+    assert!(ours.unsent.capacity() <= 2 * bytes);
+    let reading = async {
+        let mut buffer = vec![0; bytes];
+        theirs.read_exact(&mut buffer).await.unwrap();
+    };
+    let (flushed, ()) = tokio::join!(ours.flush(), reading);
+    flushed.unwrap();
+    assert_eq!(ours.unsent.capacity(), 0, "nothing is kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn room_for_what_waits_is_bounded_as_well() {
+    let (mut ours, _theirs) = pair(8, Reading::Always);
+    let payload = vec![b' '; MAX_PAYLOAD / 3 * 2];
+    for _ in 0..3 {
+        ours.queue(&payload).unwrap();
+    }
+    assert!(ours.unsent.capacity() <= MAX_UNSENT);
+}
