@@ -24,6 +24,7 @@
 //! | [`write_secret`] | writes what [`read_secret`] takes, whole or not at all | headless |
 //! | [`StateDirectory`] | files that nobody else can have written, whole or not at all; read by a group if wanted | service, device identity |
 //! | [`create_log_file`] | a log file, not to be written by others, and a link to the latest one | headless, service |
+//! | [`LogDirectory`] | log files that are there already, and their end | headless, service |
 //! | [`check_program`] | whether others can have written a program, or a directory on the way to it | service |
 //! | [`places`] | where all of this is unless the operator says otherwise | headless, service |
 //! | [`Group`] | the users that a name stands for | headless, service, `local-socket` |
@@ -50,6 +51,7 @@ mod files;
 mod group;
 pub mod help;
 mod identity;
+mod log_directory;
 pub mod places;
 mod process;
 pub mod service;
@@ -76,6 +78,7 @@ pub use files::{
 };
 pub use group::{Group, RawGroup};
 pub use identity::{device_ids, host_name, os_info};
+pub use log_directory::{LogDirectory, LogEntry};
 pub use process::{
     forbid_core_dumps, is_administrator, raise_socket_buffer_limits, uptime, use_small_pages,
 };

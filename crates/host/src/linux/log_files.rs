@@ -5,9 +5,9 @@
 //! by root.
 
 use super::files::{is_trusted, make_directory, remove};
-use crate::{FileFault, fault::os};
+use crate::{FileFault, LogEntry, fault::os};
 use rustix::{
-    fs::{CWD, Mode, OFlags},
+    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat},
     io::Errno,
 };
 use std::{
@@ -18,6 +18,7 @@ use std::{
         unix::fs::MetadataExt as _,
     },
     path::Path,
+    time::{Duration, SystemTime},
 };
 
 /// For the owner, and for its group to read.
@@ -66,6 +67,65 @@ fn point_latest(directory: impl AsFd, base: &str, name: &str) -> io::Result<()> 
     let link = format!("{base}.latest");
     remove(&directory, link.as_ref())?;
     Ok(rustix::fs::symlinkat(name, &directory, &link)?)
+}
+
+/// A directory of log files, by its descriptor.
+#[derive(Debug)]
+pub(crate) struct LogDirectory(OwnedFd);
+
+impl LogDirectory {
+    pub(crate) fn open(path: &Path) -> Result<Option<Self>, FileFault> {
+        Self::from_opened(path, open_directory(path))
+    }
+
+    pub(crate) fn open_itself(path: &Path) -> Result<Option<Self>, FileFault> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Self::from_opened(path, rustix::fs::openat(CWD, path, flags, Mode::empty()))
+    }
+
+    fn from_opened(path: &Path, opened: Result<OwnedFd, Errno>) -> Result<Option<Self>, FileFault> {
+        match opened {
+            Ok(held) => Ok(Some(Self(held))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::LOOP | Errno::NOTDIR) => Err(FileFault::NoDirectory(path.to_owned())),
+            Err(source) => Err(os("open", path, source)),
+        }
+    }
+
+    pub(crate) fn entries(&self) -> io::Result<Vec<LogEntry>> {
+        let mut entries = vec![];
+        for found in Dir::read_from(&self.0)? {
+            let name = found?.file_name().to_owned();
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            // What is gone by now, and names that are no text, are no logs.
+            if let (Ok(name), Ok(stat)) =
+                (name.to_str(), rustix::fs::statat(&self.0, &*name, flags))
+            {
+                entries.push(entry(name, &stat));
+            }
+        }
+        entries.retain(|entry| ![".", ".."].contains(&entry.name.as_str()));
+        Ok(entries)
+    }
+
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+        if name.contains('/') {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        remove(&self.0, name.as_ref())
+    }
+}
+
+fn entry(name: &str, stat: &Stat) -> LogEntry {
+    let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    LogEntry {
+        name: name.to_owned(),
+        is_file: kind == FileType::RegularFile,
+        is_directory: kind == FileType::Directory,
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        changed: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Directories that somebody else owns, and what may wait there.
 
 use super::*;
-use rustix::fs::{FileType, mknodat};
+use rustix::fs::mknodat;
 use std::{
     fs::{self, Permissions},
     io::Write as _,
@@ -97,4 +97,50 @@ fn a_directory_that_has_the_name_of_the_link_stays() {
     fs::create_dir(logs.join("base.latest")).unwrap();
     create(&logs, "base", "1").unwrap();
     assert!(logs.join("base.latest").is_dir());
+}
+
+#[test]
+fn a_directory_that_is_swapped_keeps_its_own_files_and_loses_no_others() {
+    let (folder, logs, _) = world();
+    for name in ["a.log", "b.log"] {
+        fs::write(logs.join(name), "12345").unwrap();
+    }
+    symlink("a.log", logs.join("latest")).unwrap();
+    fs::create_dir(logs.join("c.log")).unwrap();
+    let held = LogDirectory::open(&logs).unwrap().unwrap();
+    let other = folder.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("a.log"), "of root").unwrap();
+    fs::rename(&logs, folder.path().join("moved")).unwrap();
+    symlink(&other, &logs).unwrap();
+    let mut entries = held.entries().unwrap();
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    let found = entries
+        .iter()
+        .map(|e| (e.name.as_str(), e.is_file, e.is_directory));
+    let expected = [
+        ("a.log", true, false),
+        ("b.log", true, false),
+        ("c.log", false, true),
+        ("latest", false, false),
+    ];
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+    assert_eq!(entries[0].size, 5);
+    assert!(entries[0].changed > SystemTime::UNIX_EPOCH);
+    held.remove("a.log").unwrap();
+    held.remove("a.log").unwrap();
+    assert!(held.remove("../other/a.log").is_err() && held.remove("c.log").is_err());
+    assert_eq!(fs::read(other.join("a.log")).unwrap(), b"of root");
+    assert!(!folder.path().join("moved/a.log").exists());
+
+    let fault = LogDirectory::open_itself(&logs).unwrap_err();
+    assert!(matches!(fault, FileFault::NoDirectory(_)), "{fault}");
+    assert!(LogDirectory::open_itself(&other).unwrap().is_some());
+    assert!(LogDirectory::open(&logs).unwrap().is_some());
+    assert!(
+        LogDirectory::open(&folder.path().join("missing"))
+            .unwrap()
+            .is_none()
+    );
+    assert!(LogDirectory::open(&other.join("a.log")).is_err());
 }
