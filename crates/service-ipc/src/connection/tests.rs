@@ -204,12 +204,18 @@ async fn many_messages_cost_no_more_than_their_bytes() {
     assert_eq!(ours.unsent.capacity(), 0, "nothing is kept");
 }
 
-#[tokio::test(start_paused = true)]
-async fn room_for_what_waits_is_bounded_as_well() {
-    let (mut ours, _theirs) = pair(8, Reading::Always);
-    let payload = vec![b' '; MAX_PAYLOAD / 3 * 2];
-    for _ in 0..3 {
-        ours.queue(&payload).unwrap();
+#[test]
+fn room_is_made_only_if_it_is_needed_and_never_beyond_the_limit() {
+    for (room, needed, larger) in [
+        (0, 10, Some(10)),
+        (10, 9, None),
+        (10, 10, None),
+        (10, 11, Some(20)),
+        (10, 50, Some(50)),
+        (MAX_UNSENT - 1, MAX_UNSENT, Some(MAX_UNSENT)),
+        (MAX_UNSENT / 3 * 2, MAX_UNSENT / 3 * 2 + 1, Some(MAX_UNSENT)),
+        (MAX_UNSENT, MAX_UNSENT, None),
+    ] {
+        assert_eq!(larger_room(room, needed), larger, "{room}, {needed}");
     }
-    assert!(ours.unsent.capacity() <= MAX_UNSENT);
 }
