@@ -63,6 +63,29 @@ async fn sockets_and_locks_have_the_modes_that_were_wanted() {
 }
 
 #[tokio::test]
+async fn a_process_without_rights_makes_sockets_as_well() {
+    let folder = public_folder();
+    let directory = folder.path().join("run");
+    let runtime = tokio::runtime::Handle::current();
+    let (socket, fault) = as_user(|| {
+        // The kernel hides from such a thread what it hides from a process without core dumps.
+        let bind = |name, permissions| {
+            let path = directory.join(name);
+            runtime.block_on(async { Socket::bind(&path, &permissions).await })
+        };
+        let group = Group::find("daemon").unwrap().unwrap();
+        let strange = bind("strange", Permissions::Group(group)).unwrap_err();
+        (bind(NAME, Permissions::OwnGroup).unwrap(), strange)
+    });
+    let file = fs::metadata(socket.path()).unwrap();
+    assert_eq!((file.uid(), file.mode() & 0o7777), (USER, 0o660));
+    // Callers have to know that it is about rights.
+    let is_refusal = |source: &io::Error| source.kind() == io::ErrorKind::PermissionDenied;
+    assert!(matches!(&fault, SocketFault::Os { source, .. } if is_refusal(source)));
+    assert!(!directory.join("strange").exists());
+}
+
+#[tokio::test]
 async fn the_file_goes_with_the_socket_but_not_with_another_one() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join(NAME);
