@@ -28,12 +28,17 @@ pub(crate) fn sign_in(options: &SignIn, file: &Path) -> Result<()> {
     } else {
         read_token(io::stdin().lock())?
     };
+    keep(&token, file)?;
+    writeln!(output, "The token is in {}.", file.display())?;
+    Ok(())
+}
+
+/// Writes a token where the client looks for it, without the white space around it.
+fn keep(token: &SecretString, file: &Path) -> Result<()> {
     let token = token.expose_secret().trim();
     ensure!(!token.is_empty(), "no token was given; nothing has changed");
     host::write_secret(file, token.as_bytes())
-        .with_context(|| format!("run this as {}", host::help::ADMINISTRATOR_NAME))?;
-    writeln!(output, "The token is in {}.", file.display())?;
-    Ok(())
+        .with_context(|| format!("run this as {}", host::help::ADMINISTRATOR_NAME))
 }
 
 /// Deletes the token's file.
@@ -73,9 +78,15 @@ fn sign_in_url(base: &Url, slug: Option<&str>) -> Result<Url> {
 /// One line, however it ends.
 fn read_token(input: impl BufRead) -> Result<SecretString> {
     let mut line = String::new();
-    let read = input.take(MAX_TOKEN).read_line(&mut line);
+    // With the end of the line, and enough to see that there is more.
+    let read = input.take(MAX_TOKEN + 3).read_line(&mut line);
     let token = SecretString::from(line);
     read.context("cannot read the token")?;
+    let length = u64::try_from(token.expose_secret().trim_end().len())?;
+    ensure!(
+        length <= MAX_TOKEN,
+        "this is longer than a token; nothing has changed"
+    );
     Ok(token)
 }
 
@@ -93,6 +104,8 @@ fn confirmed(file: &Path, mut input: impl BufRead, output: &mut impl Write) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::token::Places;
+    use proptest::prelude::*;
 
     #[test]
     fn the_page_depends_on_the_account() {
@@ -120,6 +133,53 @@ mod tests {
             assert_eq!(read.expose_secret(), token);
         }
         assert!(read_token(&b"\xff\xfe\n"[..]).is_err());
+    }
+
+    #[test]
+    fn what_is_longer_than_a_token_is_not_cut_off() {
+        let longest = usize::try_from(MAX_TOKEN).unwrap();
+        for (length, is_taken) in [(longest, true), (longest + 1, false), (longest * 2, false)] {
+            let read = read_token("x".repeat(length).as_bytes());
+            assert_eq!(read.is_ok(), is_taken, "{length}");
+        }
+        // The end of the line does not count.
+        let line = format!("{}\r\n", "x".repeat(longest));
+        assert!(read_token(line.as_bytes()).is_ok());
+    }
+
+    /// What the client reads of what was kept.
+    fn found(token: &str) -> Result<String> {
+        let folder = tempfile::TempDir::new()?;
+        let file = folder.path().join("token");
+        keep(&token.into(), &file)?;
+        let places = Places {
+            environment: None,
+            named: None,
+            credentials: None,
+            usual: file,
+        };
+        let (token, _) = places.find()?;
+        Ok(token.expose_secret().to_owned())
+    }
+
+    #[test]
+    fn the_longest_token_is_found_again() {
+        let longest = "x".repeat(usize::try_from(MAX_TOKEN).unwrap());
+        assert_eq!(found(&longest).unwrap(), longest);
+        assert!(found(&format!("{longest}x")).is_err());
+        assert!(found(" \n").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_kept_is_found(line in any::<String>()) {
+            let read = read_token(line.as_bytes()).unwrap();
+            let expected = read.expose_secret().trim().to_owned();
+            match found(read.expose_secret()) {
+                Ok(token) => prop_assert_eq!(token, expected),
+                Err(_) => prop_assert_eq!(expected, ""),
+            }
+        }
     }
 
     #[test]

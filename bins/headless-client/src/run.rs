@@ -8,7 +8,6 @@ use crate::{
 use anyhow::{Context as _, Result};
 use client::{Event, EventStream, PortalState, Session, Status};
 use host::{ServiceManager, Signal, Signals};
-use local_socket::Socket;
 use platform::Platform as _;
 use secrecy::SecretString;
 use std::time::Instant;
@@ -38,7 +37,7 @@ pub(crate) fn run(cli: &Cli, token: Option<SecretString>) -> Result<()> {
             options,
             session: &session,
             service_manager: ServiceManager::with_watchdog(),
-            status: status::listen().await,
+            status: status::Server::listen().await,
             started: Instant::now(),
             is_ready: false,
         };
@@ -55,7 +54,7 @@ struct Client<'a> {
     options: &'a Options,
     session: &'a Session,
     service_manager: ServiceManager,
-    status: Option<Socket>,
+    status: status::Server,
     started: Instant,
     is_ready: bool,
 }
@@ -76,9 +75,9 @@ impl Client<'_> {
                         return Ok(());
                     }
                 },
-                stream = status::accept(self.status.as_mut()) => {
+                stream = self.status.accept() => {
                     if let Some(report) = self.report().await {
-                        status::send(stream, &report);
+                        self.status.send(stream, &report);
                     }
                 }
                 () = self.service_manager.wants_sign() => self.show_life().await,

@@ -8,7 +8,7 @@ mod view;
 
 pub(crate) use query::run;
 pub(crate) use report::{Program, Report};
-pub(crate) use server::{accept, listen, send};
+pub(crate) use server::Server;
 
 use std::path::PathBuf;
 

@@ -1,14 +1,15 @@
 //! Which programs may be a GUI. spec: client-app 13.2
 
-use local_socket::{Peer, Program};
-use std::path::PathBuf;
+use local_socket::{FileId, Peer, Program};
+use std::path::{Path, PathBuf};
 
 /// Who is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Policy {
     /// Whoever can open the socket.
     Anyone,
-    /// These programs, and administrators with any program: they could do all of it themselves.
+    /// These programs, as they are at the time, and administrators with any program: they could do all of
+    /// it themselves.
     Programs(Vec<PathBuf>),
 }
 
@@ -40,17 +41,25 @@ impl Policy {
             Self::Programs(programs) => programs,
         };
         match &peer.program {
-            Program::File(path) if programs.contains(path) => Ok(()),
+            // Its name says nothing: everybody can mount anything in namespaces of their own.
+            Program::File { id, .. } if programs.iter().any(|program| is(program, id)) => Ok(()),
             Program::Replaced(path) if programs.contains(path) => Err(Refusal::Replaced),
-            Program::File(_) | Program::Replaced(_) => Err(Refusal::OtherProgram),
+            Program::File { .. } | Program::Replaced(_) => Err(Refusal::OtherProgram),
             Program::Unknown(_) => Err(Refusal::UnknownProgram),
         }
     }
 }
 
+/// Whether this is the file that has the name now. A program that is not installed is no file.
+fn is(name: &Path, id: &FileId) -> bool {
+    FileId::of(name).is_ok_and(|found| found == *id)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use tempfile::TempDir;
 
     fn peer(program: Program, is_administrator: bool) -> Peer {
         Peer {
@@ -61,36 +70,61 @@ mod tests {
         }
     }
 
+    /// A running program whose file has this name for us, and claims to have that one.
+    fn running(path: &Path, claimed: &Path) -> Program {
+        Program::File {
+            path: claimed.to_owned(),
+            id: FileId::of(path).unwrap(),
+        }
+    }
+
     #[test]
-    fn programs_are_compared_whole() {
-        let policy = Policy::Programs(vec!["/usr/bin/gui".into()]);
-        let file = |path: &str| Program::File(path.into());
-        for (program, verdict) in [
-            (file("/usr/bin/gui"), Ok(())),
-            (file("/usr/bin/gui2"), Err(Refusal::OtherProgram)),
-            (file("/home/eve/usr/bin/gui"), Err(Refusal::OtherProgram)),
-            (file("/usr/bin"), Err(Refusal::OtherProgram)),
+    fn programs_are_known_by_their_files_and_not_by_their_names() {
+        let folder = TempDir::new().unwrap();
+        let [gui, same, other, missing] =
+            ["gui", "same", "other", "missing"].map(|name| folder.path().join(name));
+        fs::write(&gui, "").unwrap();
+        fs::write(&other, "").unwrap();
+        fs::hard_link(&gui, &same).unwrap();
+        let unknown = || Program::Unknown("permission denied".into());
+        for (named, program, verdict) in [
+            (&gui, running(&gui, &gui), Ok(())),
+            (&gui, running(&gui, &other), Ok(())),
+            (&same, running(&gui, &gui), Ok(())),
+            (&gui, running(&other, &gui), Err(Refusal::OtherProgram)),
+            (&gui, running(&other, &other), Err(Refusal::OtherProgram)),
             (
-                Program::Replaced("/usr/bin/gui".into()),
-                Err(Refusal::Replaced),
-            ),
-            (
-                Program::Replaced("/usr/bin/gui2".into()),
+                &missing,
+                running(&gui, &missing),
                 Err(Refusal::OtherProgram),
             ),
+            (&gui, Program::Replaced(gui.clone()), Err(Refusal::Replaced)),
             (
-                Program::Unknown("permission denied".into()),
-                Err(Refusal::UnknownProgram),
+                &gui,
+                Program::Replaced(other.clone()),
+                Err(Refusal::OtherProgram),
             ),
+            (&gui, unknown(), Err(Refusal::UnknownProgram)),
         ] {
-            assert_eq!(
-                policy.check(&peer(program.clone(), false)),
-                verdict,
-                "{program}"
-            );
+            let policy = Policy::Programs(vec![missing.clone(), named.clone()]);
+            let found = policy.check(&peer(program.clone(), false));
+            assert_eq!(found, verdict, "{} for {}", program, named.display());
             assert!(policy.check(&peer(program.clone(), true)).is_ok());
             assert!(Policy::Anyone.check(&peer(program, false)).is_ok());
         }
+    }
+
+    #[test]
+    fn a_program_that_was_replaced_is_served_no_more() {
+        let folder = TempDir::new().unwrap();
+        let gui = folder.path().join("gui");
+        fs::write(&gui, "").unwrap();
+        let policy = Policy::Programs(vec![gui.clone()]);
+        let peer = peer(running(&gui, &gui), false);
+        assert_eq!(policy.check(&peer), Ok(()));
+        fs::write(folder.path().join("new"), "").unwrap();
+        fs::rename(folder.path().join("new"), &gui).unwrap();
+        assert_eq!(policy.check(&peer), Err(Refusal::OtherProgram));
     }
 
     #[test]

@@ -64,12 +64,25 @@ pub(crate) fn run(flags: &ServiceFlags, runtime_dir: &Path, command: Command) ->
     // It outlives the machine, which changes its filter.
     let logging = start_log(flags, log_directory.clone(), mode.is_interactive)?;
     let logging = Arc::new(logging);
+    if let Policy::Programs(programs) = &mode.policy {
+        warn_of_writers(programs);
+    }
     let machine = ThisMachine::new(flags, &group, Arc::clone(&logging), log_directory)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
     runtime.block_on(serve(flags, runtime_dir, (machine, group), mode))
+}
+
+/// Says which served programs are not safe from users of this machine.
+fn warn_of_writers(programs: &[PathBuf]) {
+    for program in programs {
+        if let Err(fault) = host::check_program(program) {
+            let error = &fault as &dyn std::error::Error;
+            tracing::warn!(error, program = %program.display(), "Others may replace a program that is served");
+        }
+    }
 }
 
 async fn serve(

@@ -59,6 +59,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::fs;
     use tempfile::TempDir;
 
@@ -114,5 +115,35 @@ mod tests {
         let error = store.save(&settings(&"x".repeat(70_000))).unwrap_err();
         assert!(error.to_string().contains("bytes"), "{error}");
         assert_eq!(store.load().unwrap(), Some(settings("debug")));
+    }
+    /// Settings that a GUI may want to keep.
+    fn any_settings() -> impl Strategy<Value = AdvancedSettings> {
+        let url = "(https|wss|ws)://[a-z0-9.-]{1,30}(:[0-9]{1,5})?/[ -~é]{0,40}"
+            .prop_filter_map("no URL", |text| text.parse::<url::Url>().ok());
+        let filter = prop_oneof![
+            any::<String>(),
+            // Escapes make the text on disk longer than the one that was sent.
+            (60_000_usize..66_000).prop_map(|length| "x".repeat(length)),
+            (10_000_usize..12_000).prop_map(|length| "\u{1}".repeat(length)),
+        ];
+        (url.clone(), url, filter).prop_map(|(auth_url, api_url, log_filter)| AdvancedSettings {
+            auth_url,
+            api_url,
+            log_filter,
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+        #[test]
+        fn whatever_is_saved_is_loaded_and_nothing_else(wanted in any_settings()) {
+            let (store, _folder) = store();
+            store.save(&settings("before")).unwrap();
+            let expected = match store.save(&wanted) {
+                Ok(()) => wanted,
+                Err(_) => settings("before"),
+            };
+            prop_assert_eq!(store.load().unwrap(), Some(expected));
+        }
     }
 }

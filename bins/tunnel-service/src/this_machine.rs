@@ -2,14 +2,19 @@
 
 use crate::{cli::ServiceFlags, store::Store};
 use anyhow::{Context as _, Result, bail};
-use cli_support::DnsControl;
+use cli_support::{DnsControl, OldLogs};
 use client::Settings;
-use host::{Group, ServiceManager, StateDirectory};
+use host::{FileFault, Group, LogDirectory, ServiceManager, StateDirectory};
 use logging::{Logging, Which};
 use platform::{Platform as _, PlatformFault};
 use secrecy::SecretString;
 use service_ipc::AdvancedSettings;
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tunnel_service::Machine;
 use url::Url;
 
@@ -92,19 +97,28 @@ impl Machine for ThisMachine {
 
     fn clear_logs(&mut self) -> io::Result<()> {
         let usual = host::places::service_logs();
-        match &self.log_directory {
-            Some(directory) if *directory != usual => {
-                // Somebody chose it, so it may hold the logs of others.
-                logging::delete_logs(directory, Which::Of(LOG_BASE))
-            }
-            _ => logging::delete_logs(&usual, Which::All),
-        }
+        let chosen = self.log_directory.as_ref().unwrap_or(&usual);
+        clear(chosen, *chosen == usual)
     }
 
     fn report(&mut self, status: &str) {
         if self.service_manager.status(status) {
             tracing::debug!(status, "The status changed");
         }
+    }
+}
+
+/// Removes logs of a directory, which may be ours alone. One that somebody chose, or a link leads to, may
+/// hold the logs of others.
+fn clear(directory: &Path, is_ours: bool) -> io::Result<()> {
+    let (opened, which) = match LogDirectory::open_itself(directory) {
+        Err(FileFault::NoDirectory(_)) => (LogDirectory::open(directory), Which::Of(LOG_BASE)),
+        opened if is_ours => (opened, Which::All),
+        opened => (opened, Which::Of(LOG_BASE)),
+    };
+    match opened.map_err(io::Error::other)? {
+        Some(directory) => logging::delete_logs(&OldLogs(directory), which),
+        None => Ok(()),
     }
 }
 
@@ -136,5 +150,37 @@ pub(crate) fn group(name: &str) -> Result<Group> {
             "there is no group {name}: {}, or name another one by --group",
             host::help::make_group(name)
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use tempfile::TempDir;
+
+    #[test]
+    fn only_logs_of_our_own_directory_go_whoever_wrote_them() {
+        let folder = TempDir::new().unwrap();
+        let (logs, link) = (folder.path().join("logs"), folder.path().join("link"));
+        let fill = || {
+            fs::create_dir_all(&logs).unwrap();
+            for name in ["tunnel-service.1.log", "tunnel-service.latest", "other.log"] {
+                fs::write(logs.join(name), "").unwrap();
+            }
+        };
+        let left = || fs::read_dir(&logs).unwrap().count();
+        clear(&logs, true).unwrap();
+        std::os::unix::fs::symlink(&logs, &link).unwrap();
+        for (directory, is_ours, expected) in [
+            (&logs, true, 0),
+            (&logs, false, 1),
+            // Somebody who may write the directory above could have it lead anywhere.
+            (&link, true, 1),
+        ] {
+            fill();
+            clear(directory, is_ours).unwrap();
+            assert_eq!(left(), expected, "{}", directory.display());
+        }
     }
 }

@@ -137,6 +137,16 @@ fn ctl(directory: &Directory, arguments: &[&str]) -> Command {
     command
 }
 
+/// Copies a program. By a child: a descriptor of ours that writes to it could be inherited by what another
+/// thread starts meanwhile, and keep the copy from being started.
+fn copy(program: impl AsRef<Path>, to: &Path) {
+    let status = clean("cp")
+        .args([program.as_ref(), to])
+        .status()
+        .expect("`cp` has to be installed");
+    assert!(status.success());
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -283,9 +293,9 @@ fn faults_of_the_machine_are_one_line_that_says_what_to_do() {
         "precious"
     );
 
-    let copy = directory.path("program");
-    fs::copy(PROGRAM, &copy).unwrap();
-    let mut unprivileged = clean(&copy);
+    let own = directory.path("program");
+    copy(PROGRAM, &own);
+    let mut unprivileged = clean(&own);
     let line = one_line(
         &unprivileged
             .arg("run")
@@ -300,12 +310,12 @@ fn faults_of_the_machine_are_one_line_that_says_what_to_do() {
 #[test]
 fn only_known_programs_are_served_to_members_of_the_group() {
     let directory = Directory::new();
-    let copy = directory.path("program");
-    fs::copy(PROGRAM, &copy).unwrap();
+    let own = directory.path("program");
+    copy(PROGRAM, &own);
     let token = directory.path("token");
     fs::write(&token, "token").unwrap();
     let connect = |gid: u32| {
-        let mut command = clean(&copy);
+        let mut command = clean(&own);
         command
             .args([
                 "ctl",
@@ -324,7 +334,7 @@ fn only_known_programs_are_served_to_members_of_the_group() {
     assert!(line.contains("member of its group"), "{line}");
     let line = one_line(&connect(GROUP.1).output().unwrap());
     assert!(line.contains("refuses this program"), "{line}");
-    let mut status = clean(&copy);
+    let mut status = clean(&own);
     status
         .args(["ctl", "status", "--runtime-dir"])
         .arg(directory.0.path());
@@ -337,7 +347,7 @@ fn only_known_programs_are_served_to_members_of_the_group() {
         "{stdout}"
     );
 
-    let gui = format!("--gui={}", copy.display());
+    let gui = format!("--gui={}", own.display());
     let service = Service::start(&directory, &["run-interactive", &gui]);
     let mut served = connect(GROUP.1);
     served.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -353,13 +363,91 @@ fn only_known_programs_are_served_to_members_of_the_group() {
     let status = ctl(&directory, &["status"]).output().unwrap();
     assert_eq!(status.status.code(), Some(3), "there is no portal");
     let shown = text(&status.stdout);
-    assert!(shown.contains(copy.to_str().unwrap()), "{shown}");
+    assert!(shown.contains(own.to_str().unwrap()), "{shown}");
     service.signal(Signal::TERM);
     let line = one_line(&served.wait_with_output().unwrap());
     assert!(line.contains("the service was stopped"), "{line}");
     let (code, log, _) = service.end();
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("Serving a GUI"), "{log}");
+}
+
+#[test]
+fn a_program_that_is_mounted_over_a_known_one_is_not_served() {
+    let directory = Directory::new();
+    let (gui, own) = (directory.path("gui"), directory.path("own"));
+    copy("/bin/sleep", &gui);
+    copy(PROGRAM, &own);
+    let token = directory.path("token");
+    fs::write(&token, "token").unwrap();
+    let option = format!("--gui={}", gui.display());
+    let service = Service::start(&directory, &["run-interactive", &option]);
+    // Root of namespaces of its own, and then a user again: the program trusts its own user.
+    let mut attack = clean("unshare");
+    attack
+        .args(["--user", "--map-root-user", "--mount", "sh", "-ec"])
+        .arg("mount --bind \"$1\" \"$0\"; shift; exec \"$@\"")
+        .args([&gui, &own])
+        .args(["unshare", "--user", "--map-user=65534", "--map-group=1"])
+        .arg(&gui)
+        .args(["ctl", "connect", "--api-url=ws://127.0.0.1:9/"])
+        .arg("--runtime-dir")
+        .arg(directory.0.path())
+        .stdin(fs::File::open(&token).unwrap())
+        .uid(USER)
+        .gid(GROUP.1);
+    let attacked = attack.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut attacked = attacked.spawn().unwrap();
+    let mut word = String::new();
+    let stdout = attacked.stdout.take().unwrap();
+    // What is served says so; what is refused ends.
+    stdout.take(10).read_to_string(&mut word).unwrap();
+    service.signal(Signal::TERM);
+    let answer = text(&attacked.wait_with_output().unwrap().stderr);
+    let (_, log, _) = service.end();
+    assert_eq!(word, "", "{log}");
+    assert!(answer.contains("refuses this program"), "{answer}{log}");
+}
+
+#[test]
+fn a_program_that_was_replaced_while_it_ran_is_not_served() {
+    let directory = Directory::new();
+    let own = directory.path("program");
+    copy(PROGRAM, &own);
+    let gui = format!("--gui={}", own.display());
+    let service = Service::start(&directory, &["run-interactive", &gui]);
+    let mut old = clean(&own);
+    old.args(["ctl", "connect", "--runtime-dir"])
+        .arg(directory.0.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut old = old.uid(USER).gid(GROUP.1).spawn().unwrap();
+    copy(PROGRAM, &directory.path("update"));
+    fs::rename(directory.path("update"), &own).unwrap();
+    // It connects once it has its token.
+    old.stdin.take().unwrap().write_all(b"token").unwrap();
+    let line = one_line(&old.wait_with_output().unwrap());
+    assert!(line.contains("refuses this program"), "{line}");
+    service.signal(Signal::TERM);
+    let (_, log, _) = service.end();
+    assert!(log.contains("its program was replaced"), "{log}");
+}
+
+#[test]
+fn programs_that_others_may_replace_are_named_at_the_start() {
+    let directory = Directory::new();
+    let own = directory.path("program");
+    copy(PROGRAM, &own);
+    for (owner, is_named) in [(0, false), (USER, true)] {
+        std::os::unix::fs::chown(&own, Some(owner), None).unwrap();
+        let gui = format!("--gui={}", own.display());
+        let service = Service::start(&directory, &["run-interactive", &gui]);
+        service.signal(Signal::TERM);
+        let (_, log, _) = service.end();
+        assert_eq!(log.contains("Others may replace"), is_named, "{log}");
+        assert_eq!(log.contains("does not belong to root"), is_named, "{log}");
+    }
 }
 
 #[test]

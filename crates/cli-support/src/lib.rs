@@ -39,7 +39,7 @@ mod system;
 pub use clap_complete::Shell;
 pub use duration::parse_duration;
 pub use flags::HostFlags;
-pub use log::{LOG_FILTER, LogFlags, log_files};
+pub use log::{LOG_FILTER, LogFlags, OldLogs, log_files};
 pub use manual::{completions, page};
 pub use process::{TOKEN, harden, report, take_token};
 pub use system::{DnsControl, Platform};

@@ -1,7 +1,8 @@
 //! What is logged, and where to. spec: client-app 8
 
 use clap::Args;
-use logging::{Format, LogFiles};
+use host::LogDirectory;
+use logging::{Entry, Format, Listing, LogFiles};
 use std::{io, path::PathBuf};
 
 /// What programs log unless somebody says otherwise. spec: client-app 8.1
@@ -36,6 +37,30 @@ pub fn log_files(directory: PathBuf) -> LogFiles {
         create: Box::new(|directory, base, stamp| {
             host::create_log_file(directory, base, stamp).map_err(io::Error::other)
         }),
+        open: Box::new(|directory| {
+            let opened = LogDirectory::open(directory).map_err(io::Error::other)?;
+            Ok(opened.map(|directory| Box::new(OldLogs(directory)) as Box<dyn Listing>))
+        }),
+    }
+}
+
+/// The files of a directory of logs.
+pub struct OldLogs(pub LogDirectory);
+
+impl Listing for OldLogs {
+    fn entries(&self) -> io::Result<Vec<Entry>> {
+        let entries = self.0.entries()?.into_iter().map(|entry| Entry {
+            name: entry.name,
+            is_file: entry.is_file,
+            is_directory: entry.is_directory,
+            size: entry.size,
+            changed: entry.changed,
+        });
+        Ok(entries.collect())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
     }
 }
 
@@ -69,5 +94,12 @@ mod tests {
         let mut files = log_files(folder.path().join("logs"));
         (files.create)(&files.directory, "base", "stamp").unwrap();
         assert!(files.directory.join("base.stamp.log").exists());
+        let old = (files.open)(&files.directory).unwrap().unwrap();
+        let mut entries = old.entries().unwrap();
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        let is_file = |entry: &Entry| (entry.is_file, entry.is_directory);
+        assert_eq!((entries.len(), is_file(&entries[1])), (2, (true, false)));
+        logging::delete_logs(&*old, logging::Which::Of("base")).unwrap();
+        assert!(old.entries().unwrap().is_empty());
     }
 }

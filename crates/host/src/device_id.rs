@@ -77,6 +77,7 @@ fn load_or_create(
     directory: &StateDirectory,
     machine: Option<MachineIdentity>,
 ) -> Result<String, FileFault> {
+    imp::state::close(directory.path(), DEVICE_ID_FILE)?;
     if let Some(id) = read(directory)? {
         return Ok(id);
     }

@@ -22,6 +22,9 @@ pub enum FileFault {
     /// It is no regular file, or too large.
     #[error("{} is no regular file of a reasonable size", .0.display())]
     Kind(PathBuf),
+    /// It is no directory, or a link to one where that is not trusted.
+    #[error("{} is no directory", .0.display())]
+    NoDirectory(PathBuf),
     /// It would be too large to be read again.
     #[error("{} would have more than {limit} bytes", path.display())]
     TooLong {

@@ -55,18 +55,41 @@ pub fn read_own_secret(path: &Path) -> Result<Option<SecretSlice<u8>>, FileFault
 ///
 /// # Errors
 ///
-/// When this is not the administrator, when the file cannot be written.
+/// When this is not the administrator, when it is longer than [`read_secret`] takes, when the file
+/// cannot be written.
 pub fn write_secret(path: &Path, secret: &[u8]) -> Result<(), FileFault> {
+    check_length(path, secret)?;
     imp::files::write_secret(path, secret)
 }
 
-/// Creates `<base>.<stamp>.log` in a directory, for others at most to read, and lets
-/// `<base>.latest` point to it where the system has links. The directory is made if it is missing.
-/// spec: client-app 8.3
+/// Whether nobody but the administrator can have written a program, or put another one in its place. One
+/// that is not there yet is checked as far as its directories go.
 ///
 /// # Errors
 ///
-/// When the directory or the file cannot be created.
+/// When others can, naming the file or the directory that they may write; those of the system.
+pub fn check_program(path: &Path) -> Result<(), FileFault> {
+    imp::program::check(path)
+}
+
+/// Whether the content can be read again.
+pub(crate) fn check_length(path: &Path, content: &[u8]) -> Result<(), FileFault> {
+    match u64::try_from(content.len()) {
+        Ok(length) if length <= MAX_FILE => Ok(()),
+        _ => Err(FileFault::TooLong {
+            path: path.to_owned(),
+            limit: MAX_FILE,
+        }),
+    }
+}
+
+/// Creates `<base>.<stamp>.log` in a directory, for others at most to read, and lets
+/// `<base>.latest` point to it where the system has links. The directory is made if it is missing; it
+/// may belong to somebody else. spec: client-app 8.3
+///
+/// # Errors
+///
+/// When something else has the name of the file, when the directory or the file cannot be created.
 pub fn create_log_file(directory: &Path, base: &str, stamp: &str) -> Result<File, FileFault> {
-    imp::files::create_log_file(directory, base, stamp)
+    imp::log_files::create(directory, base, stamp)
 }

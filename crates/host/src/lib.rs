@@ -24,6 +24,8 @@
 //! | [`write_secret`] | writes what [`read_secret`] takes, whole or not at all | headless |
 //! | [`StateDirectory`] | files that nobody else can have written, whole or not at all; read by a group if wanted | service, device identity |
 //! | [`create_log_file`] | a log file, not to be written by others, and a link to the latest one | headless, service |
+//! | [`LogDirectory`] | log files that are there already, and their end | headless, service |
+//! | [`check_program`] | whether others can have written a program, or a directory on the way to it | service |
 //! | [`places`] | where all of this is unless the operator says otherwise | headless, service |
 //! | [`Group`] | the users that a name stands for | headless, service, `local-socket` |
 //! | [`is_administrator`] | whether this process may do anything on this machine | service |
@@ -49,6 +51,7 @@ mod files;
 mod group;
 pub mod help;
 mod identity;
+mod log_directory;
 pub mod places;
 mod process;
 pub mod service;
@@ -70,11 +73,12 @@ compile_error!(
 pub use device_id::{DEVICE_ID_FILE, DeviceIdOrigin, device_id_origin, load_or_create_device_id};
 pub use fault::FileFault;
 pub use files::{
-    create_log_file, read_container_secret, read_credential, read_own_secret, read_secret,
-    write_secret,
+    check_program, create_log_file, read_container_secret, read_credential, read_own_secret,
+    read_secret, write_secret,
 };
 pub use group::{Group, RawGroup};
 pub use identity::{device_ids, host_name, os_info};
+pub use log_directory::{LogDirectory, LogEntry};
 pub use process::{
     forbid_core_dumps, is_administrator, raise_socket_buffer_limits, uptime, use_small_pages,
 };

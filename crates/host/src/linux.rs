@@ -3,8 +3,10 @@
 pub(crate) mod files;
 pub(crate) mod help;
 pub(crate) mod identity;
+pub(crate) mod log_files;
 pub(crate) mod places;
 pub(crate) mod process;
+pub(crate) mod program;
 pub(crate) mod service;
 pub(crate) mod service_manager;
 pub(crate) mod signals;

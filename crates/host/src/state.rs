@@ -1,6 +1,6 @@
 //! What a program of the system has to know at its next start.
 
-use crate::{FileFault, Group, files::MAX_FILE, imp};
+use crate::{FileFault, Group, files::check_length, imp};
 use std::path::{Path, PathBuf};
 
 /// A directory of small files that nobody but the administrator of the machine, or the user of this
@@ -25,8 +25,8 @@ impl StateDirectory {
     ///
     /// # Errors
     ///
-    /// When others may have written it, when it is no regular file of at most 64 KiB, when reading
-    /// fails.
+    /// When others may have written it, when it is no regular file of at most 64 KiB and this one name,
+    /// when reading fails.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, FileFault> {
         imp::state::read(&self.path.join(name))
     }
@@ -37,7 +37,7 @@ impl StateDirectory {
     ///
     /// When it is longer than [`StateDirectory::read`] takes, when it cannot be written.
     pub fn write(&self, name: &str, content: &[u8]) -> Result<(), FileFault> {
-        self.check_length(name, content)?;
+        check_length(&self.path.join(name), content)?;
         imp::state::write(&self.path, name, content)
     }
 
@@ -48,7 +48,7 @@ impl StateDirectory {
     /// When the file exists, when it is longer than [`StateDirectory::read`] takes, when it cannot
     /// be written.
     pub fn write_new(&self, name: &str, content: &[u8]) -> Result<(), FileFault> {
-        self.check_length(name, content)?;
+        check_length(&self.path.join(name), content)?;
         imp::state::write_new(&self.path, name, content)
     }
 
@@ -62,15 +62,5 @@ impl StateDirectory {
     /// or belongs to somebody else.
     pub fn share(&self, group: &Group, files: &[&str]) -> Result<(), FileFault> {
         imp::state::share(&self.path, group, files)
-    }
-
-    fn check_length(&self, name: &str, content: &[u8]) -> Result<(), FileFault> {
-        match u64::try_from(content.len()) {
-            Ok(length) if length <= MAX_FILE => Ok(()),
-            _ => Err(FileFault::TooLong {
-                path: self.path.join(name),
-                limit: MAX_FILE,
-            }),
-        }
     }
 }

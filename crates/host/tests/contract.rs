@@ -58,6 +58,17 @@ fn secrets_are_read_as_they_were_written() {
             assert_eq!(read(&path).unwrap().unwrap().expose_secret(), secret);
         }
     }
+    // What could not be read again is not written.
+    for (excess, is_taken) in [(0, true), (1, false)] {
+        let secret = vec![b'x'; 64 * 1024 + excess];
+        assert_eq!(host::write_secret(&path, &secret).is_ok(), is_taken);
+        for read in ways {
+            assert_eq!(
+                read(&path).unwrap().unwrap().expose_secret().len(),
+                64 * 1024
+            );
+        }
+    }
     let files = fs::read_dir(folder.path().join("deep/er")).unwrap();
     assert_eq!(files.count(), 1);
     // A directory is no secret.

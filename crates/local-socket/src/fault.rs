@@ -15,6 +15,9 @@ pub enum SocketFault {
     /// Something that is no socket has its name.
     #[error("{} is no socket: remove it", .0.display())]
     NoSocket(PathBuf),
+    /// Something that this process did not make has the name of a file of its own.
+    #[error("{} was put there by somebody else: remove it", .0.display())]
+    Foreign(PathBuf),
     /// Nobody listens there.
     #[error("nobody listens at {}", .0.display())]
     NotListening(PathBuf),
@@ -52,7 +55,7 @@ impl From<SocketFault> for io::Error {
     fn from(fault: SocketFault) -> Self {
         let kind = match &fault {
             SocketFault::Claimed(_) | SocketFault::Taken(_) => io::ErrorKind::AddrInUse,
-            SocketFault::NoSocket(_) => io::ErrorKind::AlreadyExists,
+            SocketFault::NoSocket(_) | SocketFault::Foreign(_) => io::ErrorKind::AlreadyExists,
             SocketFault::NotListening(_) => io::ErrorKind::NotFound,
             SocketFault::NotPermitted { .. } | SocketFault::Stranger { .. } => {
                 io::ErrorKind::PermissionDenied

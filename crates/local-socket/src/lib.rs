@@ -9,12 +9,12 @@
 //!   leads to is the system's affair.
 //! * **Rights from the first moment.** A socket appears when all about it is right, and not before.
 //! * **Nobody is pushed aside.** What a crashed process left is replaced, a living one is left alone.
-//! * **Peers are known.** [`Listener::accept`] says who connected, and what program that is if the
-//!   system tells. [`connect`] can refuse to talk to a stranger who took the place of a server.
+//! * **Peers are known.** [`Listener::accept`] says who connected, and which file that program is if the
+//!   system tells: names are up to the peer, [`FileId`] is not. [`connect`] can refuse to talk to a stranger who took the place of a server.
 //! * Only processes of this machine can connect.
 //!
 //! Each system has one private module, chosen in this file and nowhere else. It owes `Claim`, `Socket`,
-//! `Stream`, `connect` and `path_in`, as the wrappers of this crate call them; the tests in
+//! `Stream`, `RawFileId`, `file_id`, `connect` and `path_in`, as the wrappers of this crate call them; the tests in
 //! `tests/contract.rs` hold it to that.
 //!
 //! ```
@@ -54,6 +54,6 @@ compile_error!(
 );
 
 pub use fault::SocketFault;
-pub use peer::{Listener, Peer, Program};
+pub use peer::{FileId, Listener, Peer, Program};
 pub use socket::{Claim, Permissions, Socket, Trust, connect, path_in};
 pub use stream::Stream;

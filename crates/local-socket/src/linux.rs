@@ -1,21 +1,20 @@
 //! Unix sockets, unix(7). spec: client-app 13.1, 13.2
 
-use crate::{Peer, Permissions, Program, SocketFault, Trust};
+use crate::{FileId, Peer, Permissions, Program, SocketFault, Trust};
 use nix::{
     errno::Errno,
     sys::socket::{getsockopt, sockopt::PeerPidfd},
     unistd::geteuid,
 };
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
 use socket2::{Domain, SockAddr, Type};
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    ffi::OsStr,
+    fs::{self, DirBuilder, File, TryLockError},
     io,
     os::{
-        fd::AsRawFd as _,
-        unix::fs::{
-            DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _,
-            PermissionsExt as _, chown,
-        },
+        fd::{AsRawFd as _, OwnedFd},
+        unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
     },
     path::{Path, PathBuf},
 };
@@ -41,12 +40,10 @@ pub(crate) struct Claim {
 
 impl Claim {
     pub(crate) fn take(directory: &Path, name: &str) -> Result<Self, SocketFault> {
-        make_directory(directory)?;
-        let path = directory.join(format!("{name}.lock"));
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600);
-        // Others must not be able to open it, because everybody who can may lock it.
-        let lock = options.open(&path).map_err(os("open", &path))?;
+        let held = hold(directory)?;
+        let name = format!("{name}.lock");
+        let path = directory.join(&name);
+        let lock = open_lock(&held, &name, &path)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 directory: directory.to_owned(),
@@ -62,17 +59,64 @@ impl Claim {
     }
 }
 
-/// Makes a directory that everybody may look into, if there is none.
-fn make_directory(directory: &Path) -> Result<(), SocketFault> {
-    // A path without a directory is in the current one.
-    if directory.as_os_str().is_empty() || directory.exists() {
-        return Ok(());
+/// Opens the file of a lock, and makes it if it is missing. Others must not be able to open it, because
+/// everybody who can may lock it.
+fn open_lock(directory: &OwnedFd, name: &str, path: &Path) -> Result<File, SocketFault> {
+    let flags = OFlags::WRONLY
+        | OFlags::CREATE
+        | OFlags::NOFOLLOW
+        | OFlags::NONBLOCK
+        | OFlags::NOCTTY
+        | OFlags::CLOEXEC;
+    let mode = Mode::RUSR | Mode::WUSR;
+    let lock = match rustix::fs::openat(directory, name, flags, mode) {
+        Ok(lock) => File::from(lock),
+        // A link, or a pipe that nobody reads.
+        Err(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => {
+            return Err(SocketFault::Foreign(path.to_owned()));
+        }
+        Err(error) => return Err(os("open", path)(error.into())),
+    };
+    let found = lock.metadata().map_err(os("examine", path))?;
+    match found.is_file() && found.nlink() == 1 && is_administrator(found.uid()) {
+        true => Ok(lock),
+        false => Err(SocketFault::Foreign(path.to_owned())),
     }
-    let mut builder = DirBuilder::new();
-    let made = builder.recursive(true).mode(0o755).create(directory);
-    // The mask of the process must not keep others away.
-    let open = || fs::set_permissions(directory, fs::Permissions::from_mode(0o755));
-    made.and_then(|()| open()).map_err(os("create", directory))
+}
+
+/// Makes a directory that everybody may look into, if there is none, and holds it: whoever owns the one
+/// above can put another one in its place at any time.
+fn hold(directory: &Path) -> Result<OwnedFd, SocketFault> {
+    // A path without a directory is in the current one.
+    let directory = match directory.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => directory,
+    };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = || rustix::fs::openat(CWD, directory, flags, Mode::empty());
+    let held = match open() {
+        Err(rustix::io::Errno::NOENT) => {
+            make_directory(directory).map_err(os("create", directory))?;
+            open()
+        }
+        held => held,
+    };
+    held.map_err(|error| os("open", directory)(error.into()))
+}
+
+fn make_directory(directory: &Path) -> io::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(directory)?;
+    // The mask of the process must not keep others away from what we made, if it is still there.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = File::from(rustix::fs::openat(CWD, directory, flags, Mode::empty())?);
+    let metadata = made.metadata()?;
+    if metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o7777 != 0o755 {
+        made.set_permissions(fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(())
 }
 
 /// Refuses names that are in use or mean something else than a socket.
@@ -92,8 +136,13 @@ async fn make_room(path: &Path) -> Result<(), SocketFault> {
     }
 }
 
-/// Nobody can connect before `listen`, so mode and group are right from the start.
-fn listen(path: &Path, permissions: &Permissions) -> io::Result<UnixListener> {
+/// Binds a socket to a name in a directory that is held, and listens; the device and the inode of its
+/// file. Nobody can connect before `listen`, so mode and group are right from the start.
+fn listen(
+    directory: &OwnedFd,
+    path: &Path,
+    permissions: &Permissions,
+) -> io::Result<(UnixListener, (u64, u64))> {
     let (mode, group) = match permissions {
         Permissions::Owner => (0o600, None),
         Permissions::Group(group) => (0o660, Some(*group.raw())),
@@ -102,19 +151,32 @@ fn listen(path: &Path, permissions: &Permissions) -> io::Result<UnixListener> {
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::unix(path)?)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let name = path.file_name().unwrap_or_default();
+    let file = File::from(rustix::fs::openat(directory, name, flags, Mode::empty())?);
+    let found = file.metadata()?;
+    let is_ours = found.file_type().is_socket() && found.uid() == geteuid().as_raw();
+    if !is_ours || found.nlink() != 1 {
+        let text = "somebody else put another file into its place";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+    }
+    // What the descriptor stands for, whatever has the name by now.
+    let held = format!("/proc/self/fd/{}", file.as_raw_fd());
+    fs::set_permissions(held, fs::Permissions::from_mode(mode))?;
     // Hardened services may not even ask for what changes nothing.
-    if group.is_some() {
-        chown(path, None, group)?;
+    if let Some(group) = group {
+        let group = rustix::fs::Gid::from_raw(group);
+        rustix::fs::chownat(&file, "", None, Some(group), AtFlags::EMPTY_PATH)?;
     }
     socket.listen(BACKLOG)?;
-    UnixListener::from_std(socket.into())
+    let id = (found.dev(), found.ino());
+    Ok((UnixListener::from_std(socket.into())?, id))
 }
 
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+fn remove(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -131,22 +193,30 @@ fn os(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SocketFaul
 #[derive(Debug)]
 pub(crate) struct Socket {
     listener: UnixListener,
+    directory: OwnedFd,
     path: PathBuf,
     id: (u64, u64),
 }
 
 impl Socket {
     pub(crate) async fn bind(path: &Path, permissions: &Permissions) -> Result<Self, SocketFault> {
-        make_directory(path.parent().unwrap_or(Path::new("/")))?;
+        let directory = hold(path.parent().unwrap_or(Path::new("/")))?;
         make_room(path).await?;
         let temporary = path.with_added_extension("new");
-        remove(&temporary).map_err(os("remove", &temporary))?;
-        let listener = listen(&temporary, permissions).map_err(os("create", path))?;
-        let id = fs::symlink_metadata(&temporary).map(|file| (file.dev(), file.ino()));
-        let id = id.map_err(os("examine", &temporary))?;
-        fs::rename(&temporary, path).map_err(os("create", path))?;
+        let name = temporary.file_name().unwrap_or_default();
+        remove(&directory, name).map_err(os("remove", &temporary))?;
+        let listening = listen(&directory, &temporary, permissions);
+        let (listener, id) = listening.map_err(os("create", path))?;
+        let place = path.file_name().unwrap_or_default();
+        rustix::fs::renameat(&directory, name, &directory, place)
+            .map_err(|error| os("create", path)(error.into()))?;
         let path = path.to_owned();
-        Ok(Self { listener, path, id })
+        Ok(Self {
+            listener,
+            directory,
+            path,
+            id,
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -169,8 +239,9 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         let found = fs::symlink_metadata(&self.path).map(|file| (file.dev(), file.ino()));
+        let name = self.path.file_name().unwrap_or_default();
         if found.is_ok_and(|found| found == self.id)
-            && let Err(error) = remove(&self.path)
+            && let Err(error) = remove(&self.directory, name)
         {
             tracing::warn!(%error, path = %self.path.display(), "The socket stays");
         }
@@ -253,20 +324,40 @@ fn program_of_pid(pid: Option<u32>) -> Program {
     let Some(pid) = pid else {
         return Program::Unknown(ENDED.into());
     };
-    match fs::read_link(format!("/proc/{pid}/exe")) {
-        Ok(path) => program_of_link(&path),
-        Err(error) => Program::Unknown(format!("cannot read /proc/{pid}/exe: {error}")),
+    let exe = PathBuf::from(format!("/proc/{pid}/exe"));
+    let found = fs::read_link(&exe).and_then(|link| Ok((link, file_id(&exe)?)));
+    match found {
+        Ok((link, id)) => program_of_link(&link, FileId(id)),
+        Err(error) => Program::Unknown(format!("cannot read {}: {error}", exe.display())),
     }
 }
 
 /// The kernel marks files that are gone by a suffix.
-fn program_of_link(link: &Path) -> Program {
+fn program_of_link(link: &Path, id: FileId) -> Program {
     use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
     match link.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
         Some(path) => Program::Replaced(std::ffi::OsString::from_vec(path.to_vec()).into()),
-        None => Program::File(link.to_owned()),
+        None => Program::File {
+            path: link.to_owned(),
+            id,
+        },
     }
 }
 
+/// Device, by its two numbers, and inode.
+pub(crate) type RawFileId = (u32, u32, u64);
+
+/// The file behind a name, in whatever mount namespace `/proc` leads to. Servers of files are not asked:
+/// one may be the peer's.
+pub(crate) fn file_id(path: &Path) -> io::Result<RawFileId> {
+    let found = rustix::fs::statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::INO)?;
+    match StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::INO) {
+        true => Ok((found.stx_dev_major, found.stx_dev_minor, found.stx_ino)),
+        false => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+#[cfg(test)]
+mod strangers;
 #[cfg(test)]
 mod tests;

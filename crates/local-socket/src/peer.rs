@@ -1,6 +1,10 @@
 //! Where peers arrive, and who they are.
 
-use std::{fmt, io, path::PathBuf};
+use crate::imp;
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A place where peers arrive.
@@ -30,11 +34,33 @@ pub struct Peer {
     pub program: Program,
 }
 
+/// Which file of this machine it is, by whatever name and from wherever it is looked at.
+///
+/// Two of them are the same only as long as the file exists: a running program keeps its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileId(pub(crate) imp::RawFileId);
+
+impl FileId {
+    /// The file that has this name for this process; links are followed.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        imp::file_id(path).map(Self)
+    }
+}
+
 /// What a process runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Program {
     /// This file.
-    File(PathBuf),
+    File {
+        /// What it is called where the process looks at it, which is up to the process: for people only.
+        path: PathBuf,
+        /// Which file it is.
+        id: FileId,
+    },
     /// This file, which was removed or replaced since.
     Replaced(PathBuf),
     /// The system does not tell, for this reason.
@@ -44,7 +70,7 @@ pub enum Program {
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) => write!(f, "{}", path.display()),
+            Self::File { path, .. } => write!(f, "{}", path.display()),
             Self::Replaced(path) => write!(f, "{}, which was replaced since", path.display()),
             Self::Unknown(reason) => write!(f, "a program that cannot be examined: {reason}"),
         }

@@ -1,9 +1,10 @@
 //! What every system owes, with real sockets in directories of their own.
 
 use local_socket::{
-    Claim, Listener as _, Permissions, Program, Socket, SocketFault, Trust, connect, path_in,
+    Claim, FileId, Listener as _, Permissions, Program, Socket, SocketFault, Trust, connect,
+    path_in,
 };
-use std::{path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -37,9 +38,29 @@ async fn peers_are_known_and_streams_carry_bytes_both_ways() {
     assert_eq!(peer.process, Some(std::process::id()));
     assert!(peer.is_administrator, "it is the user of the server");
     let ourselves = std::env::current_exe().unwrap();
-    assert_eq!(peer.program, Program::File(ourselves.clone()));
+    let running = Program::File {
+        path: ourselves.clone(),
+        id: FileId::of(&ourselves).unwrap(),
+    };
+    assert_eq!(peer.program, running);
     let printed = peer.to_string();
     assert!(printed.contains(ourselves.to_str().unwrap()), "{printed}");
+}
+
+#[test]
+fn files_are_told_apart_whatever_they_are_called() {
+    let folder = TempDir::new().unwrap();
+    let [file, same, copy] = ["file", "same", "copy"].map(|name| folder.path().join(name));
+    fs::write(&file, "content").unwrap();
+    fs::hard_link(&file, &same).unwrap();
+    fs::copy(&file, &copy).unwrap();
+    let id = FileId::of(&file).unwrap();
+    assert_eq!(FileId::of(&same).unwrap(), id);
+    assert_ne!(FileId::of(&copy).unwrap(), id);
+    fs::rename(&copy, &file).unwrap();
+    assert_ne!(FileId::of(&file).unwrap(), id, "it was replaced");
+    fs::remove_file(&file).unwrap();
+    assert!(FileId::of(&file).is_err());
 }
 
 #[tokio::test]

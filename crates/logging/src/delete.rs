@@ -1,7 +1,7 @@
 //! Removes logs because somebody wants them gone. spec: client-app 8.5
 
-use crate::retention::is_log_of;
-use std::{fs, io, path::Path};
+use crate::{listing::Listing, retention::is_log_of};
+use std::io;
 
 /// Which files of a directory are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,32 +21,17 @@ impl Which<'_> {
     }
 }
 
-/// Removes log files. A directory that does not exist is success, and one failure does not keep
-/// the rest. A program that is logging starts another file.
+/// Removes log files. One failure does not keep the rest. A program that is logging starts another file.
 ///
 /// # Errors
 ///
 /// The last one.
-pub fn delete_logs(directory: &Path, which: Which<'_>) -> io::Result<()> {
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
+pub fn delete_logs(directory: &dyn Listing, which: Which<'_>) -> io::Result<()> {
     let mut result = Ok(());
-    for entry in entries {
-        let removed = entry.and_then(|entry| {
-            let is_meant = which.covers(&entry.file_name().to_string_lossy());
-            match is_meant && !entry.file_type()?.is_dir() {
-                true => fs::remove_file(entry.path()),
-                false => Ok(()),
-            }
-        });
-        result = removed
-            .or_else(|error| match error.kind() {
-                io::ErrorKind::NotFound => Ok(()),
-                _ => Err(error),
-            })
-            .and(result);
+    for entry in directory.entries()? {
+        if which.covers(&entry.name) && !entry.is_directory {
+            result = directory.remove(&entry.name).and(result);
+        }
     }
     result
 }
@@ -54,6 +39,8 @@ pub fn delete_logs(directory: &Path, which: Which<'_>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listing::{Entry, tests::Plain};
+    use std::fs;
     use tempfile::TempDir;
 
     #[test]
@@ -80,13 +67,39 @@ mod tests {
             names
         };
         fill();
-        delete_logs(directory, Which::Of("p")).unwrap();
+        delete_logs(&Plain::new(directory), Which::Of("p")).unwrap();
         let others = ["directory.log", "latest", "notes.txt", "old-log", "q.1.log"];
         assert_eq!(left(), others);
         fill();
-        delete_logs(directory, Which::All).unwrap();
+        delete_logs(&Plain::new(directory), Which::All).unwrap();
         assert_eq!(left(), ["directory.log", "notes.txt"]);
-        fs::remove_dir_all(directory).unwrap();
-        delete_logs(directory, Which::All).unwrap();
+    }
+    #[test]
+    fn a_failure_is_told_and_keeps_nobody_else() {
+        struct Stubborn(std::cell::RefCell<Vec<String>>);
+        impl Listing for Stubborn {
+            fn entries(&self) -> io::Result<Vec<Entry>> {
+                let entry = |name: &str| Entry {
+                    name: name.into(),
+                    is_file: true,
+                    is_directory: false,
+                    size: 1,
+                    changed: std::time::SystemTime::UNIX_EPOCH,
+                };
+                Ok(["p.1.log", "p.2.log", "p.3.log"].map(entry).into())
+            }
+
+            fn remove(&self, name: &str) -> io::Result<()> {
+                self.0.borrow_mut().push(name.to_owned());
+                match name {
+                    "p.2.log" => Err(io::ErrorKind::PermissionDenied.into()),
+                    _ => Ok(()),
+                }
+            }
+        }
+        let directory = Stubborn(Vec::new().into());
+        let error = delete_logs(&directory, Which::All).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(directory.0.into_inner().len(), 3);
     }
 }

@@ -1,6 +1,6 @@
 //! The file that is written to, and the ones that follow it. spec: client-app 8.3
 
-use crate::{options::LogFiles, time::file_stamp};
+use crate::{listing::Listing, options::LogFiles, time::file_stamp};
 use std::{
     fs::{self, File},
     io::{self, Write as _},
@@ -40,8 +40,9 @@ impl LogFile {
         self.base
     }
 
-    pub(crate) fn directory(&self) -> &std::path::Path {
-        &self.files.directory
+    /// Opens the directory, to look for old files.
+    pub(crate) fn listing(&self) -> io::Result<Option<Box<dyn Listing>>> {
+        (self.files.open)(&self.files.directory)
     }
 
     /// The file in use, which is made if need be.
@@ -76,7 +77,9 @@ impl LogFile {
         match &mut self.open {
             Some(open) => Ok(open),
             none => {
-                let LogFiles { directory, create } = &mut self.files;
+                let LogFiles {
+                    directory, create, ..
+                } = &mut self.files;
                 let file = create(directory, self.base, stamp)?;
                 Ok(none.insert(Open {
                     size: file.metadata()?.len(),
@@ -107,6 +110,7 @@ mod tests {
         let files = LogFiles {
             directory: directory.path().join("logs"),
             create: Box::new(create),
+            open: Box::new(|_| Ok(None)),
         };
         let log = LogFile {
             max,
@@ -139,7 +143,7 @@ mod tests {
     fn a_file_that_was_removed_is_made_anew() {
         let (mut log, _directory) = log_file(MAX_FILE);
         let first = log.current("1").unwrap().path.clone();
-        fs::remove_dir_all(log.directory()).unwrap();
+        fs::remove_dir_all(&log.files.directory).unwrap();
         let second = log.current("2").unwrap().path.clone();
         assert_ne!(first, second);
         assert!(second.exists());

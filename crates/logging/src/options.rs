@@ -1,5 +1,6 @@
 //! What a log is to be like.
 
+use crate::listing::Listing;
 use std::{
     fs::File,
     io,
@@ -59,12 +60,19 @@ pub struct LogFiles {
     pub directory: PathBuf,
     /// Makes them.
     pub create: Box<dyn CreateFile>,
+    /// Finds those that are there already.
+    pub open: Box<dyn OpenListing>,
 }
 
 /// Opens `<base>.<stamp>.log` in a directory for appending; gets directory, base and stamp.
 pub trait CreateFile: FnMut(&Path, &str, &str) -> io::Result<File> + Send {}
 
 impl<F: FnMut(&Path, &str, &str) -> io::Result<File> + Send> CreateFile for F {}
+
+/// Opens a directory to look for old files; none if there is no such directory.
+pub trait OpenListing: Fn(&Path) -> io::Result<Option<Box<dyn Listing>>> + Send {}
+
+impl<F: Fn(&Path) -> io::Result<Option<Box<dyn Listing>>> + Send> OpenListing for F {}
 
 /// Settings of a log.
 pub struct Options {

@@ -136,7 +136,9 @@ fn gather(inbox: &Receiver<Item>, first: Vec<u8>, batch: &mut Vec<u8>) -> bool {
 
 /// Files that stay in spite of the cap harm less than a log that ends.
 fn keep_below_cap(file: &LogFile) {
-    enforce_cap(file.directory(), file.base(), CAP, SystemTime::now()).ok();
+    if let Ok(Some(directory)) = file.listing() {
+        enforce_cap(&*directory, file.base(), CAP, SystemTime::now()).ok();
+    }
 }
 
 /// A line that says how many are missing.

@@ -1,8 +1,8 @@
 //! Keeps log files below a cap. spec: client-app 8.4
 
+use crate::listing::{Entry, Listing};
 use std::{
-    fs, io,
-    path::{Path, PathBuf},
+    io,
     time::{Duration, SystemTime},
 };
 
@@ -12,12 +12,6 @@ pub const CAP: u64 = 100 * 1024 * 1024;
 /// Files younger than this stay: somebody may be looking at them.
 const YOUNG: Duration = Duration::from_secs(5 * 60);
 
-struct Found {
-    changed: SystemTime,
-    path: PathBuf,
-    size: u64,
-}
-
 /// Removes the oldest log files of a program until all of them are below the cap; the bytes that
 /// were removed. The newest file stays, and so do those younger than five minutes.
 ///
@@ -25,19 +19,31 @@ struct Found {
 ///
 /// If the directory cannot be listed, or the last file that could not be removed; a cap of 0 is
 /// refused.
-pub fn enforce_cap(directory: &Path, base: &str, cap: u64, now: SystemTime) -> io::Result<u64> {
+pub fn enforce_cap(
+    directory: &dyn Listing,
+    base: &str,
+    cap: u64,
+    now: SystemTime,
+) -> io::Result<u64> {
     if cap == 0 {
         let what = "a cap of 0 would remove every log file";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     }
-    let mut files = find(directory, base)?;
-    files.sort_by(|a, b| (a.changed, &a.path).cmp(&(b.changed, &b.path)));
+    let mut files = directory.entries()?;
+    files.retain(|entry| entry.is_file && is_log_of(&entry.name, base));
+    files.sort_by(|a, b| (a.changed, &a.name).cmp(&(b.changed, &b.name)));
     let total = files.iter().map(|file| file.size).sum();
     files.pop();
-    remove_oldest(&files, total, cap, now)
+    remove_oldest(directory, &files, total, cap, now)
 }
 
-fn remove_oldest(files: &[Found], total: u64, cap: u64, now: SystemTime) -> io::Result<u64> {
+fn remove_oldest(
+    directory: &dyn Listing,
+    files: &[Entry],
+    total: u64,
+    cap: u64,
+    now: SystemTime,
+) -> io::Result<u64> {
     let (mut removed, mut result) = (0, Ok(()));
     for file in files {
         let age = now.duration_since(file.changed);
@@ -45,30 +51,12 @@ fn remove_oldest(files: &[Found], total: u64, cap: u64, now: SystemTime) -> io::
         if total - removed <= cap || !is_old {
             break;
         }
-        match fs::remove_file(&file.path) {
+        match directory.remove(&file.name) {
             Ok(()) => removed += file.size,
             Err(error) => result = Err(error),
         }
     }
     result.map(|()| removed)
-}
-
-fn find(directory: &Path, base: &str) -> io::Result<Vec<Found>> {
-    let mut files = vec![];
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let Ok(metadata) = entry.metadata() else {
-            continue;
-        };
-        if metadata.is_file() && is_log_of(&entry.file_name().to_string_lossy(), base) {
-            files.push(Found {
-                changed: metadata.modified()?,
-                path: entry.path(),
-                size: metadata.len(),
-            });
-        }
-    }
-    Ok(files)
 }
 
 /// Whether a file is a log of the program: `<base>.<stamp>.log`.
@@ -83,7 +71,11 @@ pub(crate) fn is_log_of(name: &str, base: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::File;
+    use crate::listing::tests::Plain;
+    use std::{
+        fs::{self, File},
+        path::Path,
+    };
     use tempfile::TempDir;
 
     const HOUR: Duration = Duration::from_secs(3600);
@@ -101,6 +93,10 @@ mod tests {
                 file.set_modified(now - *age).unwrap();
             }
             this
+        }
+
+        fn listing(&self) -> Plain {
+            Plain::new(self.0.path())
         }
 
         fn names(&self) -> Vec<String> {
@@ -124,10 +120,10 @@ mod tests {
             ("p.2.log", 10, HOUR * 3),
         ];
         let directory = Directory::new(now, &files);
-        assert_eq!(enforce_cap(directory.0.path(), "p", 40, now).unwrap(), 0);
-        assert_eq!(enforce_cap(directory.0.path(), "p", 25, now).unwrap(), 20);
+        assert_eq!(enforce_cap(&directory.listing(), "p", 40, now).unwrap(), 0);
+        assert_eq!(enforce_cap(&directory.listing(), "p", 25, now).unwrap(), 20);
         assert_eq!(directory.names(), ["p.3.log", "p.4.log"]);
-        assert_eq!(enforce_cap(directory.0.path(), "p", 1, now).unwrap(), 10);
+        assert_eq!(enforce_cap(&directory.listing(), "p", 1, now).unwrap(), 10);
         assert_eq!(directory.names(), ["p.4.log"], "the last one stays");
     }
 
@@ -143,15 +139,15 @@ mod tests {
             ("other.1.log", 1000, HOUR),
         ];
         let directory = Directory::new(now, &files);
-        assert_eq!(enforce_cap(directory.0.path(), "p", 1, now).unwrap(), 0);
+        assert_eq!(enforce_cap(&directory.listing(), "p", 1, now).unwrap(), 0);
         // A clock that was set back makes files of the future.
         assert_eq!(
-            enforce_cap(directory.0.path(), "p", 1, now - HOUR).unwrap(),
+            enforce_cap(&directory.listing(), "p", 1, now - HOUR).unwrap(),
             0
         );
         assert_eq!(directory.names().len(), files.len());
         assert_eq!(
-            enforce_cap(directory.0.path(), "p", 1, now + HOUR).unwrap(),
+            enforce_cap(&directory.listing(), "p", 1, now + HOUR).unwrap(),
             10
         );
     }
@@ -161,14 +157,14 @@ mod tests {
         let now = SystemTime::now();
         let directory = Directory::new(now, &[("p.2.log", 10, HOUR)]);
         fs::create_dir(directory.0.path().join("p.1.log")).unwrap();
-        assert_eq!(enforce_cap(directory.0.path(), "p", 1, now).unwrap(), 0);
+        assert_eq!(enforce_cap(&directory.listing(), "p", 1, now).unwrap(), 0);
         assert_eq!(directory.names(), ["p.1.log", "p.2.log"]);
     }
 
     #[test]
     fn no_cap_and_no_directory_are_errors() {
         let now = SystemTime::now();
-        assert!(enforce_cap(&std::env::temp_dir(), "p", 0, now).is_err());
-        assert!(enforce_cap(Path::new("/nonexistent/logs"), "p", 1, now).is_err());
+        assert!(enforce_cap(&Plain::new(&std::env::temp_dir()), "p", 0, now).is_err());
+        assert!(enforce_cap(&Plain::new(Path::new("/nonexistent/logs")), "p", 1, now).is_err());
     }
 }

@@ -12,7 +12,10 @@ use ipnet::IpNet;
 use rtnetlink::packet_route::{
     AddressFamily,
     link::{LinkAttribute, State},
-    route::{RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType},
+    route::{
+        RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope,
+        RouteType,
+    },
 };
 use std::{collections::BTreeSet, io, net::IpAddr};
 
@@ -44,17 +47,26 @@ pub(crate) async fn synchronise(netlink: &Netlink, own: Option<u32>) -> io::Resu
     Ok(())
 }
 
+/// What differs: routes to be deleted, and those to be added.
+fn difference(
+    mut present: Vec<RouteMessage>,
+    mut wanted: Vec<RouteMessage>,
+) -> (Vec<RouteMessage>, Vec<RouteMessage>) {
+    let keys = |routes: &[RouteMessage]| routes.iter().map(Key::of).collect::<BTreeSet<Key>>();
+    let (are_present, are_wanted) = (keys(&present), keys(&wanted));
+    present.retain(|route| !are_wanted.contains(&Key::of(route)));
+    wanted.retain(|route| !are_present.contains(&Key::of(route)));
+    (present, wanted)
+}
+
 async fn replace(netlink: &Netlink, present: Vec<RouteMessage>, wanted: Vec<RouteMessage>) {
-    let has = |routes: &[RouteMessage], key: Key| routes.iter().any(|r| Key::of(r) == key);
-    let (stale, kept): (Vec<_>, Vec<_>) = present
-        .into_iter()
-        .partition(|route| !has(&wanted, Key::of(route)));
+    let (stale, missing) = difference(present, wanted);
     for route in stale {
         if let Err(error) = netlink.delete_route(route).await {
             tracing::debug!(%error, "A stale copy of a connected network stays");
         }
     }
-    for route in wanted.into_iter().filter(|r| !has(&kept, Key::of(r))) {
+    for route in missing {
         match netlink.add_route(route).await {
             Err(error) if !is_any_of(&error, &[libc::EEXIST]) => {
                 tracing::debug!(%error, "Cannot copy the route of a connected network");
@@ -65,20 +77,24 @@ async fn replace(netlink: &Netlink, present: Vec<RouteMessage>, wanted: Vec<Rout
 }
 
 /// What tells two routes of the table apart.
-#[derive(PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     destination: Option<IpNet>,
     interface: Option<u32>,
-    source: Option<RouteAttribute>,
+    source: Option<IpAddr>,
 }
 
 impl Key {
     fn of(route: &RouteMessage) -> Self {
-        let source = |a: &&RouteAttribute| matches!(a, RouteAttribute::PrefSource(_));
+        let source = |a: &RouteAttribute| match a {
+            RouteAttribute::PrefSource(RouteAddress::Inet(v4)) => Some(IpAddr::V4(*v4)),
+            RouteAttribute::PrefSource(RouteAddress::Inet6(v6)) => Some(IpAddr::V6(*v6)),
+            _ => None,
+        };
         Self {
             destination: destination_of(route),
             interface: interface_of(route),
-            source: route.attributes.iter().find(source).cloned(),
+            source: route.attributes.iter().find_map(source),
         }
     }
 }
@@ -131,7 +147,6 @@ fn copy(route: RouteMessage) -> RouteMessage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rtnetlink::packet_route::route::RouteAddress;
 
     fn message(destination: &str, change: impl FnOnce(&mut RouteMessage)) -> RouteMessage {
         let mut route = crate::netlink::route(destination.parse().unwrap(), 3, 254);
@@ -163,6 +178,34 @@ mod tests {
         ];
         for (route, expected) in cases {
             assert_eq!(is_connected(&route), expected, "{route:?}");
+        }
+    }
+
+    #[test]
+    fn what_differs_in_network_interface_or_source_is_replaced() {
+        let plain = || message("192.0.2.0/24", |_| ());
+        let other = [
+            message("198.51.100.0/24", |_| ()),
+            message("192.0.2.0/25", |_| ()),
+            message("192.0.2.0/24", |r| {
+                r.attributes
+                    .retain(|a| !matches!(a, RouteAttribute::Oif(_)));
+                r.attributes.push(RouteAttribute::Oif(4));
+            }),
+            message("192.0.2.0/24", |r| {
+                let source = RouteAddress::Inet([192, 0, 2, 7].into());
+                r.attributes.push(RouteAttribute::PrefSource(source));
+            }),
+            message("2001:db8::/64", |_| ()),
+        ];
+        let same = message("192.0.2.0/24", |r| {
+            r.attributes.push(RouteAttribute::Priority(600));
+        });
+        let (stale, missing) = difference(vec![plain()], vec![same]);
+        assert!(stale.is_empty() && missing.is_empty());
+        for route in other {
+            let (stale, missing) = difference(vec![plain()], vec![route.clone()]);
+            assert_eq!((stale, missing), (vec![plain()], vec![route]));
         }
     }
 

@@ -73,9 +73,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if needed > MAX_UNSENT {
             return Err(Fault::MessageTooLarge(needed));
         }
-        if needed > self.unsent.capacity() {
+        if let Some(room) = larger_room(self.unsent.capacity(), needed) {
             // Growing in place would leave a copy of a token behind.
-            let mut larger = Zeroizing::new(Vec::with_capacity(needed));
+            let mut larger = Zeroizing::new(Vec::with_capacity(room));
             larger.extend_from_slice(&self.unsent);
             self.unsent = larger;
         }
@@ -152,6 +152,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.send_limit.clear();
         Pin::new(&mut self.stream).poll_flush(cx).map_err(Fault::Io)
     }
+}
+
+/// The room to be made for so many bytes, if there is too little. Twice as much each time, so that all
+/// copies together have at most twice the bytes of what is sent.
+fn larger_room(room: usize, needed: usize) -> Option<usize> {
+    (needed > room).then(|| needed.max(2 * room).min(MAX_UNSENT))
 }
 
 /// A limit in time that starts when it is first looked at.

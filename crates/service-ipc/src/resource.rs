@@ -132,4 +132,31 @@ mod tests {
             assert_eq!(serde_json::to_value(status).unwrap(), name);
         }
     }
+    #[test]
+    fn every_kind_tells_its_id_its_name_and_its_state() {
+        let id = ResourceId::from_bytes([7; 16]);
+        let addressed = || Addressed {
+            id,
+            address: "a".into(),
+            name: "n".into(),
+            address_description: None,
+            sites: vec![],
+            status: ResourceStatus::Offline,
+        };
+        let internet = Internet {
+            name: "n".into(),
+            id,
+            sites: vec![],
+            status: ResourceStatus::Offline,
+        };
+        for (resource, is_last) in [
+            (Resource::Dns(addressed()), true),
+            (Resource::Cidr(addressed()), true),
+            (Resource::Internet(internet), false),
+        ] {
+            assert_eq!((resource.id(), resource.name()), (id, "n"));
+            assert_eq!(resource.status(), ResourceStatus::Offline);
+            assert_eq!(resource.sort_key(), (is_last, "n", id));
+        }
+    }
 }

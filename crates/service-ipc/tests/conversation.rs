@@ -72,6 +72,32 @@ async fn a_gui_of_either_generation_is_greeted_and_understood() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_knows_whether_all_is_sent() {
+    for generation in Generation::ALL {
+        let (mut server, _client) = pair(generation).await;
+        assert_eq!(server.generation(), generation);
+        assert!(server.is_flushed());
+        server.send(&ToGui::DisconnectedGracefully).unwrap();
+        assert!(!server.is_flushed());
+        server.flush().await.unwrap();
+        assert!(server.is_flushed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn neither_half_prints_what_waits_to_be_sent() {
+    let (mut server, mut client) = pair(Generation::July2025).await;
+    let connect = Connect::new("a-very-secret-token".into());
+    client.send(&ToService::Connect(connect)).unwrap();
+    let error = ToGui::ConnectResult(Err("a-very-secret-reason".into()));
+    server.send(&error).unwrap();
+    for printed in [format!("{server:?}"), format!("{client:?}")] {
+        assert!(printed.contains("July2025"), "{printed}");
+        assert!(!printed.contains("secret"), "{printed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_older_generation_lacks_is_left_out() {
     let (mut server, mut client) = pair(Generation::July2025).await;
     server

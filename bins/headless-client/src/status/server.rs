@@ -4,7 +4,7 @@ use super::{Report, socket};
 use anyhow::Result;
 use host::Group;
 use local_socket::{Listener as _, Permissions, Socket, SocketFault, Stream};
-use std::{future::pending, io::ErrorKind, path::Path, time::Duration};
+use std::{future::pending, io::ErrorKind, path::Path, sync::Arc, time::Duration};
 use tokio::io::AsyncWriteExt as _;
 
 /// Those who may ask, besides the administrator.
@@ -13,16 +13,70 @@ const GROUP: &str = "firezone-client";
 /// How long somebody may take to read the answer.
 const READ_TIME: Duration = Duration::from_secs(5);
 
-/// Listens at the usual place; none if that is not possible, which is no reason not to run.
-pub(crate) async fn listen() -> Option<Socket> {
-    let path = socket();
-    bind(&path)
-        .await
-        .inspect_err(|error| {
+/// Those who are sent a report at the same time. Each of them keeps one in memory.
+const MAX_READERS: usize = 16;
+
+/// Where people ask.
+#[derive(Debug)]
+pub(crate) struct Server {
+    socket: Option<Socket>,
+    // One more reference for each reader.
+    readers: Arc<()>,
+}
+
+impl Server {
+    /// Listens at the usual place, or nowhere if that is not possible, which is no reason not to run.
+    pub(crate) async fn listen() -> Self {
+        let socket = bind(&socket()).await.inspect_err(|error| {
             let error = &**error as &dyn std::error::Error;
             tracing::info!(error, "Nobody can ask for the status");
-        })
-        .ok()
+        });
+        Self::new(socket.ok())
+    }
+
+    fn new(socket: Option<Socket>) -> Self {
+        Self {
+            socket,
+            readers: Arc::default(),
+        }
+    }
+
+    /// Waits for somebody who wants to know; for ever if nobody can. Cancel-safe.
+    pub(crate) async fn accept(&mut self) -> Stream {
+        let Some(socket) = &mut self.socket else {
+            return pending().await;
+        };
+        loop {
+            match socket.accept().await {
+                Ok((stream, _)) if Arc::strong_count(&self.readers) <= MAX_READERS => {
+                    return stream;
+                }
+                Ok(_) => tracing::debug!("Too many ask for the status at the same time"),
+                Err(error) => {
+                    tracing::debug!(%error, "Somebody who asked for the status is gone");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    /// Sends the report as one line of JSON, in a task of its own: a slow reader holds up nobody.
+    pub(crate) fn send(&self, mut stream: Stream, report: &Report) {
+        let Ok(mut line) = serde_json::to_vec(report) else {
+            return;
+        };
+        line.push(b'\n');
+        let reader = Arc::clone(&self.readers);
+        tokio::spawn(async move {
+            let sent = tokio::time::timeout(READ_TIME, stream.write_all(&line)).await;
+            match sent {
+                Ok(Ok(())) => tracing::trace!("Sent the status"),
+                Ok(Err(error)) => tracing::debug!(%error, "Cannot send the status"),
+                Err(_) => tracing::debug!("Nobody reads the status that was asked for"),
+            }
+            drop(reader);
+        });
+    }
 }
 
 async fn bind(path: &Path) -> Result<Socket> {
@@ -35,38 +89,6 @@ async fn bind(path: &Path) -> Result<Socket> {
         }
         bound => Ok(bound?),
     }
-}
-
-/// Waits for somebody who wants to know; for ever if nobody can. Cancel-safe.
-pub(crate) async fn accept(socket: Option<&mut Socket>) -> Stream {
-    let Some(socket) = socket else {
-        return pending().await;
-    };
-    loop {
-        match socket.accept().await {
-            Ok((stream, _)) => return stream,
-            Err(error) => {
-                tracing::debug!(%error, "Somebody who asked for the status is gone");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
-
-/// Sends the report as one line of JSON, in a task of its own: a slow reader holds up nobody.
-pub(crate) fn send(mut stream: Stream, report: &Report) {
-    let Ok(mut line) = serde_json::to_vec(report) else {
-        return;
-    };
-    line.push(b'\n');
-    tokio::spawn(async move {
-        let sent = tokio::time::timeout(READ_TIME, stream.write_all(&line)).await;
-        match sent {
-            Ok(Ok(())) => tracing::trace!("Sent the status"),
-            Ok(Err(error)) => tracing::debug!(%error, "Cannot send the status"),
-            Err(_) => tracing::debug!("Nobody reads the status that was asked for"),
-        }
-    });
 }
 
 #[cfg(test)]
@@ -90,16 +112,48 @@ mod tests {
     async fn whoever_asks_gets_the_report() {
         let folder = TempDir::new().unwrap();
         let path = local_socket::path_in(folder.path(), "status");
-        let mut socket = bind(&path).await.unwrap();
+        let mut server = Server::new(Some(bind(&path).await.unwrap()));
         let answer = async {
-            let stream = accept(Some(&mut socket)).await;
-            send(stream, &report());
+            let stream = server.accept().await;
+            server.send(stream, &report());
         };
         let (asked, ()) = tokio::join!(ask(&path), answer);
         assert_eq!(asked.unwrap(), report());
 
-        drop(socket);
+        drop(server);
         let error = ask(&path).await.unwrap_err();
         assert!(format!("{error:#}").contains("is it running?"), "{error:#}");
+    }
+    #[tokio::test(start_paused = true)]
+    async fn those_who_do_not_read_keep_a_few_reports_and_not_for_long() {
+        let folder = TempDir::new().unwrap();
+        let path = local_socket::path_in(folder.path(), "status");
+        let mut server = Server::new(Some(bind(&path).await.unwrap()));
+        let mut report = report();
+        // More than a socket takes.
+        report.portal.url = "x".repeat(512 * 1024);
+        let mut silent = vec![];
+        for _ in 0..MAX_READERS {
+            let (stream, asking) = tokio::join!(
+                server.accept(),
+                local_socket::connect(&path, local_socket::Trust::Anyone, 1)
+            );
+            server.send(stream, &report);
+            silent.push(asking.unwrap());
+        }
+        let one_more = tokio::select! {
+            biased;
+            _ = server.accept() => panic!("there is no room"),
+            asked = ask(&path) => asked,
+        };
+        assert!(one_more.is_err());
+        // Time goes on as soon as everybody waits.
+        tokio::time::sleep(READ_TIME * 2).await;
+        let answer = async {
+            let stream = server.accept().await;
+            server.send(stream, &report);
+        };
+        let (asked, ()) = tokio::join!(ask(&path), answer);
+        assert_eq!(asked.unwrap(), report);
     }
 }

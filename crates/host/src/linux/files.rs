@@ -8,11 +8,11 @@ use rustix::{
 use secrecy::SecretSlice;
 use std::{
     ffi::{OsStr, OsString},
-    fs::{self, File, Metadata, OpenOptions},
+    fs::{DirBuilder, File, Metadata, OpenOptions},
     io::{self, Read as _, Write as _},
     os::{
-        fd::{AsFd, OwnedFd},
-        unix::fs::{MetadataExt as _, OpenOptionsExt as _, symlink},
+        fd::{AsFd, BorrowedFd},
+        unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     },
     path::Path,
 };
@@ -102,7 +102,7 @@ fn read_handed(
 const STRANGER: &str = "belongs to somebody else";
 const PRIVATE: &str = "must have mode 0400 or 0600";
 pub(super) const WRITABLE: &str = "may be written by others";
-const OWN: &str = "chown root:root it";
+pub(super) const OWN: &str = "chown root:root it";
 const CLOSE: &str = "chmod 0600 it";
 pub(super) const CLOSE_TO_WRITERS: &str = "chmod go-w it";
 
@@ -126,8 +126,8 @@ pub(super) fn stranger(path: &Path) -> FileFault {
 /// Opens a file to read it. Checks and reading go through one descriptor, so that the file cannot be
 /// swapped meanwhile.
 pub(super) fn open(path: &Path, links: Links) -> Result<Option<(File, Metadata)>, FileFault> {
-    // Without waiting for somebody who writes into a pipe.
-    let mut flags = OFlags::NONBLOCK;
+    // Without waiting for somebody who writes into a pipe, and without being controlled by a terminal.
+    let mut flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     flags.set(OFlags::NOFOLLOW, links == Links::Refuse);
     let opened = OpenOptions::new()
         .read(true)
@@ -160,37 +160,47 @@ pub(super) fn read_all(file: File, metadata: &Metadata, path: &Path) -> Result<V
 
 pub(crate) fn write_secret(path: &Path, secret: &[u8]) -> Result<(), FileFault> {
     let directory = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(directory).map_err(|source| os("create", directory, source))?;
+    make_directory(directory, 0o755)?;
     let making = Making {
         mode: 0o600,
         owner: Owner::Root,
         present: Present::Replace,
     };
     let name = path.file_name().unwrap_or_default();
-    put(directory, name, secret, making).map_err(|source| os("write", path, source))
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let held = rustix::fs::openat(CWD, directory, flags, Mode::empty());
+    let held = held.map_err(|source| os("open", directory, source))?;
+    put(&held, name, secret, making).map_err(|source| os("write", path, source))
+}
+
+/// Makes a directory and its parents if they are missing. Whatever the mask of the process allows, none
+/// of them can be written by others.
+pub(super) fn make_directory(path: &Path, mode: u32) -> Result<(), FileFault> {
+    let mut builder = DirBuilder::new();
+    let made = builder.recursive(true).mode(mode).create(path);
+    made.map_err(|source| os("create", path, source))
 }
 
 /// Writes a file beside its place and moves it there, so that it is there whole or not at all.
 pub(super) fn put(
-    directory: &Path,
+    directory: impl AsFd,
     name: &OsStr,
     content: &[u8],
     making: Making,
 ) -> io::Result<()> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = rustix::fs::openat(CWD, directory, flags, Mode::empty())?;
+    let directory = directory.as_fd();
     let mut temporary = OsString::from(name);
     temporary.push(format!(".{}.tmp", std::process::id()));
     // Left by a process that had the same number.
-    remove(&directory, &temporary)?;
+    remove(directory, &temporary)?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::RUSR | Mode::WUSR;
-    let file = rustix::fs::openat(&directory, &temporary, flags, mode)?;
+    let file = rustix::fs::openat(directory, &temporary, flags, mode)?;
     let placed = fill(file.into(), content, making)
-        .and_then(|()| place(&directory, &temporary, name, making.present));
+        .and_then(|()| place(directory, &temporary, name, making.present));
     if placed.is_err() {
         // It may not exist any more.
-        remove(&directory, &temporary).ok();
+        remove(directory, &temporary).ok();
     }
     placed
 }
@@ -204,7 +214,12 @@ fn fill(mut file: File, content: &[u8], making: Making) -> io::Result<()> {
     file.sync_all()
 }
 
-fn place(directory: &OwnedFd, temporary: &OsStr, name: &OsStr, present: Present) -> io::Result<()> {
+fn place(
+    directory: BorrowedFd<'_>,
+    temporary: &OsStr,
+    name: &OsStr,
+    present: Present,
+) -> io::Result<()> {
     if present == Present::Replace {
         return Ok(rustix::fs::renameat(directory, temporary, directory, name)?);
     }
@@ -219,48 +234,21 @@ fn place(directory: &OwnedFd, temporary: &OsStr, name: &OsStr, present: Present)
     }
 }
 
-fn remove(directory: impl AsFd, name: &OsStr) -> io::Result<()> {
+pub(super) fn remove(directory: impl AsFd, name: &OsStr) -> io::Result<()> {
     match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
         Err(Errno::NOENT) => Ok(()),
         removed => Ok(removed?),
     }
 }
 
-pub(crate) fn create_log_file(
-    directory: &Path,
-    base: &str,
-    stamp: &str,
-) -> Result<File, FileFault> {
-    fs::create_dir_all(directory).map_err(|source| os("create", directory, source))?;
-    let name = format!("{base}.{stamp}.log");
-    let path = directory.join(&name);
-    let create = || {
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o640)
-            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-            .open(&path)?;
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o640))?;
-        Ok(file)
-    };
-    let file = create().map_err(|source: io::Error| os("create", &path, source))?;
-    let link = directory.join(format!("{base}.latest"));
-    let removed = match fs::remove_file(&link) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    };
-    if let Err(error) = removed.and_then(|()| symlink(&name, &link)) {
-        tracing::debug!(%error, "No link leads to the latest log file");
-    }
-    Ok(file)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use secrecy::ExposeSecret as _;
-    use std::os::unix::fs::{PermissionsExt as _, chown};
+    use std::{
+        fs,
+        os::unix::fs::{PermissionsExt as _, chown},
+    };
     use tempfile::TempDir;
 
     fn mode(path: &Path) -> u32 {
@@ -373,6 +361,26 @@ mod tests {
     }
 
     #[test]
+    fn a_mask_that_allows_everything_opens_nothing() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("deep/er/token");
+        let write = || {
+            // A mask of its own, for this thread alone.
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).unwrap();
+            rustix::process::umask(Mode::empty());
+            write_secret(&path, b"secret").unwrap();
+        };
+        std::thread::scope(|scope| scope.spawn(write).join().unwrap());
+        for (name, expected) in [
+            ("deep", 0o755),
+            ("deep/er", 0o755),
+            ("deep/er/token", 0o600),
+        ] {
+            assert_eq!(mode(&directory.path().join(name)), expected, "{name}");
+        }
+    }
+
+    #[test]
     fn a_written_secret_belongs_to_root_whatever_the_directory_says() {
         let directory = TempDir::new().unwrap();
         chown(directory.path(), None, Some(1)).unwrap();
@@ -433,28 +441,5 @@ mod tests {
         fs::create_dir(&path).unwrap();
         assert!(write_secret(&path, b"secret").is_err());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_log_file_is_no_way_to_another_file() {
-        let directory = TempDir::new().unwrap();
-        let other = directory.path().join("other");
-        fs::write(&other, "").unwrap();
-        set_mode(&other, 0o600);
-        symlink(&other, directory.path().join("base.1.log")).unwrap();
-        assert!(create_log_file(directory.path(), "base", "1").is_err());
-        assert_eq!(mode(&other), 0o600);
-    }
-
-    #[test]
-    fn the_latest_log_file_has_a_link() {
-        let directory = TempDir::new().unwrap();
-        for stamp in ["1", "2"] {
-            let mut file = create_log_file(directory.path(), "base", stamp).unwrap();
-            file.write_all(stamp.as_bytes()).unwrap();
-        }
-        let latest = directory.path().join("base.latest");
-        assert_eq!(fs::read_to_string(&latest).unwrap(), "2");
-        assert_eq!(mode(&directory.path().join("base.1.log")), 0o640);
     }
 }

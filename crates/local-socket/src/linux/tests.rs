@@ -63,6 +63,29 @@ async fn sockets_and_locks_have_the_modes_that_were_wanted() {
 }
 
 #[tokio::test]
+async fn a_process_without_rights_makes_sockets_as_well() {
+    let folder = public_folder();
+    let directory = folder.path().join("run");
+    let runtime = tokio::runtime::Handle::current();
+    let (socket, fault) = as_user(|| {
+        // The kernel hides from such a thread what it hides from a process without core dumps.
+        let bind = |name, permissions| {
+            let path = directory.join(name);
+            runtime.block_on(async { Socket::bind(&path, &permissions).await })
+        };
+        let group = Group::find("daemon").unwrap().unwrap();
+        let strange = bind("strange", Permissions::Group(group)).unwrap_err();
+        (bind(NAME, Permissions::OwnGroup).unwrap(), strange)
+    });
+    let file = fs::metadata(socket.path()).unwrap();
+    assert_eq!((file.uid(), file.mode() & 0o7777), (USER, 0o660));
+    // Callers have to know that it is about rights.
+    let is_refusal = |source: &io::Error| source.kind() == io::ErrorKind::PermissionDenied;
+    assert!(matches!(&fault, SocketFault::Os { source, .. } if is_refusal(source)));
+    assert!(!directory.join("strange").exists());
+}
+
+#[tokio::test]
 async fn the_file_goes_with_the_socket_but_not_with_another_one() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join(NAME);
@@ -146,14 +169,14 @@ async fn who_may_not_connect_is_told_so() {
 
 #[test]
 fn programs_that_were_replaced_are_seen() {
+    let id = FileId((8, 1, 7));
+    let path = PathBuf::from("/usr/bin/gui");
+    let replaced = Program::Replaced(path.clone());
     for (link, program) in [
-        ("/usr/bin/gui", Program::File("/usr/bin/gui".into())),
-        (
-            "/usr/bin/gui (deleted)",
-            Program::Replaced("/usr/bin/gui".into()),
-        ),
+        ("/usr/bin/gui", Program::File { path, id }),
+        ("/usr/bin/gui (deleted)", replaced),
     ] {
-        assert_eq!(program_of_link(Path::new(link)), program);
+        assert_eq!(program_of_link(Path::new(link), id), program);
     }
     assert!(matches!(program_of_pid(None), Program::Unknown(_)));
     assert!(matches!(
@@ -171,7 +194,10 @@ fn a_process_that_ends_while_it_is_examined_has_no_program() {
         .unwrap();
     let pid = Pid::from_child(&child);
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
-    let file = || Program::File("/usr/bin/gui".into());
+    let file = || Program::File {
+        path: "/usr/bin/gui".into(),
+        id: FileId((8, 1, 7)),
+    };
     let examined = |ends: &mut dyn FnMut()| {
         program_of_pidfd(pidfd.as_raw_fd(), |found| {
             assert_eq!(found, Some(child_id(pid)));

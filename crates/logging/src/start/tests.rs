@@ -1,8 +1,11 @@
 //! Whole logs, as files have them.
 
 use super::*;
-use crate::options::LogFiles;
-use std::fs::{self, File, OpenOptions};
+use crate::{listing::tests::Plain, options::LogFiles, retention::CAP};
+use std::{
+    fs::{self, File, OpenOptions},
+    time::{Duration, SystemTime},
+};
 use tempfile::TempDir;
 use tracing::{error, info, info_span, subscriber::with_default, warn};
 
@@ -16,13 +19,18 @@ fn create(directory: &Path, base: &str, stamp: &str) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
 
+fn files(directory: &Path) -> LogFiles {
+    LogFiles {
+        directory: directory.to_owned(),
+        create: Box::new(create),
+        open: Box::new(|directory| Ok(Some(Box::new(Plain::new(directory))))),
+    }
+}
+
 /// What a file has after this was logged.
 fn logged(format: Format, directives: &str, what: impl FnOnce(&Logging)) -> Vec<String> {
     let directory = TempDir::new().unwrap();
-    let files = LogFiles {
-        directory: directory.path().join("logs"),
-        create: Box::new(create),
-    };
+    let files = files(&directory.path().join("logs"));
     let options = Options {
         base: "base",
         directives: directives.into(),
@@ -129,16 +137,35 @@ fn the_filter_changes_while_the_program_runs() {
 fn a_file_that_was_removed_is_followed_by_another_one() {
     let parent = TempDir::new().unwrap();
     let directory = parent.path().join("logs");
-    let files = LogFiles {
-        directory: directory.clone(),
-        create: Box::new(create),
-    };
-    let mut log = LogFile::new("base", files);
+    let mut log = LogFile::new("base", files(&directory));
     log.write(b"one\n").unwrap();
     fs::remove_dir_all(&directory).unwrap();
     log.write(b"two\n").unwrap();
     let path = log.path().unwrap();
     assert_eq!(fs::read_to_string(path).unwrap(), "two\n");
+}
+
+#[test]
+fn old_files_are_kept_below_the_cap() {
+    let folder = TempDir::new().unwrap();
+    let now = SystemTime::now();
+    for (name, age) in [("base.1.log", 7200), ("base.2.log", 3600)] {
+        let file = File::create(folder.path().join(name)).unwrap();
+        // No block of it is on the disk.
+        file.set_len(CAP * 3 / 4).unwrap();
+        file.set_modified(now - Duration::from_secs(age)).unwrap();
+    }
+    let options = Options {
+        base: "base",
+        directives: "info".into(),
+        format: Format::Text,
+        stdout_time: StdoutTime::Omitted,
+        file: Some(files(folder.path())),
+    };
+    // Dropping it waits for the thread.
+    drop(build(options).unwrap());
+    assert!(!folder.path().join("base.1.log").exists());
+    assert!(folder.path().join("base.2.log").exists());
 }
 
 #[test]
@@ -148,10 +175,7 @@ fn a_directory_that_cannot_be_is_named() {
         directives: "info".into(),
         format: Format::Text,
         stdout_time: StdoutTime::Shown,
-        file: Some(LogFiles {
-            directory: "/proc/nowhere".into(),
-            create: Box::new(create),
-        }),
+        file: Some(files(Path::new("/proc/nowhere"))),
     };
     let fault = build(options).err().unwrap();
     assert!(fault.to_string().contains("/proc/nowhere"), "{fault}");

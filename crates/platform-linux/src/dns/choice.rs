@@ -144,6 +144,7 @@ impl Facts {
             _ => Kind::Other,
         };
         let text = paths.original().unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
         Self { kind, text }
     }
 
@@ -183,7 +184,7 @@ impl Facts {
     }
 
     fn names_only_the_stub(&self) -> bool {
-        let servers = ResolvConf::parse(&self.text).nameservers;
+        let servers = ResolvConf::parse(self.text.as_bytes()).nameservers;
         !servers.is_empty() && servers.iter().all(|s| STUBS.contains(&s.address))
     }
 

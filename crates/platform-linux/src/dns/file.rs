@@ -3,22 +3,21 @@
 //! Symbolic links are never written through: they belong to another program.
 //!
 //! The file is always written in place, because in containers it is a bind mount that can be neither
-//! replaced nor deleted. The backup is replaced atomically and never deleted: file systems may
-//! reorder writes, and a deleted backup with a lost restore could not be repaired.
+//! replaced nor deleted; so it keeps its owner, mode and labels. The backup is replaced atomically and
+//! never deleted: file systems may reorder writes, and a deleted backup with a lost restore could not
+//! be repaired. Both are bytes: what nobody understands comes back as it was.
+
+mod disk;
 
 use super::config::{Nameserver, ResolvConf, is_ours};
+use disk::MAX_FILE;
 use model::DomainName;
 use platform::PlatformFault;
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
+    fs, io,
     net::IpAddr,
-    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
-
-/// Largest file that is read, in bytes.
-const MAX_FILE: u64 = 1 << 20;
 
 const NOT_REGULAR: &str = "choose another DNS control method, or replace it by a regular file";
 const WRITABLE: &str = "run as root with a writable /etc, or choose another DNS control method";
@@ -51,20 +50,35 @@ impl ResolvConfPaths {
     ) -> Result<(), PlatformFault> {
         self.require_regular()?;
         let current = self.read(&self.file)?;
-        let original = if is_ours(&current) {
-            self.backed_up()?
-        } else {
-            self.back_up(&current)?;
-            current.clone()
-        };
-        let wanted = ResolvConf::parse(&original)
-            .with_tunnel(servers, search)
-            .render(&self.backup);
-        // Watchers of the file should not wake up for nothing.
-        if wanted == current {
-            return Ok(());
+        if is_ours(&current) {
+            let wanted = self.render(&self.backed_up()?, servers, search)?;
+            // Watchers of the file should not wake up for nothing.
+            return match wanted == current {
+                true => Ok(()),
+                false => self.write(&wanted),
+            };
         }
+        let wanted = self.render(&current, servers, search)?;
+        self.back_up(&current)?;
         self.write(&wanted)
+    }
+
+    /// The original with our resolvers; no larger than what is read again.
+    fn render(
+        &self,
+        original: &[u8],
+        servers: &[IpAddr],
+        search: Option<&DomainName>,
+    ) -> Result<Vec<u8>, PlatformFault> {
+        let config = ResolvConf::parse(original).with_tunnel(servers, search);
+        let text = config.render(&self.backup);
+        match u64::try_from(text.len()) {
+            Ok(length) if length <= MAX_FILE => Ok(text),
+            _ => Err(PlatformFault::Dns {
+                problem: format!("{} is too large", self.file.display()),
+                remedy: NOT_REGULAR,
+            }),
+        }
     }
 
     /// Like [`Self::set`] after somebody else replaced the file, or deleted it, in which case it is
@@ -77,9 +91,7 @@ impl ResolvConfPaths {
         if !self.is_missing() {
             return self.set(servers, search);
         }
-        let text = ResolvConf::parse(&self.backed_up()?)
-            .with_tunnel(servers, search)
-            .render(&self.backup);
+        let text = self.render(&self.backed_up()?, servers, search)?;
         self.create(&text)
     }
 
@@ -89,13 +101,15 @@ impl ResolvConfPaths {
         if !is_ours(&self.read(&self.file)?) {
             return Ok(());
         }
-        match fs::read(&self.backup) {
-            Ok(original) => self.write(&String::from_utf8_lossy(&original)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        match disk::read_own(&self.backup) {
+            Ok(original) if !is_ours(&original) => self.write(&original),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(problem(&self.backup, "read", &error, WRITABLE))
+            }
+            _ => {
                 tracing::warn!("The backup of resolv.conf is gone, so it keeps our resolvers");
                 Ok(())
             }
-            Err(error) => Err(problem(&self.backup, "read", &error, WRITABLE)),
         }
     }
 
@@ -112,10 +126,10 @@ impl ResolvConfPaths {
     }
 
     /// What the file holds without us, symbolic links followed.
-    pub(crate) fn original(&self) -> Result<String, PlatformFault> {
+    pub(crate) fn original(&self) -> Result<Vec<u8>, PlatformFault> {
         let text = self.read(&self.file)?;
         if is_ours(&text) {
-            return self.read(&self.backup);
+            return self.backed_up();
         }
         Ok(text)
     }
@@ -141,8 +155,8 @@ impl ResolvConfPaths {
         kind.is_err_and(|kind| kind == io::ErrorKind::NotFound)
     }
 
-    fn backed_up(&self) -> Result<String, PlatformFault> {
-        match self.read(&self.backup) {
+    fn backed_up(&self) -> Result<Vec<u8>, PlatformFault> {
+        match disk::read_own(&self.backup) {
             Ok(text) if !is_ours(&text) => Ok(text),
             // Without the original there would be no resolver to forward queries to.
             _ => Err(PlatformFault::Dns {
@@ -156,48 +170,26 @@ impl ResolvConfPaths {
         }
     }
 
-    fn back_up(&self, text: &str) -> Result<(), PlatformFault> {
-        let temporary = self.backup.with_added_extension("new");
-        let written = File::create(&temporary)
-            .and_then(|mut file| {
-                file.write_all(text.as_bytes())?;
-                file.sync_all()
-            })
-            .and_then(|()| fs::rename(&temporary, &self.backup));
+    fn back_up(&self, text: &[u8]) -> Result<(), PlatformFault> {
+        let written = fs::symlink_metadata(&self.file)
+            .and_then(|like| disk::replace(&self.backup, text, &like));
         written.map_err(|error| problem(&self.backup, "write", &error, WRITABLE))
     }
 
-    fn write(&self, text: &str) -> Result<(), PlatformFault> {
-        let written = OpenOptions::new()
-            .write(true)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&self.file)
-            .and_then(|file| {
-                // Cut off last: a reader in between sees a whole new file and a rest, not half.
-                file.write_all_at(text.as_bytes(), 0)?;
-                file.set_len(u64::try_from(text.len()).map_err(io::Error::other)?)?;
-                file.sync_all()
-            });
+    fn write(&self, text: &[u8]) -> Result<(), PlatformFault> {
+        let written = disk::write(&self.file, text);
         written.map_err(|error| problem(&self.file, "write", &error, WRITABLE))
     }
 
-    fn create(&self, text: &str) -> Result<(), PlatformFault> {
-        let created = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o644)
-            .open(&self.file)
-            .and_then(|mut file| {
-                file.write_all(text.as_bytes())?;
-                file.sync_all()
-            });
+    /// Makes the file again, as it was when it was backed up.
+    fn create(&self, text: &[u8]) -> Result<(), PlatformFault> {
+        let like = fs::symlink_metadata(&self.backup).ok();
+        let created = disk::create(&self.file, text, like.as_ref());
         created.map_err(|error| problem(&self.file, "create", &error, WRITABLE))
     }
 
-    fn read(&self, path: &Path) -> Result<String, PlatformFault> {
-        read_bounded(path)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .map_err(|error| problem(path, "read", &error, NOT_REGULAR))
+    fn read(&self, path: &Path) -> Result<Vec<u8>, PlatformFault> {
+        disk::read(path).map_err(|error| problem(path, "read", &error, NOT_REGULAR))
     }
 
     fn require_regular(&self) -> Result<(), PlatformFault> {
@@ -219,21 +211,6 @@ impl ResolvConfPaths {
     }
 }
 
-/// Reads a regular file; anything else could keep us waiting.
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.len() > MAX_FILE {
-        return Err(io::Error::other("no regular file of a reasonable size"));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 fn problem(path: &Path, verb: &str, error: &io::Error, remedy: &'static str) -> PlatformFault {
     PlatformFault::Dns {
         problem: format!("cannot {verb} {}: {error}", path.display()),
@@ -241,5 +218,7 @@ fn problem(path: &Path, verb: &str, error: &io::Error, remedy: &'static str) -> 
     }
 }
 
+#[cfg(test)]
+mod bytes;
 #[cfg(test)]
 mod tests;

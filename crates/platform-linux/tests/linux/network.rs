@@ -262,3 +262,33 @@ fn own_sockets_do_not_loop_while_everything_else_is_tunnelled() {
         assert!(!packets.iter().any(|p| p.ends_with(b"ping")));
     });
 }
+
+#[test]
+fn only_the_missing_ones_of_many_routes_are_added() {
+    inside(|| async {
+        let etc = Etc::new();
+        let mut platform = started(&etc);
+        let _tun = platform.create_tun().unwrap();
+        let mut plan = plan();
+        plan.routes = (0..2_000_u32)
+            .map(|n| format!("10.{}.{}.0/24", n / 256, n % 256).parse().unwrap())
+            .collect();
+        platform.apply(&plan).await.unwrap();
+        assert_eq!(table("-4", USER).len(), 2_000);
+        let lost = [
+            ("10.1.2.0/24", "10.7.8.0/24"),
+            ("10.0.0.0/24", "10.7.207.0/24"),
+        ];
+        for (first, second) in lost {
+            for network in [first, second] {
+                run("ip", &format!("route del {network} table {USER}"));
+            }
+            // One that leads elsewhere is not ours.
+            run("ip", &format!("route add {first} dev lo table {USER}"));
+            platform.apply(&plan).await.unwrap();
+            assert_eq!(table("-4", USER).len(), 2_000);
+            let routes = run("ip", &format!("route show table {USER} {first}"));
+            assert!(!routes.contains("dev lo"), "{routes}");
+        }
+    });
+}

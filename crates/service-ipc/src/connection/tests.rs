@@ -172,3 +172,50 @@ async fn what_waits_for_the_peer_is_bounded() {
     let fault = ours.queue(b"1").unwrap_err();
     assert!(matches!(fault, Fault::MessageTooLarge(_)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn many_messages_cost_no_more_than_their_bytes() {
+    let (mut ours, mut theirs) = pair(64 * 1024, Reading::Always);
+    // What a list of as many resources without a gateway costs, one message each.
+    let payload = [b'x'; 70];
+    let (mut copied, mut room) = (0, 0);
+    for _ in 0..10_000 {
+        let before = (ours.unsent.as_ptr(), ours.unsent.len());
+        ours.queue(&payload).unwrap();
+        if ours.unsent.as_ptr() != before.0 {
+            copied += before.1;
+            room += 1;
+        }
+    }
+    let bytes = ours.unsent.len();
+    assert_eq!(bytes, 10_000 * (HEADER + payload.len()));
+    assert!(
+        copied <= 2 * bytes,
+        "{copied} bytes were copied for {bytes}"
+    );
+    assert!(room <= 20, "room was made {room} times");
+    assert!(ours.unsent.capacity() <= 2 * bytes);
+    let reading = async {
+        let mut buffer = vec![0; bytes];
+        theirs.read_exact(&mut buffer).await.unwrap();
+    };
+    let (flushed, ()) = tokio::join!(ours.flush(), reading);
+    flushed.unwrap();
+    assert_eq!(ours.unsent.capacity(), 0, "nothing is kept");
+}
+
+#[test]
+fn room_is_made_only_if_it_is_needed_and_never_beyond_the_limit() {
+    for (room, needed, larger) in [
+        (0, 10, Some(10)),
+        (10, 9, None),
+        (10, 10, None),
+        (10, 11, Some(20)),
+        (10, 50, Some(50)),
+        (MAX_UNSENT - 1, MAX_UNSENT, Some(MAX_UNSENT)),
+        (MAX_UNSENT / 3 * 2, MAX_UNSENT / 3 * 2 + 1, Some(MAX_UNSENT)),
+        (MAX_UNSENT, MAX_UNSENT, None),
+    ] {
+        assert_eq!(larger_room(room, needed), larger, "{room}, {needed}");
+    }
+}

@@ -180,27 +180,82 @@ fn directories_are_never_open_to_a_group_for_writing() {
 }
 
 #[test]
-fn reading_closes_a_shared_file_and_no_other_one() {
+fn an_identity_is_closed_to_a_group_that_could_write_it() {
     let folder = TempDir::new().unwrap();
-    let secret = secret(&folder);
-    let path = folder.path().join(NAME);
+    let directory = folder.path().join("config");
+    close(&directory, NAME).unwrap();
+    assert!(!directory.exists(), "nothing is made");
+    fs::create_dir(&directory).unwrap();
+    let path = directory.join(NAME);
+    for (before, after) in [(0o770, 0o750), (0o702, 0o750), (0o755, 0o755)] {
+        set_mode_of(&directory, before);
+        close(&directory, NAME).unwrap();
+        assert_eq!(mode(&directory), after, "{before:o}");
+    }
     fs::write(&path, "{}").unwrap();
     set_mode_of(&path, 0o666);
-    assert_eq!(read_shared(&path).unwrap().unwrap(), b"{}");
+    close(&directory, NAME).unwrap();
     assert_eq!(mode(&path), 0o640);
+    assert_eq!(read_shared(&path).unwrap().unwrap(), b"{}");
+}
 
-    fs::remove_file(&path).unwrap();
-    fs::hard_link(&secret, &path).unwrap();
-    read_shared(&path).unwrap();
-    assert!(is_secret(&secret));
-    fs::remove_file(&path).unwrap();
-    symlink(&secret, &path).unwrap();
-    assert!(matches!(read_shared(&path), Err(FileFault::Kind(_))));
-    assert!(is_secret(&secret));
-    fs::remove_file(&path).unwrap();
-    fs::create_dir(&path).unwrap();
-    assert!(matches!(read_shared(&path), Err(FileFault::Kind(_))));
-    assert_ne!(mode(&path), 0o640);
+#[test]
+fn an_identity_that_others_put_there_is_neither_read_nor_closed() {
+    let folder = TempDir::new().unwrap();
+    let secret = secret(&folder);
+    let directory = folder.path().join("config");
+    fs::create_dir(&directory).unwrap();
+    let path = directory.join(NAME);
+    type Plant = fn(&Path, &Path);
+    let plants: [(&str, Plant); 5] = [
+        ("symbolic link", |secret, name| {
+            symlink(secret, name).unwrap();
+        }),
+        ("hard link", |secret, name| {
+            fs::hard_link(secret, name).unwrap();
+        }),
+        ("pipe", |_, name| {
+            let kind = rustix::fs::FileType::Fifo;
+            rustix::fs::mknodat(CWD, name, kind, Mode::RWXU, 0).unwrap();
+        }),
+        ("directory", |_, name| fs::create_dir(name).unwrap()),
+        ("file of somebody else", |_, name| {
+            fs::write(name, "{\"id\":\"planted\"}").unwrap();
+            chown(name, Some(USER), None).unwrap();
+        }),
+    ];
+    for (kind, plant) in plants {
+        plant(&secret, &path);
+        let before = mode(&path);
+        let results = [
+            close(&directory, NAME).map(|()| None),
+            read_shared(&path),
+            read(&path),
+        ];
+        for (way, result) in ["close", "read_shared", "read"].iter().zip(results) {
+            assert!(result.is_err(), "{kind}, {way}: {result:?}");
+        }
+        assert_eq!(mode(&path), before, "{kind}");
+        assert!(is_secret(&secret), "{kind}");
+        match fs::symlink_metadata(&path).unwrap().is_dir() {
+            true => fs::remove_dir(&path).unwrap(),
+            false => fs::remove_file(&path).unwrap(),
+        }
+    }
+}
+
+#[test]
+fn a_directory_of_somebody_else_is_not_used() {
+    let folder = TempDir::new().unwrap();
+    let directory = folder.path().join("config");
+    fs::create_dir(&directory).unwrap();
+    chown(&directory, Some(USER), None).unwrap();
+    set_mode_of(&directory, 0o770);
+    let state = StateDirectory::new(&directory);
+    assert!(state.write_new(NAME, b"{}").is_err());
+    assert!(close(&directory, NAME).is_err());
+    assert_eq!(mode(&directory), 0o770);
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use platform::{ResolverTransport, SystemResolver};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
 };
 use zbus::zvariant::OwnedValue;
@@ -96,7 +96,9 @@ impl Manager {
         let others = || self.servers.iter().filter(|s| Some(s.link) != own);
         let is_default =
             |s: &Server| s.link == 0 || links.get(&s.link).is_none_or(|link| link.is_default_route);
-        let mut chosen: Vec<&Server> = others().filter(|s| self.is_catch_all(s.link)).collect();
+        let catch_all = self.domains.iter().filter(|(_, domain)| domain.is_empty());
+        let catch_all: BTreeSet<u32> = catch_all.map(|(link, _)| *link).collect();
+        let mut chosen: Vec<&Server> = others().filter(|s| catch_all.contains(&s.link)).collect();
         if chosen.is_empty() {
             chosen = others().filter(|s| is_default(s)).collect();
         }

@@ -6,6 +6,7 @@ use hickory_proto::{
     op::{Message, MessageType, OpCode, Query, ResponseCode},
     rr::{Name, RecordType},
 };
+use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 const A: u16 = 1;
@@ -134,5 +135,35 @@ async fn only_single_questions_are_asked() {
     let never = |_| async { panic!("nobody should be asked") };
     for query in [&b""[..], b"nonsense", &[0; 12]] {
         assert!(answer(query, never).await.is_err());
+    }
+}
+
+proptest! {
+    #[test]
+    fn an_answer_is_no_larger_than_what_it_is_made_of(
+        records in prop::collection::vec(
+            prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..60),
+                Just(address("a.example.")),
+                Just(alias("a.example.", "a.example.")),
+            ],
+            0..8,
+        ),
+    ) {
+        let question = query("a.example.");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let resolved = std::cell::Cell::new(0);
+        let resolve = |_| {
+            resolved.set(resolved.get() + 1);
+            let found = records.clone();
+            async move { Ok(Ok(found)) }
+        };
+        let answer = runtime.block_on(answer(&question, resolve));
+        prop_assert!(resolved.get() <= MAX_CHAIN + 2, "asked {} times", resolved.get());
+        if let Ok(answer) = answer {
+            let longest = records.iter().map(Vec::len).max().unwrap_or(0);
+            let bytes = records.concat().len() + longest * MAX_CHAIN;
+            prop_assert!(answer.len() <= question.len() + bytes);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Which servers are upstreams, by what the manager and its links say.
 
 use super::*;
+use proptest::prelude::*;
 use zbus::zvariant::Value;
 
 const OWN: u32 = 9;
@@ -139,4 +140,29 @@ fn older_versions_know_addresses_only() {
     let links = [(2, Link::parse(&HashMap::new()))];
     assert_eq!(upstreams(&properties, &links), plain(&["192.0.2.1:53"]));
     assert_eq!(upstreams(&HashMap::new(), &[]), []);
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_manager_says_no_more_servers_come_of_it(
+        entries in prop::collection::vec(
+            (-1_i32..5, any::<i32>(), prop::collection::vec(any::<u8>(), 0..20), any::<u16>(), ".{0,9}"),
+            0..20,
+        ),
+        domains in prop::collection::vec((-1_i32..5, "[.a-z]{0,5}"), 0..20),
+        links in prop::collection::btree_map(0_u32..5, (any::<bool>(), any::<bool>()), 0..5),
+    ) {
+        let domains: Vec<_> = domains.iter().map(|(of, name)| (*of, name.as_str())).collect();
+        let count = entries.len();
+        let properties = manager(entries, &domains);
+        let parsed = Manager::parse(&properties);
+        prop_assert!(parsed.servers.len() <= count && parsed.domains.len() <= domains.len());
+        prop_assert!(parsed.links(None).len() <= parsed.servers.len());
+        let links = links.into_iter().map(|(index, (is_default, only_tls))| {
+            (index, link(is_default, if only_tls { "yes" } else { "no" }))
+        });
+        let (found, left_out) = parsed.upstreams(&links.collect(), Some(1));
+        // The last resort is one server.
+        prop_assert!(found.len() + left_out <= parsed.servers.len().max(1));
+    }
 }
