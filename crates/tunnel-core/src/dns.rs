@@ -139,11 +139,6 @@ impl Dns {
         self.pool.name(id)
     }
 
-    /// All names with proxy addresses.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &DomainName> {
-        self.pool.names()
-    }
-
     /// A packet to a sentinel address.
     pub(crate) fn handle_packet(
         &mut self,

@@ -58,6 +58,8 @@ impl Dns {
             return;
         }
         if !self.begin(requestor, query) {
+            // The program asks again because nobody answers: so is the portal.
+            self.sites.want(resource);
             return;
         }
         let nowhere = SocketAddr::new(sentinel, SITE_PORT);

@@ -1,7 +1,10 @@
 //! The coordinator, with one gateway at the other end of a wire without loss or delay.
 
+mod bursts;
 mod drops;
+mod requests;
 mod rights;
+mod sources;
 
 use super::*;
 use crate::{
@@ -37,6 +40,16 @@ fn network(id: ResourceId, address: &str) -> Resource {
         sites: vec![],
         filters: vec![],
     })
+}
+
+/// The resource `10.(128 + n / 256).(n % 256).0/24`.
+fn range(n: u16) -> (Resource, String) {
+    let [a, b] = n.to_be_bytes();
+    let mut id = [7; 16];
+    id[..2].copy_from_slice(&[a, b]);
+    let id = ResourceId::from_bytes(id);
+    let resource = network(id, &format!("10.{}.{b}.0/24", 128 + a));
+    (resource, format!("10.{}.{b}.1:80", 128 + a))
 }
 
 fn names(id: ResourceId, address: &str) -> Resource {
@@ -81,6 +94,15 @@ fn ice(side: &str) -> IceCredentials {
     }
 }
 
+fn interface() -> Interface {
+    Interface {
+        ipv4: "100.64.0.7".parse().unwrap(),
+        ipv6: "fd00:2021:1111::7".parse().unwrap(),
+        upstream_dns: vec![],
+        search_domain: None,
+    }
+}
+
 fn socket(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
@@ -97,6 +119,9 @@ struct Fixture {
     /// What the tunnel wrote to its TUN device.
     delivered: Vec<Vec<u8>>,
     requests: Vec<PortalRequest>,
+    plans: Vec<InterfacePlan>,
+    /// How often the application heard that resources changed.
+    told_of_resources: usize,
     queries: Vec<DnsQuery>,
     /// Whether the gateway confirms names at once.
     confirms: bool,
@@ -123,6 +148,8 @@ impl Fixture {
             controls: vec![],
             delivered: vec![],
             requests: vec![],
+            plans: vec![],
+            told_of_resources: 0,
             queries: vec![],
             confirms: true,
             inputs: 0,
@@ -134,12 +161,7 @@ impl Fixture {
     fn greeted() -> Self {
         let mut fixture = Self::new();
         fixture.portal(PortalUpdate::Init {
-            interface: Interface {
-                ipv4: "100.64.0.7".parse().unwrap(),
-                ipv6: "fd00:2021:1111::7".parse().unwrap(),
-                upstream_dns: vec![],
-                search_domain: None,
-            },
+            interface: interface(),
             resources: resources(),
             relays: vec![relay()],
         });
@@ -198,7 +220,7 @@ impl Fixture {
     /// How many packets and queries wait.
     fn waiting(&self) -> usize {
         let tunnel = &self.tunnel;
-        tunnel.authorizations.waiting() + tunnel.nat.waiting() + tunnel.dns.waiting()
+        tunnel.waiting.len() + tunnel.dns.waiting()
     }
 
     /// Asks for the addresses of a name, which are answered at once.
@@ -213,6 +235,13 @@ impl Fixture {
 
     /// The portal lets the gateway carry a resource.
     fn authorize(&mut self, resource: ResourceId) {
+        self.connect_gateway();
+        self.portal(self.authorized(resource));
+        self.meet();
+    }
+
+    /// The gateway is told to expect us.
+    fn connect_gateway(&mut self) {
         let authorization = Authorization {
             public_key: self.tunnel.public_key(),
             preshared_key: PresharedKey::from_bytes([9; 32]),
@@ -222,7 +251,10 @@ impl Fixture {
         self.gateway.update_relays(&[], vec![relay()], self.now);
         let accepted = self.gateway.upsert(CLIENT, authorization, self.now);
         accepted.unwrap();
-        self.portal(self.authorized(resource));
+    }
+
+    /// Both ends learn their addresses, and talk for a second.
+    fn meet(&mut self) {
         self.tunnel
             .connectivity
             .add_host_candidate(socket("10.1.0.2:52625"), self.now);
@@ -304,6 +336,13 @@ impl Fixture {
         self.gateway.remove(CLIENT, self.now);
     }
 
+    /// Time passes at one stroke.
+    fn later(&mut self, time: Duration) {
+        self.now += time;
+        self.tunnel.handle_timeout(self.now);
+        self.drain();
+    }
+
     /// Lets both ends talk for a second.
     fn run(&mut self) {
         self.pass(Duration::from_secs(1));
@@ -350,7 +389,11 @@ impl Fixture {
                     self.requests.push(request);
                 }
                 Output::Query(query) => self.queries.push(query),
-                Output::Plan(_) | Output::Event(_) => {}
+                Output::Plan(plan) => self.plans.push(plan),
+                Output::Event(event) => {
+                    let is_of_resources = event == crate::Event::ResourcesChanged;
+                    self.told_of_resources += usize::from(is_of_resources);
+                }
             }
             any = true;
         }

@@ -43,8 +43,10 @@ fn a_query_waits_for_the_gateway_and_then_goes_to_it() {
             let question = query(id, "_ldap._tcp.app.test.", kind);
             fixture.send(4000, sentinel, &question).unwrap();
             assert_eq!(fixture.dns.poll_wanted(), Some(RESOURCE));
-            // A repeated query is one query.
+            // A repeated query is one query, and wants the resource again.
             fixture.send(4000, sentinel, &question).unwrap();
+            fixture.send(4000, sentinel, &question).unwrap();
+            assert_eq!(fixture.dns.poll_wanted(), Some(RESOURCE));
             assert_eq!(fixture.dns.poll_wanted(), None);
         }
         assert_eq!(sent_to(&mut fixture), None);

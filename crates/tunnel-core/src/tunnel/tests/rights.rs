@@ -102,6 +102,35 @@ fn a_gateway_may_not_send_from_what_was_revoked() {
 }
 
 #[test]
+fn what_is_no_longer_understood_has_no_rights() {
+    let broken = || names(NETWORK, "a**.app.test");
+    let updates: [fn(Resource) -> PortalUpdate; 2] =
+        [PortalUpdate::Resource, |resource| PortalUpdate::Init {
+            interface: interface(),
+            resources: vec![names(NAMES, "*.app.test"), resource],
+            relays: vec![],
+        }];
+    for update in updates {
+        let (mut fixture, name) = with_a_name();
+        let back = udp("10.20.0.1:80", PROGRAM, b"x");
+        assert_eq!(fixture.receive(&back), [Received::Deliver(back.len())]);
+        fixture.portal(update(broken()));
+        let dropped = Received::Dropped(DropReason::UnexpectedSource);
+        assert_eq!(fixture.receive(&back), [dropped]);
+        let dropped = Verdict::Dropped(DropReason::NoResource);
+        assert_eq!(fixture.send("10.20.0.1:80", b"x"), dropped);
+        let states = fixture.tunnel.resources();
+        let state = states.iter().find(|state| state.resource.id() == NETWORK);
+        assert_eq!(state.unwrap().gateway, None);
+        let back = udp(&name, PROGRAM, b"x");
+        assert_eq!(fixture.receive(&back), [Received::Deliver(back.len())]);
+        // Neither when it is sent once more.
+        fixture.portal(PortalUpdate::Resource(broken()));
+        assert_eq!(fixture.send("10.20.0.1:80", b"x"), dropped);
+    }
+}
+
+#[test]
 fn revocation_drops_translations_of_names() {
     let (mut fixture, name) = with_a_name();
     fixture.confirms = false;
