@@ -24,7 +24,7 @@ pub(crate) use proxy::{NameId, ProxiedName};
 
 use crate::{
     drop_reason::DropReason,
-    event::{DnsFailure, DnsQuery, QueryId},
+    event::{DnsFailure, DnsQuery, DnsServer, QueryId},
     gateway::Gateways,
     resource::ResourceTable,
 };
@@ -93,7 +93,7 @@ impl Dns {
     }
 
     /// The resolvers of the operating system; says whether the sentinels changed.
-    pub(crate) fn set_system_resolvers(&mut self, servers: Vec<SocketAddr>) -> bool {
+    pub(crate) fn set_system_resolvers(&mut self, servers: &[DnsServer]) -> bool {
         let changed = self.sentinels.set_system(servers);
         if changed {
             self.cache.flush();
@@ -231,7 +231,8 @@ impl Dns {
         let is_due = |at: Instant| at <= cx.now;
         if self.deadline().is_some_and(|wakeup| is_due(wakeup.at)) {
             self.tunneled.poll(cx.now);
-            for pending in self.sites.expire(cx.now) {
+            let late = self.sites.expire(cx.now).into_iter();
+            for pending in late.chain(self.direct.expire(cx.now)) {
                 self.finish(&pending, Err(DnsFailure::TimedOut), cx.now);
             }
             self.serve(cx);
@@ -292,6 +293,7 @@ impl Dns {
             (tcp, "TCP connection to the stub resolver"),
             (tunneled, "DNS query through the tunnel"),
             (self.sites.deadline(), "DNS query for a site"),
+            (self.direct.deadline(), "DNS query outside the tunnel"),
         ];
         let due = all
             .into_iter()

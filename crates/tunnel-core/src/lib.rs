@@ -64,8 +64,8 @@ mod waiting;
 pub use connectivity::{CloseReason, Datagram, Ecn, PathKind, PeerStatus, Transmit, Wakeup};
 pub use drop_reason::DropReason;
 pub use event::{
-    Authorized, DnsFailure, DnsQuery, DnsTransport, Event, Output, PortalRequest, PortalUpdate,
-    QueryId, Refusal, ResourceStatus, SiteState,
+    Authorized, DnsAccess, DnsFailure, DnsQuery, DnsServer, DnsTransport, Event, Output,
+    PortalRequest, PortalUpdate, QueryId, Refusal, ResourceStatus, SiteState,
 };
 pub use model::{DropCounters, Reason};
 pub use tunnel::{Config, Received, Tunnel, Verdict};

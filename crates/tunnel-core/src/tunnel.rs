@@ -12,7 +12,7 @@ use crate::{
     dns::{Context, Dns},
     dns_nat::DnsNat,
     drop_reason::DropReason,
-    event::{DnsFailure, Output, QueryId, ResourceStatus},
+    event::{DnsFailure, DnsServer, Output, QueryId, ResourceStatus},
     gateway::Gateways,
     peer_cache::PeerCache,
     reconnect::Reconnects,
@@ -37,7 +37,7 @@ pub struct Config {
     /// Resources that the user switched off.
     pub disabled_resources: BTreeSet<ResourceId>,
     /// The operating system's own resolvers.
-    pub system_resolvers: Vec<SocketAddr>,
+    pub system_resolvers: Vec<DnsServer>,
 }
 
 /// What became of a packet from the TUN device.
@@ -125,7 +125,7 @@ impl Tunnel {
     pub fn new(config: Config, seed: Seed, unix_time: Duration, now: Instant) -> Self {
         let seeds = SeedTree::new(seed.clone());
         let mut dns = Dns::new(&seeds, now);
-        dns.set_system_resolvers(config.system_resolvers);
+        dns.set_system_resolvers(&config.system_resolvers);
         Self {
             connectivity: Connectivity::new(Role::Client, seed, unix_time, now),
             interface: None,
@@ -182,8 +182,8 @@ impl Tunnel {
     }
 
     /// The operating system's resolvers changed; they are in use unless the portal chose others.
-    pub fn set_system_resolvers(&mut self, servers: Vec<SocketAddr>) {
-        self.changes.plan |= self.dns.set_system_resolvers(servers);
+    pub fn set_system_resolvers(&mut self, servers: Vec<DnsServer>) {
+        self.changes.plan |= self.dns.set_system_resolvers(&servers);
     }
 
     /// A DNS server outside the tunnel answered a [`crate::DnsQuery`], or did not. Once for each

@@ -119,7 +119,10 @@ impl Dns {
         let pending = Pending::new(requestor, query, server, self.cache.epoch());
         let asked = match route {
             Route::Tunneled => self.tunneled.ask(pending, cx.now),
-            Route::Direct => self.direct.ask(pending),
+            Route::Direct => {
+                let access = self.sentinels.access(server);
+                self.direct.ask(pending, access, cx.now)
+            }
         };
         if let Err(unasked) = asked {
             self.refuse(&unasked, cx.now);

@@ -137,7 +137,7 @@ impl Fixture {
         let now = Instant::now();
         let seed = |n| Seed::from_bytes([n; 32]);
         let config = Config {
-            system_resolvers: vec![socket("192.0.2.53:53")],
+            system_resolvers: vec![socket("192.0.2.53:53").into()],
             ..Config::default()
         };
         Self {

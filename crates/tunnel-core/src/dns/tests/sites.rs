@@ -93,8 +93,7 @@ fn waiting_ends_after_ten_seconds() {
 fn without_addresses_of_our_own_nobody_is_asked() {
     let mut fixture = fixture();
     fixture.dns = Dns::new(&SeedTree::new(Seed::from_bytes([3; 32])), fixture.now);
-    let server = "192.0.2.53:53".parse().unwrap();
-    fixture.dns.set_system_resolvers(vec![server]);
+    fixture.dns.set_system_resolvers(&[server("192.0.2.53:53")]);
     fixture.bind();
     let reply = parse(&fixture.ask(&question(7)).unwrap());
     assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
