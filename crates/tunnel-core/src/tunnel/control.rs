@@ -197,8 +197,8 @@ impl Tunnel {
     /// connected to. spec: data-plane 11
     fn authorize(&mut self, authorized: Box<Authorized>, granted_at: Instant, now: Instant) {
         let (resource, gateway) = (authorized.resource, authorized.gateway);
-        let is_known = self.resources.get(resource).is_some();
-        if !is_known || !self.authorizations.expects(resource, now) {
+        // What is gone or switched off since has no request either.
+        if !self.authorizations.expects(resource, now) {
             tracing::debug!(%resource, "Nobody asked for this authorization");
             return;
         }

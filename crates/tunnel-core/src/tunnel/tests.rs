@@ -123,6 +123,8 @@ struct Fixture {
     /// How often the application heard that resources changed.
     told_of_resources: usize,
     queries: Vec<DnsQuery>,
+    /// When the tunnel wants to be woken up.
+    wakeup: Option<Instant>,
     /// Whether the gateway confirms names at once.
     confirms: bool,
     /// Packets and datagrams that went into the tunnel.
@@ -151,6 +153,7 @@ impl Fixture {
             plans: vec![],
             told_of_resources: 0,
             queries: vec![],
+            wakeup: None,
             confirms: true,
             inputs: 0,
             outputs: 0,
@@ -336,11 +339,17 @@ impl Fixture {
         self.gateway.remove(CLIENT, self.now);
     }
 
-    /// Time passes at one stroke.
+    /// Time passes in which nothing comes in; the tunnel is woken up when it wanted to be.
     fn later(&mut self, time: Duration) {
-        self.now += time;
-        self.tunnel.handle_timeout(self.now);
+        let end = self.now + time;
         self.drain();
+        while let Some(at) = self.wakeup.filter(|at| *at <= end) {
+            assert!(at > self.now, "a wake-up for what is done");
+            self.now = at;
+            self.tunnel.handle_timeout(self.now);
+            self.drain();
+        }
+        self.now = end;
     }
 
     /// Lets both ends talk for a second.
@@ -369,7 +378,10 @@ impl Fixture {
         let mut any = false;
         loop {
             match self.tunnel.poll() {
-                Output::Idle(_) => return any,
+                Output::Idle(wakeup) => {
+                    self.wakeup = wakeup.map(|wakeup| wakeup.at);
+                    return any;
+                }
                 Output::Send(transmit) => {
                     if transmit.destination == socket("10.2.0.2:52625") {
                         for payload in transmit.segments() {

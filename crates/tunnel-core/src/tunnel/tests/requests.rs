@@ -267,6 +267,20 @@ fn a_gateway_with_another_key_and_no_relay_leaves_no_dead_binding() {
     assert_eq!(fixture.arrived.len(), 2);
 }
 
+#[test]
+fn another_network_is_another_chance_to_get_relays() {
+    let mut fixture = Fixture::greeted();
+    for expected in 1..4 {
+        without_relays(&mut fixture);
+        for _ in 0..2 {
+            fixture.send("10.20.0.1:80", b"x");
+            fixture.portal(fixture.authorized(NETWORK));
+        }
+        assert_eq!(reconnects(&fixture), expected);
+        fixture.reset();
+    }
+}
+
 fn init(relays: Vec<Relay>) -> PortalUpdate {
     init_of(fixture_resources(50), relays)
 }

@@ -131,6 +131,108 @@ fn what_is_no_longer_understood_has_no_rights() {
 }
 
 #[test]
+fn a_more_specific_resource_takes_its_part_at_once() {
+    let narrow = ResourceId::from_bytes([9; 16]);
+    let ways: [fn(&mut Fixture, Resource); 2] = [
+        |fixture, resource| fixture.portal(PortalUpdate::Resource(resource)),
+        |fixture, resource| {
+            fixture.switch_off(&[resource.id()]);
+            fixture.portal(PortalUpdate::Resource(resource));
+            fixture.send("10.20.0.1:80", b"known");
+            fixture.switch_off(&[]);
+        },
+    ];
+    for way in ways {
+        let mut fixture = Fixture::connected();
+        let back = udp("10.20.0.1:80", PROGRAM, b"x");
+        fixture.send("10.20.0.1:80", b"known");
+        assert_eq!(fixture.receive(&back), [Received::Deliver(back.len())]);
+        way(&mut fixture, network(narrow, "10.20.0.1/32"));
+        fixture.arrived.clear();
+        assert_eq!(fixture.send("10.20.0.1:80", b"x"), Verdict::Consumed);
+        assert_eq!((fixture.arrived.len(), fixture.asked_for(narrow)), (0, 1));
+        let dropped = Received::Dropped(DropReason::UnexpectedSource);
+        assert_eq!(fixture.receive(&back), [dropped]);
+        assert_eq!(fixture.send("10.20.0.2:80", b"x"), Verdict::Consumed);
+        assert_eq!(fixture.arrived.len(), 1);
+    }
+}
+
+#[test]
+fn packets_have_up_to_1280_bytes() {
+    let mut fixture = Fixture::connected();
+    for (length, verdict) in [
+        (limits::MTU, Verdict::Consumed),
+        (limits::MTU + 1, Verdict::Dropped(DropReason::Oversize)),
+    ] {
+        let payload = vec![0; length - 28];
+        assert_eq!(fixture.send("10.20.0.1:80", &payload), verdict);
+    }
+    assert_eq!(fixture.arrived.len(), 1);
+}
+
+#[test]
+fn the_state_of_a_site_is_told_when_it_changes() {
+    let mut fixture = Fixture::greeted();
+    let site = model::Site {
+        id: SITE,
+        name: "site".into(),
+    };
+    let Resource::Cidr(mut resource) = network(NETWORK, "10.20.0.0/16") else {
+        unreachable!()
+    };
+    resource.sites = vec![site];
+    fixture.portal(PortalUpdate::Resource(Resource::Cidr(resource)));
+    let offline = || PortalUpdate::Refused {
+        resource: NETWORK,
+        reason: crate::Refusal::Offline,
+    };
+    let steps: [(crate::SiteState, fn(&mut Fixture)); 4] = [
+        (crate::SiteState::Unknown, |fixture| {
+            fixture.send("10.20.0.1:80", b"x");
+        }),
+        (crate::SiteState::Online, |fixture| {
+            fixture.authorize(NETWORK);
+        }),
+        (crate::SiteState::Unknown, Fixture::say_goodbye),
+        (crate::SiteState::Unknown, |fixture| {
+            fixture.send("10.20.0.1:80", b"x");
+        }),
+    ];
+    let mut before = crate::SiteState::Unknown;
+    for (expected, act) in steps {
+        let told = fixture.told_of_resources;
+        act(&mut fixture);
+        assert_eq!(fixture.tunnel.resources()[0].state, expected);
+        let is_told = fixture.told_of_resources > told;
+        assert_eq!(is_told, before != expected, "{expected:?}");
+        before = expected;
+    }
+    for is_news in [true, false] {
+        let told = fixture.told_of_resources;
+        fixture.portal(offline());
+        let state = fixture.tunnel.resources()[0].state;
+        assert_eq!(state, crate::SiteState::Offline);
+        assert_eq!(fixture.told_of_resources > told, is_news);
+    }
+    let told = fixture.told_of_resources;
+    fixture.reset();
+    assert!(fixture.told_of_resources > told);
+    let state = fixture.tunnel.resources()[0].state;
+    assert_eq!(state, crate::SiteState::Unknown);
+}
+
+#[test]
+fn queries_for_the_site_of_what_is_gone_fail_at_once() {
+    let mut fixture = Fixture::greeted();
+    let query = dns_message::compose_query(1, "a.app.test", dns_message::rtype::TXT).unwrap();
+    fixture.send(SENTINEL, &query);
+    assert_eq!((fixture.delivered.len(), fixture.waiting()), (0, 1));
+    fixture.portal(PortalUpdate::ResourceRemoved(NAMES));
+    assert_eq!((fixture.delivered.len(), fixture.waiting()), (1, 0));
+}
+
+#[test]
 fn revocation_drops_translations_of_names() {
     let (mut fixture, name) = with_a_name();
     fixture.confirms = false;

@@ -113,6 +113,21 @@ fn a_gateway_sends_from_a_name_as_long_as_the_name_leads_to_it() {
 }
 
 #[test]
+fn what_becomes_our_own_address_is_nobody_elses() {
+    let (mut fixture, _) = with_internet();
+    for source in ["192.0.2.1", "2001:db8::1"] {
+        assert!(may_send_from(&mut fixture, source));
+        let mut interface = interface();
+        match source.parse().unwrap() {
+            IpAddr::V4(address) => interface.ipv4 = address,
+            IpAddr::V6(address) => interface.ipv6 = address,
+        }
+        fixture.portal(PortalUpdate::Interface(interface));
+        assert!(!may_send_from(&mut fixture, source), "{source}");
+    }
+}
+
+#[test]
 fn a_resource_may_be_link_local_but_never_this_host() {
     let mut fixture = Fixture::greeted();
     let all = network(WIDE, "0.0.0.0/1");
