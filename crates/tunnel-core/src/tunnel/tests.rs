@@ -2,13 +2,14 @@
 
 mod bursts;
 mod drops;
+mod news;
 mod requests;
 mod rights;
 mod sources;
 
 use super::*;
 use crate::{
-    event::{Authorized, DnsQuery, PortalRequest, PortalUpdate},
+    event::{Authorized, DnsQuery, Event, PortalRequest, PortalUpdate},
     fixtures::udp,
 };
 use connectivity::{Authorization, Datagram, Ecn};
@@ -122,7 +123,11 @@ struct Fixture {
     plans: Vec<InterfacePlan>,
     /// How often the application heard that resources changed.
     told_of_resources: usize,
+    /// What else it heard.
+    events: Vec<Event>,
     queries: Vec<DnsQuery>,
+    /// Those of the gateway.
+    candidates: Vec<Candidate>,
     /// When the tunnel wants to be woken up.
     wakeup: Option<Instant>,
     /// Whether the gateway confirms names at once.
@@ -152,7 +157,9 @@ impl Fixture {
             requests: vec![],
             plans: vec![],
             told_of_resources: 0,
+            events: vec![],
             queries: vec![],
+            candidates: vec![],
             wakeup: None,
             confirms: true,
             inputs: 0,
@@ -402,10 +409,8 @@ impl Fixture {
                 }
                 Output::Query(query) => self.queries.push(query),
                 Output::Plan(plan) => self.plans.push(plan),
-                Output::Event(event) => {
-                    let is_of_resources = event == crate::Event::ResourcesChanged;
-                    self.told_of_resources += usize::from(is_of_resources);
-                }
+                Output::Event(Event::ResourcesChanged) => self.told_of_resources += 1,
+                Output::Event(event) => self.events.push(event),
             }
             any = true;
         }
@@ -474,6 +479,7 @@ impl Fixture {
                     ..
                 }) => {
                     let gateway = GATEWAY;
+                    self.candidates.extend(candidates.iter().cloned());
                     let update = PortalUpdate::CandidatesAdded {
                         gateway,
                         candidates,

@@ -83,10 +83,17 @@ fn gateways_send_from_what_they_were_authorized_for_only() {
 
 #[test]
 fn a_gateway_may_not_send_from_what_was_revoked() {
-    let revocations: [fn(&mut Fixture); 3] = [
+    let revocations: [fn(&mut Fixture); 4] = [
         |fixture| fixture.portal(PortalUpdate::ResourceRemoved(NETWORK)),
         |fixture| fixture.portal(PortalUpdate::Resource(network(NETWORK, "10.20.0.0/24"))),
         |fixture| fixture.switch_off(&[NETWORK]),
+        |fixture| {
+            fixture.portal(PortalUpdate::Init {
+                interface: interface(),
+                resources: vec![names(NAMES, "*.app.test")],
+                relays: vec![relay()],
+            });
+        },
     ];
     for revoke in revocations {
         let (mut fixture, name) = with_a_name();
@@ -172,57 +179,6 @@ fn packets_have_up_to_1280_bytes() {
 }
 
 #[test]
-fn the_state_of_a_site_is_told_when_it_changes() {
-    let mut fixture = Fixture::greeted();
-    let site = model::Site {
-        id: SITE,
-        name: "site".into(),
-    };
-    let Resource::Cidr(mut resource) = network(NETWORK, "10.20.0.0/16") else {
-        unreachable!()
-    };
-    resource.sites = vec![site];
-    fixture.portal(PortalUpdate::Resource(Resource::Cidr(resource)));
-    let offline = || PortalUpdate::Refused {
-        resource: NETWORK,
-        reason: crate::Refusal::Offline,
-    };
-    let steps: [(crate::SiteState, fn(&mut Fixture)); 4] = [
-        (crate::SiteState::Unknown, |fixture| {
-            fixture.send("10.20.0.1:80", b"x");
-        }),
-        (crate::SiteState::Online, |fixture| {
-            fixture.authorize(NETWORK);
-        }),
-        (crate::SiteState::Unknown, Fixture::say_goodbye),
-        (crate::SiteState::Unknown, |fixture| {
-            fixture.send("10.20.0.1:80", b"x");
-        }),
-    ];
-    let mut before = crate::SiteState::Unknown;
-    for (expected, act) in steps {
-        let told = fixture.told_of_resources;
-        act(&mut fixture);
-        assert_eq!(fixture.tunnel.resources()[0].state, expected);
-        let is_told = fixture.told_of_resources > told;
-        assert_eq!(is_told, before != expected, "{expected:?}");
-        before = expected;
-    }
-    for is_news in [true, false] {
-        let told = fixture.told_of_resources;
-        fixture.portal(offline());
-        let state = fixture.tunnel.resources()[0].state;
-        assert_eq!(state, crate::SiteState::Offline);
-        assert_eq!(fixture.told_of_resources > told, is_news);
-    }
-    let told = fixture.told_of_resources;
-    fixture.reset();
-    assert!(fixture.told_of_resources > told);
-    let state = fixture.tunnel.resources()[0].state;
-    assert_eq!(state, crate::SiteState::Unknown);
-}
-
-#[test]
 fn queries_for_the_site_of_what_is_gone_fail_at_once() {
     let mut fixture = Fixture::greeted();
     let query = dns_message::compose_query(1, "a.app.test", dns_message::rtype::TXT).unwrap();
@@ -255,6 +211,7 @@ fn a_lost_gateway_is_no_longer_sent_to() {
     let (mut fixture, name) = with_a_name();
     fixture.send("10.20.0.1:80", b"known");
     fixture.say_goodbye();
+    assert_eq!(fixture.tunnel.connections().count(), 0);
     for (to, resource) in [("10.20.0.1:80", NETWORK), (&name, NAMES)] {
         let before = fixture.asked_for(resource);
         assert_eq!(fixture.send(to, b"waits"), Verdict::Consumed, "{to}");

@@ -113,6 +113,30 @@ fn a_gateway_sends_from_a_name_as_long_as_the_name_leads_to_it() {
 }
 
 #[test]
+fn a_network_that_covers_the_tunnel_gives_no_right_to_its_addresses() {
+    let mut fixture = Fixture::greeted();
+    for (id, address) in [(WIDE, "fd00::/8"), (NARROW, "100.64.0.0/10")] {
+        fixture.portal(PortalUpdate::Resource(network(id, address)));
+    }
+    fixture.send("[fd00::1]:80", b"x");
+    fixture.authorize(WIDE);
+    fixture.tunnel.resources.bind(NARROW, GATEWAY);
+    for (source, expected) in [
+        ("fd00::1", true),
+        ("fd00:2021:1111::9", true),
+        ("fd00:2021:1111::a", false),
+        ("fd00:2021:1111::7", false),
+        ("fd00:2021:1111:8000::1", false),
+        ("fd00:2021:1111:8000:100:100:111:0", false),
+        ("100.64.0.77", false),
+        ("100.96.77.77", false),
+        ("100.100.111.1", false),
+    ] {
+        assert_eq!(may_send_from(&mut fixture, source), expected, "{source}");
+    }
+}
+
+#[test]
 fn what_becomes_our_own_address_is_nobody_elses() {
     let (mut fixture, _) = with_internet();
     for source in ["192.0.2.1", "2001:db8::1"] {
