@@ -198,8 +198,8 @@ impl Connectivity {
     ///
     /// # Errors
     ///
-    /// No relay is known, even if a direct path would do. An older connection with this peer that
-    /// does not serve the authorization is gone then, too. spec: data-plane 2.13
+    /// No relay is known, even if a direct path would do. Nothing changes then: an older connection with
+    /// this peer lives on, though it does not serve the authorization. spec: data-plane 2.13
     pub fn upsert(
         &mut self,
         peer: PeerId,
@@ -218,11 +218,13 @@ impl Connectivity {
                 self.propagate(now);
                 return Ok(Upsert::Reused);
             }
-            self.discard(slot);
         }
         if self.relays.is_empty() {
             self.events.push_back(Event::NoRelays);
             return Err(NoRelay);
+        }
+        if let Some(slot) = self.connections.with_peer(peer) {
+            self.discard(slot);
         }
         self.connect(peer, authorization, now);
         self.propagate(now);

@@ -178,6 +178,32 @@ fn a_connection_needs_a_relay_to_be_known_but_not_to_have_answered() {
 }
 
 #[test]
+fn without_relays_a_new_authorization_changes_nothing() {
+    let now = Instant::now();
+    let (mut client, mut gateway) = face_to_face(now);
+    exchange(&mut client, &mut gateway, now);
+    client.update_relays(&[relay(1).id], Vec::new(), now);
+    assert_eq!(drain(&mut client).1, [Event::NoRelays]);
+    let (other, dropped) = (node(Role::Gateway, 3, now), client.counters().total());
+    let refused = client.upsert(peer(2), authorization(&other, 2, false), now);
+    assert_eq!(refused, Err(NoRelay));
+    assert_eq!(drain(&mut client).1, [Event::NoRelays]);
+    assert!(client.is_connected(peer(2)), "the connection is as it was");
+    assert_eq!(client.counters().total(), dropped);
+    let mut packet = [0; 20];
+    packet[..4].copy_from_slice(&[0x45, 0, 0, 20]);
+    assert_eq!(client.send(peer(2), &packet, now), Verdict::Sent);
+    let packet = drain(&mut client).0.pop().unwrap().1;
+    let received = receive(&mut gateway, address(2), &packet, now);
+    assert!(matches!(received, Received::Packet { .. }), "{received:?}");
+
+    client.update_relays(&[], vec![relay(2)], now);
+    let created = client.upsert(peer(2), authorization(&other, 2, false), now);
+    assert_eq!(created, Ok(Upsert::Created));
+    assert!(!client.is_connected(peer(2)));
+}
+
+#[test]
 fn wakeups_say_why_and_doing_nothing_is_cheap_and_harmless() {
     let now = Instant::now();
     let mut node = node(Role::Client, 1, now);
