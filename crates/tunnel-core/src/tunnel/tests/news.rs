@@ -4,6 +4,9 @@ use super::*;
 use crate::{Refusal, SiteState};
 use connectivity::CloseReason;
 
+/// What is known of a site after something happened.
+type Step = (SiteState, fn(&mut Fixture));
+
 #[test]
 fn the_state_of_a_site_is_told_when_it_changes() {
     let mut fixture = Fixture::greeted();
@@ -20,7 +23,7 @@ fn the_state_of_a_site_is_told_when_it_changes() {
         resource: NETWORK,
         reason: Refusal::Offline,
     };
-    let steps: [(SiteState, fn(&mut Fixture)); 4] = [
+    let steps: [Step; 4] = [
         (SiteState::Unknown, |fixture| {
             fixture.send("10.20.0.1:80", b"x");
         }),

@@ -252,6 +252,12 @@ fn a_gateway_with_another_key_and_no_relay_leaves_no_dead_binding() {
     fixture.portal(fixture.authorized(other.id()));
     assert_eq!(reconnects(&fixture), 1);
     assert_eq!(fixture.waiting(), 1);
+    // What there is stays as it is.
+    assert_eq!(fixture.tunnel.connections().count(), 1);
+    assert_eq!(fixture.send("10.20.0.1:80", b"old"), Verdict::Consumed);
+    assert_eq!((fixture.asked_for(NETWORK), fixture.waiting()), (1, 1));
+    let back = fixture.tunnel.carrier_of(socket("10.20.0.1:80").ip());
+    assert_eq!(back, Some(GATEWAY));
     fixture.connect_gateway();
     fixture.portal(PortalUpdate::Relays {
         disconnected: vec![],
