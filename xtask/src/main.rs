@@ -4,6 +4,7 @@ mod bench;
 mod binaries;
 mod demo;
 mod dist;
+mod fuzz;
 mod install_test;
 mod interrupt;
 mod packages;
@@ -33,6 +34,8 @@ enum Task {
     Demo(demo::Args),
     #[command(about = xtask_launcher::DIST.1)]
     Dist(dist::Args),
+    #[command(about = xtask_launcher::FUZZ.1)]
+    Fuzz(fuzz::Args),
     #[command(about = xtask_launcher::INSTALL_TEST.1)]
     InstallTest(install_test::Args),
     #[command(about = xtask_launcher::SCENARIOS.1)]
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Dist(args) => dist::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::InstallTest(args) => install_test::run(&args),
         Task::Scenarios(args) => scenarios::run(&args),
         Task::Test(args) => test::run(&args),

@@ -1,11 +1,13 @@
 //! The task that joins the portal, the operating system and the data plane. Off the packet path.
 
 use crate::{
-    data_plane::{Input, Report},
+    candidates::Candidates,
+    data_plane::Input,
     error::Disconnected,
     event::{Event, EventSink},
     forward::{Forwarder, Question},
     portal,
+    reports::{ReportStream, Reports},
     resolve::{Resolvers, servers, without_our_own},
     status::PortalState,
 };
@@ -33,7 +35,7 @@ pub(crate) struct Control<P> {
     pub(crate) portal: Channel<v1::Client>,
     pub(crate) resolvers: Resolvers,
     pub(crate) to_data: mpsc::Sender<Input>,
-    pub(crate) from_data: mpsc::Receiver<Report>,
+    pub(crate) from_data: ReportStream,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) events: EventSink,
     pub(crate) state: Arc<Mutex<PortalState>>,
@@ -49,6 +51,8 @@ pub(crate) struct SessionState {
     pub(crate) is_tolerant: bool,
     /// What the interface should look like and does not.
     pub(crate) unapplied: Option<InterfacePlan>,
+    /// What gateways are yet to be told, once the portal listens.
+    pub(crate) candidates: Candidates,
     pub(crate) forwarder: Forwarder<QueryId>,
 }
 
@@ -71,8 +75,8 @@ impl<P: Platform> Control<P> {
         loop {
             tokio::select! {
                 event = self.portal.next() => self.handle_portal(event?).await?,
-                report = self.from_data.recv() => match report {
-                    Some(report) => self.handle_report(report).await?,
+                reports = self.from_data.next() => match reports {
+                    Some(reports) => self.handle_reports(reports).await?,
                     None => return Err(Disconnected::DataPlane("it stopped".into())),
                 },
                 event = self.watch.next() => self.handle_network(event).await?,
@@ -95,6 +99,7 @@ impl<P: Platform> Control<P> {
             ChannelEvent::Joined => {
                 tracing::info!("Connected to the portal");
                 *self.state.lock() = PortalState::Connected;
+                self.tell_candidates();
                 Ok(())
             }
             ChannelEvent::Message(message) => {
@@ -112,34 +117,53 @@ impl<P: Platform> Control<P> {
         }
     }
 
-    async fn handle_report(&mut self, report: Report) -> Result<(), Disconnected> {
-        match report {
-            Report::Event(tunnel_core::Event::ResourcesChanged) => {
-                self.platform.flush_dns_cache();
-                self.events.send(Event::ResourcesChanged);
-            }
-            Report::Event(event) => {
-                log(&event);
-                self.events.send(Event::Gateway(event));
-            }
-            Report::Plan(plan) => self.apply(plan).await?,
-            Report::Query(query) => self.forward(query).await?,
-            Report::Request(PortalRequest::Reconnect) => {
-                self.portal.connect(Some(self.session.key));
-            }
-            Report::Request(request) => {
-                if let Some(message) = portal::message(request) {
-                    let sent = self.portal.send(message);
-                    tracing::debug!(%sent, "Told the portal");
-                }
-            }
-            Report::Reset(key) => {
-                self.session.key = key;
-                self.session.forwarder.clear();
-                self.portal.connect(Some(key));
-            }
+    /// What the data plane told; the plan is last, because the operating system may take its time.
+    async fn handle_reports(&mut self, reports: Reports) -> Result<(), Disconnected> {
+        if let Some(key) = reports.key {
+            self.session.key = key;
+            self.session.forwarder.clear();
+            self.session.candidates = Candidates::default();
+            self.portal.connect(Some(key));
+        } else if reports.reconnect && self.portal.is_joined() {
+            // Otherwise the connection that is being made brings relays, when it is due.
+            self.portal.connect(Some(self.session.key));
         }
-        Ok(())
+        for request in reports.flows {
+            self.tell(request);
+        }
+        self.session.candidates.extend(reports.candidates);
+        if self.portal.is_joined() {
+            self.tell_candidates();
+        }
+        for query in reports.queries {
+            self.forward(query).await?;
+        }
+        if reports.resources_changed {
+            self.platform.flush_dns_cache();
+            self.events.send(Event::ResourcesChanged);
+        }
+        for event in reports.events {
+            log(&event);
+            self.events.send(Event::Gateway(event));
+        }
+        match reports.plan {
+            Some(plan) => self.apply(plan).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the portal what gateways have to know.
+    fn tell_candidates(&mut self) {
+        for request in self.session.candidates.take() {
+            self.tell(request);
+        }
+    }
+
+    fn tell(&mut self, request: PortalRequest) {
+        if let Some(message) = portal::message(request) {
+            let sent = self.portal.send(message);
+            tracing::debug!(%sent, "Told the portal");
+        }
     }
 
     async fn apply(&mut self, plan: InterfacePlan) -> Result<(), Disconnected> {

@@ -6,9 +6,9 @@
 mod alarm;
 mod sockets;
 
-use crate::entropy;
+use crate::{entropy, reports::ReportSink};
 use alarm::Alarm;
-use model::{InterfacePlan, PublicKey, ResourceId, Seed};
+use model::{InterfacePlan, ResourceId, Seed};
 use platform::{PacketBatch, Tun};
 use socket_factory::RecvBatch;
 use sockets::Sockets;
@@ -20,15 +20,19 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 use tunnel_core::{
-    Datagram, DnsFailure, DnsQuery, DropCounters, DropReason, Ecn, Event, Output, PeerStatus,
-    PortalRequest, PortalUpdate, QueryId, Received, ResourceStatus, Tunnel,
+    Datagram, DnsFailure, DnsQuery, DropCounters, DropReason, Ecn, Output, PeerStatus,
+    PortalUpdate, QueryId, Received, ResourceStatus, Tunnel,
 };
 
 /// Packets that are read from or written to the TUN device at a time.
 const BATCH: usize = 128;
 
-/// Rounds over all sources before others on the runtime get their turn.
+/// Rounds over all sources before the thread looks who else wants its attention.
 const ROUNDS: usize = 64;
+
+/// Inputs that are handled in one round. So none waits for more than one batch of packets from each
+/// source and this many others, and packets wait no longer than these take.
+const INPUTS: usize = 32;
 
 /// What the thread is told.
 #[derive(Debug)]
@@ -47,21 +51,6 @@ pub(crate) enum Input {
     SetResolvers(Vec<tunnel_core::DnsServer>),
     /// Somebody wants to know how things are.
     Snapshot(oneshot::Sender<Snapshot>),
-}
-
-/// What the thread tells.
-#[derive(Debug)]
-pub(crate) enum Report {
-    /// News for the application.
-    Event(Event),
-    /// The interface is to be configured.
-    Plan(InterfacePlan),
-    /// A DNS server outside the tunnel is to be asked.
-    Query(DnsQuery),
-    /// The portal is to be told.
-    Request(PortalRequest),
-    /// The tunnel has a new key after a reset; the portal has to know.
-    Reset(PublicKey),
 }
 
 /// How things are.
@@ -91,7 +80,7 @@ pub(crate) struct DataPlane<T> {
     alarm: Alarm,
     sockets: Sockets,
     inbox: mpsc::Receiver<Input>,
-    outbox: mpsc::Sender<Report>,
+    reports: ReportSink,
     up: PacketBatch,
     down: PacketBatch,
     received: RecvBatch,
@@ -111,7 +100,7 @@ impl<T: Tun> DataPlane<T> {
         tunnel: Tunnel,
         tun: T,
         (factory, preferred_port): (platform::Sockets, u16),
-        (inbox, outbox): (mpsc::Receiver<Input>, mpsc::Sender<Report>),
+        (inbox, reports): (mpsc::Receiver<Input>, ReportSink),
     ) -> Result<Self, DataPlaneFault> {
         let sockets = Sockets::bind(factory, preferred_port).map_err(DataPlaneFault::Bind)?;
         let (up, down) = (PacketBatch::new(BATCH), PacketBatch::new(BATCH));
@@ -122,7 +111,7 @@ impl<T: Tun> DataPlane<T> {
             alarm: Alarm { origin },
             sockets,
             inbox,
-            outbox,
+            reports,
             up,
             down,
             received,
@@ -146,30 +135,55 @@ impl<T: Tun> DataPlane<T> {
                 }
                 () = self.sockets.ready() => Woken::Io,
                 () = &mut timer => Woken::Io,
-                () = self.outbox.closed() => Woken::Closed,
+                () = self.reports.closed() => Woken::Closed,
             };
             match woken {
                 Woken::Closed => return Ok(()),
                 Woken::Input(input) => self.handle(input)?,
                 Woken::Io => {}
             }
-            self.work().map_err(DataPlaneFault::Tun)?;
+            self.work()?;
         }
     }
 
-    /// Moves packets until there are none, or until others should have their turn.
-    fn work(&mut self) -> io::Result<()> {
+    /// Serves every source in turn until none has anything, or until others should be looked at.
+    fn work(&mut self) -> Result<(), DataPlaneFault> {
         for _ in 0..ROUNDS {
-            let now = Instant::now();
-            self.tunnel.handle_timeout(now);
-            self.sockets.flush(&mut self.tunnel);
-            let moved = self.read_tun(now)? | self.read_sockets(now)?;
-            self.drain()?;
-            if !moved {
+            let heard = self.read_inbox()?;
+            let moved = self.move_packets().map_err(DataPlaneFault::Tun)?;
+            if !heard && !moved {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Some of what the control task says.
+    fn read_inbox(&mut self) -> Result<bool, DataPlaneFault> {
+        let mut heard = false;
+        for _ in 0..INPUTS {
+            let Ok(input) = self.inbox.try_recv() else {
+                break;
+            };
+            heard = true;
+            // The portal may say much at once, and what follows from it is done once.
+            let has_more = matches!(input, Input::Portal(_));
+            self.handle(input)?;
+            if !has_more {
+                self.drain().map_err(DataPlaneFault::Tun)?;
+            }
+        }
+        Ok(heard)
+    }
+
+    /// One batch of packets from each source, and what is due.
+    fn move_packets(&mut self) -> io::Result<bool> {
+        let now = Instant::now();
+        self.tunnel.handle_timeout(now);
+        self.sockets.flush(&mut self.tunnel);
+        let moved = self.read_tun(now)? | self.read_sockets(now)?;
+        self.drain()?;
+        Ok(moved)
     }
 
     /// One batch up. While datagrams wait for the network no more packets are read.
@@ -229,10 +243,10 @@ impl<T: Tun> DataPlane<T> {
                         self.down.push(&packet);
                     }
                 }
-                Output::Request(request) => self.report(Report::Request(request)),
-                Output::Plan(plan) => self.report(Report::Plan(plan)),
-                Output::Query(query) => self.report(Report::Query(query)),
-                Output::Event(event) => self.report(Report::Event(event)),
+                Output::Request(request) => self.reports.request(request),
+                Output::Plan(plan) => self.reports.plan(plan),
+                Output::Query(query) => self.forward(query),
+                Output::Event(event) => self.reports.event(event),
                 Output::Idle(wakeup) => {
                     write(&mut self.tun, &mut self.down)?;
                     let at = wakeup.map(|wakeup| wakeup.at);
@@ -242,16 +256,14 @@ impl<T: Tun> DataPlane<T> {
         }
     }
 
-    /// Tells the control task; it drains its queue faster than the tunnel can fill it, so that a
-    /// full one means that it is stuck.
-    fn report(&mut self, report: Report) {
-        if let Err(mpsc::error::TrySendError::Full(report)) = self.outbox.try_send(report) {
-            tracing::warn!("The control task is busy");
-            if let Report::Query(query) = report {
-                let failed = Err(DnsFailure::Failed);
-                self.tunnel
-                    .handle_dns_answer(query.id, failed, Instant::now());
-            }
+    /// Has a DNS server asked by the control task. While that cannot take more, programs get an
+    /// error and may ask again.
+    fn forward(&mut self, query: DnsQuery) {
+        if let Some(query) = self.reports.query(query) {
+            tracing::debug!(server = %query.server, "Too many DNS queries wait to be forwarded");
+            let failed = Err(DnsFailure::Failed);
+            self.tunnel
+                .handle_dns_answer(query.id, failed, Instant::now());
         }
     }
 
@@ -290,7 +302,7 @@ impl<T: Tun> DataPlane<T> {
     fn reset(&mut self, seed: Seed, now: Instant) -> Result<(), DataPlaneFault> {
         self.tunnel.reset(seed, now);
         self.sockets.rebind().map_err(DataPlaneFault::Bind)?;
-        self.report(Report::Reset(self.tunnel.public_key()));
+        self.reports.reset(self.tunnel.public_key());
         Ok(())
     }
 }
@@ -308,3 +320,6 @@ fn write<T: Tun>(tun: &mut T, batch: &mut PacketBatch) -> io::Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

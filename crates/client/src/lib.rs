@@ -45,10 +45,12 @@
 //!
 //! * One thread owns TUN device, UDP sockets and tunnel; packets never change threads.
 //! * Portal, DNS forwarding and the operating system are handled by one task on the embedding
-//!   program's runtime. The two talk by bounded queues.
+//!   program's runtime. It talks to the thread by a bounded queue; what the thread tells it is
+//!   merged, so that the thread never waits and nothing that changes state is lost.
 //! * The portal's name is resolved at the system's own resolvers over sockets that stay outside
 //!   the tunnel, at every attempt.
 
+mod candidates;
 mod control;
 mod data_plane;
 mod direct;
@@ -58,6 +60,7 @@ mod event;
 mod forward;
 mod health;
 mod portal;
+mod reports;
 mod resolve;
 mod session;
 mod settings;

@@ -1,13 +1,15 @@
 //! One login and one tunnel.
 
 use crate::{
+    candidates::Candidates,
     control::{Command, Control, SessionState},
-    data_plane::{DataPlane, DataPlaneFault, Input, Report},
+    data_plane::{DataPlane, DataPlaneFault, Input, Snapshot},
     direct::DirectExchange,
     entropy,
     error::ConnectFault,
     event::{EventStream, channel},
     forward::Forwarder,
+    reports::{self, ReportSink},
     resolve::{DirectDialer, Resolvers, servers, without_our_own},
     settings::Settings,
     status::{PortalState, Status},
@@ -27,14 +29,18 @@ use tokio::{
     runtime,
     sync::{mpsc, oneshot},
     task::JoinHandle,
+    time::timeout,
 };
 use tunnel_core::{Config, QueryId, Tunnel};
 
-/// Messages that wait between the data plane and the control task, per direction.
+/// Messages that wait for the data plane; whoever has more waits.
 const QUEUE: usize = 4096;
 
 /// Commands that wait.
 const COMMANDS: usize = 16;
+
+/// How long a status may take.
+const STATUS_TIME: Duration = Duration::from_secs(5);
 
 /// A running session: one login, one tunnel interface.
 ///
@@ -88,9 +94,9 @@ impl Session {
         let resolvers: Resolvers = Arc::new(Mutex::new(resolvers));
 
         let (to_data, inbox) = mpsc::channel(QUEUE);
-        let (outbox, from_data) = mpsc::channel(QUEUE);
+        let (sink, from_data) = reports::channel();
         let sockets = (platform.sockets(), settings.preferred_port);
-        let data_plane = spawn_data_plane(tunnel, &mut platform, sockets, (inbox, outbox))?;
+        let data_plane = spawn_data_plane(tunnel, &mut platform, sockets, (inbox, sink))?;
 
         let (forwarder, dialer) = outside_of_tunnel(&platform, &resolvers);
         let portal = portal(login, dialer, settings.max_partition_time);
@@ -113,6 +119,7 @@ impl Session {
                 ready: false,
                 is_tolerant: settings.tolerate_interface_faults,
                 unapplied: None,
+                candidates: Candidates::default(),
                 forwarder,
             },
         };
@@ -151,11 +158,10 @@ impl Session {
         self.command(Command::SetResolvers(resolvers)).await;
     }
 
-    /// How the session is doing; none when it is over.
+    /// How the session is doing; none when it is over, or gives no answer within five seconds,
+    /// which it should in much less however much it has to do.
     pub async fn status(&self) -> Option<Status> {
-        let (reply, answer) = oneshot::channel();
-        self.to_data.send(Input::Snapshot(reply)).await.ok()?;
-        let snapshot = answer.await.ok()?;
+        let snapshot = snapshot(&self.to_data).await?;
         Some(Status {
             portal: *self.state.lock(),
             resources: snapshot.resources,
@@ -186,6 +192,16 @@ impl Session {
             tracing::debug!("The session is over");
         }
     }
+}
+
+/// Asks the data plane how things are. Whoever asks must not hang with it.
+async fn snapshot(to_data: &mpsc::Sender<Input>) -> Option<Snapshot> {
+    let (reply, answer) = oneshot::channel();
+    let asked = async {
+        to_data.send(Input::Snapshot(reply)).await.ok()?;
+        answer.await.ok()
+    };
+    timeout(STATUS_TIME, asked).await.ok()?
 }
 
 fn login(settings: &Settings) -> Result<Login, ConnectFault> {
@@ -262,7 +278,7 @@ fn spawn_data_plane<P: Platform>(
     tunnel: Tunnel,
     platform: &mut P,
     sockets: (platform::Sockets, u16),
-    channels: (mpsc::Receiver<Input>, mpsc::Sender<Report>),
+    channels: (mpsc::Receiver<Input>, ReportSink),
 ) -> Result<thread::JoinHandle<()>, ConnectFault> {
     let os = |action| move |source| ConnectFault::Os { action, source };
     // The thread comes first: a runtime that nobody takes must not be dropped in the caller's.
@@ -312,7 +328,7 @@ fn data_plane<P: Platform>(
     tunnel: Tunnel,
     platform: &mut P,
     sockets: (platform::Sockets, u16),
-    channels: (mpsc::Receiver<Input>, mpsc::Sender<Report>),
+    channels: (mpsc::Receiver<Input>, ReportSink),
 ) -> Result<DataPlane<P::Tun>, ConnectFault> {
     let os = |action| move |source| ConnectFault::Os { action, source };
     let tun = platform.create_tun()?;
@@ -321,4 +337,20 @@ fn data_plane<P: Platform>(
         DataPlaneFault::Bind(source) => os("bind a UDP socket")(source),
         DataPlaneFault::Tun(source) => os("use the TUN device")(source),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_data_plane_that_hangs_does_not_hold_whoever_asks() {
+        let (to_data, _inbox) = mpsc::channel(1);
+        let start = tokio::time::Instant::now();
+        // The first question gets no answer, and the second one not even a place.
+        for asked in 1..=2 {
+            assert!(snapshot(&to_data).await.is_none());
+            assert_eq!(start.elapsed(), asked * STATUS_TIME);
+        }
+    }
 }

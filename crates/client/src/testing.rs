@@ -1,7 +1,12 @@
 //! What several tests of this crate need.
 
 use parking_lot::Mutex;
-use std::{fmt::Write as _, sync::Arc};
+use std::{
+    fmt::Write as _,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 use tracing::{
     Event, Metadata, Subscriber,
     field::{Field, Visit},
@@ -11,6 +16,14 @@ use tracing::{
 /// Id 0x1234, one question: the addresses of `a.test`.
 pub(crate) const QUERY: &[u8] =
     b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x04test\x00\x00\x01\x00\x01";
+
+/// What a future has, without waiting.
+pub(crate) fn now_or_never<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
 
 /// What a function logs at INFO and above, a line per event.
 pub(crate) fn logged(function: impl FnOnce()) -> String {

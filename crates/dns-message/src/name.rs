@@ -119,12 +119,13 @@ fn decimal(text: &str) -> Option<u8> {
 
 /// Where a name ends that may be compressed, RFC 1035 section 4.1.4.
 ///
-/// Each pointer must lead further back than the one before, so that there are no loops.
+/// A pointer must lead to an earlier occurrence that ends before what refers to it. So there are no
+/// loops, and what a name is does not depend on bytes behind it.
 pub(crate) fn name_end(bytes: &[u8], start: usize) -> Option<usize> {
     let (mut at, mut end, mut earliest) = (start, None, start);
-    let mut length = 0;
+    let (mut length, mut limit) = (0, bytes.len());
     loop {
-        let label = usize::from(*bytes.get(at)?);
+        let label = usize::from(*bytes.get(at).filter(|_| at < limit)?);
         match label {
             0 => return Some(end.unwrap_or(at + 1)),
             1..=MAX_LABEL => {
@@ -140,7 +141,7 @@ pub(crate) fn name_end(bytes: &[u8], start: usize) -> Option<usize> {
                 if target >= earliest || target < HEADER {
                     return None;
                 }
-                (at, earliest) = (target, target);
+                (at, earliest, limit) = (target, target, earliest);
             }
             _ => return None,
         }
@@ -253,7 +254,36 @@ mod tests {
         assert_eq!(ends, [Some(32), Some(46), Some(66), Some(93)]);
     }
 
+    #[test]
+    fn a_pointer_leads_to_a_name_that_ends_before_it() {
+        let mut bytes = vec![0; 60];
+        bytes[20..24].copy_from_slice(b"\x01a\xc0\x13");
+        bytes[30..32].copy_from_slice(b"\xc0\x14");
+        bytes[32] = 1;
+        for (at, label, expected) in [
+            (19, 0, Some(32)),
+            (19, 1, None),  // and the first label of the name that refers to it
+            (19, 12, None), // and bytes behind the pointer
+        ] {
+            bytes[at] = label;
+            assert_eq!(name_end(&bytes, 30), expected, "{label}");
+        }
+        bytes[29] = 3;
+        bytes[30..32].copy_from_slice(b"\xc0\x1d");
+        assert_eq!(name_end(&bytes, 30), None, "the pointer itself as a label");
+    }
+
     proptest! {
+        #[test]
+        fn what_is_behind_a_name_does_not_matter(
+            bytes in proptest::collection::vec(prop_oneof![Just(0_u8), Just(1), Just(12), Just(0xc0), any::<u8>()], 12..80),
+            start in 12_usize..80,
+        ) {
+            if let Some(end) = name_end(&bytes, start) {
+                prop_assert_eq!(name_end(&bytes[..end], start), Some(end));
+            }
+        }
+
         #[test]
         fn any_bytes_are_a_name_or_none(
             bytes in proptest::collection::vec(any::<u8>(), 0..300),

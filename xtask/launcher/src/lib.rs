@@ -21,6 +21,12 @@ pub const DIST: Task = (
     "Build what people install: static programs, Debian packages, a container's folder, checksums",
 );
 
+/// `cargo xtask fuzz`.
+pub const FUZZ: Task = (
+    "fuzz",
+    "Look for inputs that break a promise of the security page, guided by coverage",
+);
+
 /// `cargo xtask install-test`.
 pub const INSTALL_TEST: Task = (
     "install-test",
@@ -43,7 +49,7 @@ pub const TIDY: Task = (
 );
 
 /// All tasks.
-pub const TASKS: &[Task] = &[BENCH, DEMO, DIST, INSTALL_TEST, SCENARIOS, TEST, TIDY];
+pub const TASKS: &[Task] = &[BENCH, DEMO, DIST, FUZZ, INSTALL_TEST, SCENARIOS, TEST, TIDY];
 
 /// What the task with this name does.
 pub fn purpose(name: &str) -> Option<&'static str> {

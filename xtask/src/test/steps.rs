@@ -82,13 +82,17 @@ pub(crate) fn all() -> Vec<Step> {
             "deny --offline --locked check -D unmatched-skip -D unnecessary-skip \
              -D license-not-encountered bans licenses sources",
         ),
-        Step::cargo("tests", "nextest run --workspace --locked"),
+        // The fuzz targets need the virtual clock.
+        Step::cargo(
+            "tests",
+            "nextest run --workspace --exclude fuzz-targets --locked",
+        ),
         // In a call of its own, because features are united: the clock of tests must not get
         // into anything else.
         Step::cargo(
             "tests in virtual time",
-            "nextest run -p connectivity -p netsim --locked \
-             --features connectivity/__virtual-time,netsim/__virtual-time",
+            "nextest run -p connectivity -p netsim -p fuzz-targets --locked --features \
+             connectivity/__virtual-time,netsim/__virtual-time,fuzz-targets/__virtual-time",
         ),
         Step::cargo(
             "examples in documentation",

@@ -69,6 +69,19 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "fuzz-targets",
+        &[
+            "connectivity",
+            "devnet",
+            "dns-message",
+            "ip-packet",
+            "model",
+            "portal-client",
+            "service-ipc",
+            "tunnel-core",
+        ],
+    ),
+    (
         "headless-client",
         &[
             "cli-support",
