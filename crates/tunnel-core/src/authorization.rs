@@ -227,18 +227,21 @@ impl Authorizations {
         self.held.front().map(|oldest| oldest.granted_at + HELD_FOR)
     }
 
-    /// What made access to some resources fail may be over: they may be asked for at once.
-    pub(crate) fn forgive(&mut self, is_over: impl Fn(Failure) -> bool) {
+    /// There are relays: what could not be reached for want of one may be asked for at once.
+    pub(crate) fn forgive_want_of_relays(&mut self) {
         for (_, request) in &mut self.requests {
-            if request.failure.is_some_and(&is_over) {
+            if request.failure == Some(Failure::NoRelay) {
                 request.forgive();
             }
         }
     }
 
-    /// The same for one resource, whatever made access to it fail.
-    pub(crate) fn forgive_one(&mut self, resource: ResourceId) {
-        if let Some(request) = self.requests.peek_mut(&resource) {
+    /// The portal has said something else about a resource: that may be asked for at once, unless
+    /// it is something else that is missing.
+    pub(crate) fn forgive_refusal(&mut self, resource: ResourceId) {
+        if let Some(request) = self.requests.peek_mut(&resource)
+            && request.failure != Some(Failure::NoRelay)
+        {
             request.forgive();
         }
     }

@@ -158,22 +158,37 @@ fn the_longer_access_fails_the_less_often_is_asked() {
 
 #[test]
 fn what_is_over_is_forgiven_and_nothing_else() {
-    let mut fixture = Fixture::new();
-    for (over, ask) in [
-        (Failure::NoRelay, Ask::Refuse(DropReason::Refused)),
-        (Failure::Denied, Ask::Now),
+    for (failure, reason) in [
+        (Failure::Denied, DropReason::Refused),
+        (Failure::Offline, DropReason::Refused),
+        (Failure::NoRelay, DropReason::NoRelay),
     ] {
+        let is_relay = failure == Failure::NoRelay;
+        let mut fixture = Fixture::new();
         fixture.want(RESOURCE, 0, 0);
-        fixture.fail(Failure::Denied, 100);
-        fixture.authorizations.forgive(|failure| failure == over);
-        assert_eq!(fixture.want(RESOURCE, 0, 200), ask);
+        fixture.fail(failure, 100);
+        fixture.fail(failure, 100);
+        forgive(&mut fixture, !is_relay);
+        let refused = Ask::Refuse(reason);
+        assert_eq!(fixture.want(RESOURCE, 0, 200), refused, "{failure:?}");
+        forgive(&mut fixture, is_relay);
+        assert_eq!(fixture.want(RESOURCE, 0, 200), Ask::Now, "{failure:?}");
+        // The time to wait begins anew.
+        fixture.fail(failure, 300);
+        assert_eq!(fixture.want(RESOURCE, 0, 2300), Ask::Now, "{failure:?}");
+        // A request without an answer is not repeated earlier for that.
+        forgive(&mut fixture, true);
+        forgive(&mut fixture, false);
+        assert_eq!(fixture.want(RESOURCE, 0, 4299), Ask::NotYet);
     }
-    // The time to wait begins anew.
-    fixture.fail(Failure::Denied, 300);
-    assert_eq!(fixture.want(RESOURCE, 0, 2300), Ask::Now);
-    // A request without an answer is not repeated earlier for that.
-    fixture.authorizations.forgive(|_| true);
-    assert_eq!(fixture.want(RESOURCE, 0, 4299), Ask::NotYet);
+}
+
+/// Relays come, or the portal has something new to say about the resource.
+fn forgive(fixture: &mut Fixture, relays: bool) {
+    match relays {
+        true => fixture.authorizations.forgive_want_of_relays(),
+        false => fixture.authorizations.forgive_refusal(RESOURCE),
+    }
 }
 
 #[test]

@@ -32,9 +32,6 @@ impl Tunnel {
             } => {
                 self.set_interface(interface, now);
                 self.replace_resources(resources, now);
-                // A refusal was the word of another connection.
-                self.authorizations
-                    .forgive(|failure| failure != Failure::NoRelay);
                 self.update_relays(&[], relays, now);
             }
             PortalUpdate::Interface(interface) => {
@@ -95,8 +92,7 @@ impl Tunnel {
             .update_relays(disconnected, connected, now);
         if any {
             self.reconnects.reset();
-            self.authorizations
-                .forgive(|failure| failure == Failure::NoRelay);
+            self.authorizations.forgive_want_of_relays();
             for (authorized, granted_at) in self.authorizations.take_held() {
                 self.authorize(authorized, granted_at, now);
             }
@@ -122,7 +118,7 @@ impl Tunnel {
             Ok(Insertion::Added) => {}
             Ok(Insertion::Replaced) => self.revoke(id, now),
             // The portal may have another opinion now.
-            Ok(Insertion::Updated) => self.authorizations.forgive_one(id),
+            Ok(Insertion::Updated) => self.authorizations.forgive_refusal(id),
             Err(fault) => {
                 tracing::warn!(
                     resource = %id,

@@ -21,6 +21,13 @@ fn without_relays(fixture: &mut Fixture) {
     });
 }
 
+fn with_relays(fixture: &mut Fixture) {
+    fixture.portal(PortalUpdate::Relays {
+        disconnected: vec![],
+        connected: vec![relay()],
+    });
+}
+
 fn refuse(fixture: &mut Fixture, resource: ResourceId, reason: Refusal) {
     fixture.portal(PortalUpdate::Refused { resource, reason });
 }
@@ -227,10 +234,7 @@ fn what_is_revoked_meanwhile_is_not_granted_when_relays_come() {
         fixture.portal(fixture.authorized(NETWORK));
         revoke(&mut fixture);
         assert_eq!(fixture.waiting(), 0);
-        fixture.portal(PortalUpdate::Relays {
-            disconnected: vec![],
-            connected: vec![relay()],
-        });
+        with_relays(&mut fixture);
         assert_eq!(fixture.tunnel.connections().count(), 0);
     }
 }
@@ -259,10 +263,7 @@ fn a_gateway_with_another_key_and_no_relay_leaves_no_dead_binding() {
     let back = fixture.tunnel.carrier_of(socket("10.20.0.1:80").ip());
     assert_eq!(back, Some(GATEWAY));
     fixture.connect_gateway();
-    fixture.portal(PortalUpdate::Relays {
-        disconnected: vec![],
-        connected: vec![relay()],
-    });
+    with_relays(&mut fixture);
     fixture.meet();
     assert_eq!((fixture.waiting(), fixture.arrived.len()), (0, 1));
     // The first resource goes with the old connection, and is asked for.
@@ -274,16 +275,22 @@ fn a_gateway_with_another_key_and_no_relay_leaves_no_dead_binding() {
 }
 
 #[test]
-fn another_network_is_another_chance_to_get_relays() {
+fn relays_and_another_network_are_another_chance_to_get_relays() {
     let mut fixture = Fixture::greeted();
-    for expected in 1..4 {
+    let ends: [fn(&mut Fixture); 3] = [Fixture::reset, with_relays, |_| {}];
+    for (expected, end) in (1..).zip(ends) {
         without_relays(&mut fixture);
         for _ in 0..2 {
             fixture.send("10.20.0.1:80", b"x");
             fixture.portal(fixture.authorized(NETWORK));
         }
         assert_eq!(reconnects(&fixture), expected);
-        fixture.reset();
+        end(&mut fixture);
+        fixture
+            .tunnel
+            .connectivity
+            .remove(GATEWAY.into(), fixture.now);
+        fixture.tunnel.forget_gateway(GATEWAY);
     }
 }
 

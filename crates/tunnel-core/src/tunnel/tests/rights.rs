@@ -138,6 +138,22 @@ fn what_is_no_longer_understood_has_no_rights() {
 }
 
 #[test]
+fn nothing_waits_for_what_is_no_longer_understood() {
+    let mut fixture = Fixture::greeted();
+    let query = dns_message::compose_query(1, "a.app.test", dns_message::rtype::TXT).unwrap();
+    fixture.send(SENTINEL, &query);
+    let address = fixture.ask("a.app.test")[0];
+    fixture.send(&format!("{address}:80"), b"waits");
+    assert_eq!((fixture.waiting(), fixture.delivered.len()), (2, 0));
+    fixture.portal(PortalUpdate::Resource(names(NAMES, "a**.app.test")));
+    assert_eq!((fixture.waiting(), fixture.delivered.len()), (0, 1));
+    assert_eq!(fixture.dropped(DropReason::Revoked), 1);
+    // Nor is it granted any more.
+    fixture.portal(fixture.authorized(NAMES));
+    assert_eq!(fixture.tunnel.connections().count(), 0);
+}
+
+#[test]
 fn a_more_specific_resource_takes_its_part_at_once() {
     let narrow = ResourceId::from_bytes([9; 16]);
     let ways: [fn(&mut Fixture, Resource); 2] = [
@@ -234,10 +250,13 @@ fn a_name_that_is_asked_for_again_is_announced_until_it_is_confirmed() {
     fixture.pass(Duration::from_secs(2));
     fixture.send(&name, b"x");
     assert_eq!(fixture.controls.len(), 3);
+    fixture.pass(Duration::from_secs(2));
+    fixture.send(&name, b"x");
+    assert_eq!(fixture.controls.len(), 4);
     fixture.confirm("a.app.test", DomainStatus::Active);
     fixture.pass(Duration::from_secs(2));
     fixture.send(&name, b"x");
-    assert_eq!((fixture.controls.len(), fixture.arrived.len()), (3, 4));
+    assert_eq!((fixture.controls.len(), fixture.arrived.len()), (4, 5));
 }
 
 #[test]

@@ -137,6 +137,21 @@ fn a_network_that_covers_the_tunnel_gives_no_right_to_its_addresses() {
 }
 
 #[test]
+fn a_gateway_has_the_addresses_that_it_was_given_last() {
+    let mut fixture = Fixture::connected();
+    assert!(may_send_from(&mut fixture, "100.64.0.9"));
+    fixture.portal(PortalUpdate::Resource(network(WIDE, "10.30.0.0/16")));
+    fixture.send("10.30.0.1:80", b"x");
+    let PortalUpdate::Authorized(mut authorized) = fixture.authorized(WIDE) else {
+        unreachable!()
+    };
+    authorized.ipv4 = "100.64.0.11".parse().unwrap();
+    fixture.portal(PortalUpdate::Authorized(authorized));
+    assert!(!may_send_from(&mut fixture, "100.64.0.9"));
+    assert!(may_send_from(&mut fixture, "100.64.0.11"));
+}
+
+#[test]
 fn what_becomes_our_own_address_is_nobody_elses() {
     let (mut fixture, _) = with_internet();
     for source in ["192.0.2.1", "2001:db8::1"] {
