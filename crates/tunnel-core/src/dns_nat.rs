@@ -245,8 +245,10 @@ mod tests {
         assert_eq!(fixture.packet(2, 1), (HOLD, Announce::No));
         assert_eq!(fixture.packet(1999, 2), (HOLD, Announce::No));
         assert_eq!(fixture.packet(2000, 3), (HOLD, Announce::Now));
-        assert_eq!(fixture.status(DomainStatus::Active), [1, 2, 3]);
-        assert_eq!(fixture.packet(2001, 4), (CACHEABLE, Announce::No));
+        assert_eq!(fixture.packet(3999, 4), (HOLD, Announce::No));
+        assert_eq!(fixture.packet(4000, 5), (HOLD, Announce::Now));
+        assert_eq!(fixture.status(DomainStatus::Active), [1, 2, 3, 4, 5]);
+        assert_eq!(fixture.packet(4001, 6), (CACHEABLE, Announce::No));
         assert_eq!(fixture.update(9000), Announce::No);
     }
 
