@@ -8,7 +8,7 @@ use crate::{
     forward::{Forwarder, Question},
     portal,
     reports::{ReportStream, Reports},
-    resolve::{Resolvers, without_our_own},
+    resolve::{Resolvers, servers, without_our_own},
     status::PortalState,
 };
 use model::{InterfacePlan, PublicKey, ResourceId};
@@ -194,6 +194,7 @@ impl<P: Platform> Control<P> {
         let question = Question {
             server: query.server,
             transport: query.transport,
+            access: query.access,
             message: query.message,
         };
         match self.session.forwarder.begin(query.id, question) {
@@ -250,7 +251,7 @@ impl<P: Platform> Control<P> {
             tracing::debug!(server = %resolver.address, "The system has a resolver");
         }
         self.session.forwarder.use_resolvers(&resolvers);
-        let servers = resolvers.iter().map(|resolver| resolver.address).collect();
+        let servers = servers(&resolvers);
         *self.resolvers.lock() = resolvers;
         self.send(Input::SetResolvers(servers)).await
     }

@@ -48,7 +48,7 @@ pub(crate) enum Input {
     /// Internet Resources are switched on or off.
     SetInternetResource(bool),
     /// The system's resolvers changed.
-    SetResolvers(Vec<SocketAddr>),
+    SetResolvers(Vec<tunnel_core::DnsServer>),
     /// Somebody wants to know how things are.
     Snapshot(oneshot::Sender<Snapshot>),
 }

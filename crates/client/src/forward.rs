@@ -10,7 +10,7 @@ use crate::{
 use platform::{ResolverTransport, SystemResolver};
 use std::{collections::BTreeMap, io, net::SocketAddr, time::Duration};
 use tokio::task::JoinSet;
-use tunnel_core::{DnsFailure, DnsTransport};
+use tunnel_core::{DnsAccess, DnsFailure, DnsTransport};
 
 /// How long a server may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,6 +25,8 @@ pub(crate) type Outcome<Id> = (Id, Result<Vec<u8>, DnsFailure>);
 pub(crate) struct Question {
     pub(crate) server: SocketAddr,
     pub(crate) transport: DnsTransport,
+    /// How the server was allowed to be asked when the question came up.
+    pub(crate) access: DnsAccess,
     /// The DNS message.
     pub(crate) message: Vec<u8>,
 }
@@ -53,29 +55,33 @@ impl<Id: Send + 'static> Forwarder<Id> {
         forwarder
     }
 
-    /// Learns how the system's resolvers are asked. All other servers speak plain DNS.
+    /// Learns how the system's resolvers are asked. One that the system keeps to itself on any link
+    /// is asked by it alone. All other servers speak plain DNS, unless a question says otherwise.
     pub(crate) fn use_resolvers(&mut self, resolvers: &[SystemResolver]) {
-        self.special.clear();
-        for resolver in resolvers {
-            match resolver.transport {
-                ResolverTransport::Do53 => self.special.remove(&resolver.address),
-                transport => self.special.insert(resolver.address, transport),
-            };
-        }
+        let special = |resolver: &&SystemResolver| resolver.transport != ResolverTransport::Do53;
+        let special = resolvers.iter().filter(special);
+        self.special = special
+            .map(|resolver| (resolver.address, resolver.transport))
+            .collect();
         self.health.forget();
     }
 
     /// Starts to ask. Gives the outcome at once if there is no sense in asking.
     pub(crate) fn begin(&mut self, id: Id, question: Question) -> Option<Outcome<Id>> {
         let server = question.server;
+        // What was known when the query was made and what is known now: the stricter one counts.
+        let transport = match (self.special.get(&server), question.access) {
+            (Some(&managed), _) => managed,
+            (None, DnsAccess::Plain) => ResolverTransport::Do53,
+            (None, DnsAccess::Managed) => return Some((id, Err(DnsFailure::Failed))),
+        };
         let has_room = self.under_way.len() < MAX_UNDER_WAY;
         let Some(turn) = has_room.then(|| self.health.admit(server)).flatten() else {
             return Some((id, Err(DnsFailure::Failed)));
         };
-        let managed = self.special.get(&server);
         let resolver = SystemResolver {
             address: server,
-            transport: managed.copied().unwrap_or(ResolverTransport::Do53),
+            transport,
         };
         let direct = self.direct.clone();
         let _abort = self.under_way.spawn(async move {

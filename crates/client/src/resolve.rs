@@ -5,7 +5,7 @@
 use crate::direct::DirectExchange;
 use dns_message::{Response, compose_query, is_truncated, rcode, rtype};
 use parking_lot::Mutex;
-use platform::{HostTable, SystemResolver};
+use platform::{HostTable, ResolverTransport, SystemResolver};
 use portal_client::{Dialer, Stream};
 use socket_factory::BoxFuture;
 use std::{
@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 use tokio::{task::JoinSet, time::timeout};
-use tunnel_core::DnsTransport;
+use tunnel_core::{DnsAccess, DnsServer, DnsTransport};
 
 /// How long a resolver may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -31,6 +31,18 @@ pub(crate) type Resolvers = Arc<Mutex<Vec<SystemResolver>>>;
 pub(crate) fn without_our_own(mut resolvers: Vec<SystemResolver>) -> Vec<SystemResolver> {
     resolvers.retain(|resolver| !model::ranges::is_sentinel(resolver.address.ip()));
     resolvers
+}
+
+/// What the tunnel has to know of the system's resolvers.
+pub(crate) fn servers(resolvers: &[SystemResolver]) -> Vec<DnsServer> {
+    let server = |resolver: &SystemResolver| DnsServer {
+        address: resolver.address,
+        access: match resolver.transport {
+            ResolverTransport::Do53 => DnsAccess::Plain,
+            ResolverTransport::Managed { .. } => DnsAccess::Managed,
+        },
+    };
+    resolvers.iter().map(server).collect()
 }
 
 /// Dials the portal outside the tunnel.

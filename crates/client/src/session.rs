@@ -10,7 +10,7 @@ use crate::{
     event::{EventStream, channel},
     forward::Forwarder,
     reports::{self, ReportSink},
-    resolve::{DirectDialer, Resolvers, without_our_own},
+    resolve::{DirectDialer, Resolvers, servers, without_our_own},
     settings::Settings,
     status::{PortalState, Status},
 };
@@ -260,7 +260,7 @@ fn tunnel(settings: &Settings, resolvers: &[SystemResolver]) -> std::io::Result<
     let config = Config {
         internet_resource: settings.internet_resource,
         disabled_resources: settings.disabled_resources.clone(),
-        system_resolvers: resolvers.iter().map(|resolver| resolver.address).collect(),
+        system_resolvers: servers(resolvers),
     };
     let unix_time = SystemTime::now()
         .duration_since(UNIX_EPOCH)

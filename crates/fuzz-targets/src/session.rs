@@ -75,7 +75,7 @@ pub(crate) fn run(input: &[u8]) {
 impl Session {
     fn new() -> Self {
         let config = Config {
-            system_resolvers: vec![RESOLVER],
+            system_resolvers: vec![RESOLVER.into()],
             ..Config::default()
         };
         Self {

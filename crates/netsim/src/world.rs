@@ -206,7 +206,7 @@ impl World {
         };
         world
             .tunnel
-            .set_system_resolvers(vec![SocketAddr::new(v4("192.0.2.53"), 53)]);
+            .set_system_resolvers(vec![SocketAddr::new(v4("192.0.2.53"), 53).into()]);
         world
     }
 

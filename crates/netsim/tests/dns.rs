@@ -12,14 +12,15 @@ use std::{
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
-use tunnel_core::{DnsTransport, PortalRequest, PortalUpdate, Refusal, Verdict};
+use tunnel_core::{DnsServer, DnsTransport, PortalRequest, PortalUpdate, Refusal, Verdict};
 
 const SERVER: &str = "10.20.0.53";
 
 fn world(upstream: &[&str], config: WorldConfig) -> World {
     let mut world = World::new(config);
     world.upstream_dns = upstream.iter().map(|s| s.parse().unwrap()).collect();
-    let system = ["192.0.2.53:53", "[2001:db8::53]:53"].map(|s| s.parse().unwrap());
+    let server = |text: &str| DnsServer::from(text.parse::<SocketAddr>().unwrap());
+    let system = ["192.0.2.53:53", "[2001:db8::53]:53"].map(server);
     world.tunnel.set_system_resolvers(system.into());
     world.run_until_ready();
     world

@@ -325,7 +325,10 @@ fn grant(world: &mut World, wish: Wish) {
         Wish::Internet(enabled) => world.tunnel.set_internet_resource(enabled, now),
         Wish::Off(disabled) => world.tunnel.set_disabled_resources(disabled, now),
         Wish::Reset => world.tunnel.reset(Seed::from_bytes([0x78; 32]), now),
-        Wish::Resolvers(servers) => world.tunnel.set_system_resolvers(servers),
+        Wish::Resolvers(servers) => {
+            let servers = servers.into_iter().map(Into::into).collect();
+            world.tunnel.set_system_resolvers(servers);
+        }
     }
 }
 

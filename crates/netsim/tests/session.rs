@@ -9,7 +9,11 @@ use hickory_proto::{
 use ip_packet::{IpPacket, Transport, emit_udp};
 use netem::{LinkConfig, Loss, NatConfig, Share};
 use netsim::{World, WorldConfig};
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 use tunnel_core::{
     DnsFailure, DnsTransport, DropReason, Event, PortalRequest, PortalUpdate, Refusal, SiteState,
     Verdict,
@@ -398,7 +402,7 @@ fn the_interface_follows_portal_and_system() {
     assert_eq!(plan.routes.len(), 7);
     world
         .tunnel
-        .set_system_resolvers(vec!["192.0.2.99:53".parse().unwrap()]);
+        .set_system_resolvers(vec![SocketAddr::from(([192, 0, 2, 99], 53)).into()]);
     world.run_for(Duration::from_millis(1));
     let changed = world.plan.clone().unwrap();
     assert_eq!(

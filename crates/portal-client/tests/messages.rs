@@ -211,6 +211,37 @@ fn defects_cost_no_more_than_what_has_them() {
 }
 
 #[test]
+fn a_resource_that_becomes_one_that_is_not_understood_is_gone() {
+    let good = json!({"type": "cidr", "id": "33333333-3333-4333-8333-333333333332",
+        "name": "Lab net", "address": "10.20.0.0/16", "sites": [], "filters": []});
+    let updated =
+        |resource: &Value| decode::<client::FromPortal>("resource_created_or_updated", resource);
+    assert!(matches!(
+        updated(&good),
+        Ok(client::FromPortal::ResourceCreatedOrUpdated(_))
+    ));
+    let id = good["id"].as_str().unwrap().parse().unwrap();
+    for (key, value) in [
+        ("address", json!("10.20.0.1/16")),
+        ("address", json!(null)),
+        ("filters", json!([{"protocol": "sctp"}])),
+        ("name", json!(7)),
+        ("sites", json!(null)),
+        ("type", json!("quantum")),
+        ("type", json!(null)),
+    ] {
+        let mut resource = good.clone();
+        resource[key] = value;
+        let gone = Ok(client::FromPortal::ResourceDeleted(id));
+        assert_eq!(updated(&resource), gone, "{resource}");
+    }
+    // Nobody knows which one it is.
+    for nameless in [json!({"id": "x"}), json!({"id": 7}), json!([]), json!(null)] {
+        assert!(updated(&nameless).is_err(), "{nameless}");
+    }
+}
+
+#[test]
 fn relay_entries_of_one_id_become_one_relay() {
     let entry = |id: u8, addr: &str| {
         json!({"type": "turn", "id": format!("44444444-4444-4444-8444-4444444444{id:02}"),

@@ -1,11 +1,15 @@
-//! Requests for access to resources, and what waits for their answers. spec: data-plane 11
+//! Requests for access to resources, and grants that wait for a relay. spec: data-plane 11
 
-use crate::{buffer::PacketBuffer, drop_reason::DropReason};
+use crate::{
+    drop_reason::DropReason,
+    event::Authorized,
+    waiting::{QueueId, Waiting},
+};
 use ip_packet::IpPacket;
 use lru::LruCache;
 use model::{GatewayId, ResourceId};
 use std::{
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    collections::{BTreeSet, VecDeque},
     num::NonZeroUsize,
     time::{Duration, Instant},
 };
@@ -13,36 +17,78 @@ use std::{
 /// Shortest time between two requests for a resource.
 const RESEND_AFTER: Duration = Duration::from_secs(2);
 
+/// Longest time between two requests for a resource to which access fails.
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
+
+/// An answer that comes later than this after the latest request was not asked for.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a grant waits for a relay: gateways give up a client that is silent for ten seconds.
+/// spec: data-plane 2.16
+const HELD_FOR: Duration = Duration::from_secs(8);
+
 /// Packets that wait for one authorization.
 const MAX_PACKETS: usize = 128;
 
-/// Resources that are asked for at a time; bounds the memory of buffered packets.
-const MAX_PENDING: usize = 256;
+/// Resources of which it is remembered that they were asked for.
+const MAX_REQUESTS: usize = 4096;
+
+/// Grants that wait for a relay.
+const MAX_HELD: usize = 64;
 
 /// Gateways remembered as recently connected.
 const MAX_RECENT: NonZeroUsize = NonZeroUsize::new(100).expect("100 is not 0");
 
-#[derive(Debug)]
-struct Pending {
-    asked_at: Instant,
-    packets: PacketBuffer,
+/// Why a resource cannot be reached for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The portal says no.
+    Denied,
+    /// No relay was usable when the grant came.
+    NoRelay,
+    /// No gateway is online; that may change at any moment.
+    Offline,
 }
 
-/// Whether the portal is to be asked now.
+/// What was asked for one resource.
+#[derive(Debug)]
+struct Request {
+    /// The latest one.
+    asked_at: Instant,
+    /// Until then the portal is not asked again.
+    not_before: Instant,
+    /// Why what needs the resource is dropped until then.
+    failure: Option<Failure>,
+    /// How often access failed since it was granted the last time.
+    failures: u32,
+    packets: QueueId,
+}
+
+/// A grant that waits for a relay.
+#[derive(Debug)]
+struct Held {
+    authorized: Box<Authorized>,
+    granted_at: Instant,
+}
+
+/// What becomes of something that needs a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ask {
-    /// Send a request.
+    /// It waits. Send a request.
     Now,
-    /// A request is under way.
+    /// It waits. A request is under way.
     NotYet,
-    /// Too many requests are under way; the packet was dropped.
-    Refuse,
+    /// It does not wait: access has failed a moment ago.
+    Refuse(DropReason),
 }
 
-/// Authorizations that were asked for and are not answered yet.
+/// Requests to the portal, and the gateways that it is told about.
 #[derive(Debug)]
 pub(crate) struct Authorizations {
-    pending: BTreeMap<ResourceId, Pending>,
+    /// The one that was needed the longest time ago gives way.
+    requests: LruCache<ResourceId, Request>,
+    /// In the order of arrival.
+    held: VecDeque<Held>,
     connected: BTreeSet<GatewayId>,
     recent: LruCache<GatewayId, ()>,
 }
@@ -50,53 +96,167 @@ pub(crate) struct Authorizations {
 impl Authorizations {
     pub(crate) fn new() -> Self {
         Self {
-            pending: BTreeMap::new(),
+            requests: LruCache::unbounded(),
+            held: VecDeque::new(),
             connected: BTreeSet::new(),
             recent: LruCache::new(MAX_RECENT),
         }
     }
 
-    /// A resource is needed, by a packet if there is one: that is kept, and the portal asked at
-    /// most every two seconds. Also returns why another packet had to go for it, if one had to.
+    /// A resource is needed, by a packet if there is one, which is kept then. The portal is asked
+    /// at most every two seconds, and less often if access fails.
     pub(crate) fn want(
         &mut self,
         resource: ResourceId,
         packet: Option<&IpPacket<&[u8]>>,
+        waiting: &mut Waiting,
         now: Instant,
-    ) -> (Ask, Option<DropReason>) {
-        let is_full = self.pending.len() >= MAX_PENDING;
-        let (pending, ask) = match self.pending.entry(resource) {
-            Entry::Occupied(pending) => {
-                let pending = pending.into_mut();
-                let is_recent = now.saturating_duration_since(pending.asked_at) < RESEND_AFTER;
-                (pending, if is_recent { Ask::NotYet } else { Ask::Now })
-            }
-            Entry::Vacant(_) if is_full => return (Ask::Refuse, None),
-            Entry::Vacant(place) => {
-                let packets = PacketBuffer::new(MAX_PACKETS);
-                let asked_at = now;
-                (place.insert(Pending { asked_at, packets }), Ask::Now)
+    ) -> Ask {
+        let request = self.request(resource, waiting, now);
+        let ask = if now >= request.not_before {
+            request.asked_at = now;
+            request.not_before = now + RESEND_AFTER;
+            request.failure = None;
+            Ask::Now
+        } else if let Some(failure) = request.failure {
+            return Ask::Refuse(failure.reason());
+        } else {
+            Ask::NotYet
+        };
+        if let Some(packet) = packet {
+            waiting.push(request.packets, packet, MAX_PACKETS, now);
+        }
+        ask
+    }
+
+    /// The request for a resource, which is the one that was needed last from now on.
+    fn request(&mut self, id: ResourceId, waiting: &mut Waiting, now: Instant) -> &mut Request {
+        if !self.requests.contains(&id) && self.requests.len() >= MAX_REQUESTS {
+            self.forget_stalest(waiting);
+        }
+        self.requests.get_or_insert_mut(id, || Request {
+            asked_at: now,
+            not_before: now,
+            failure: None,
+            failures: 0,
+            packets: waiting.new_queue(),
+        })
+    }
+
+    fn forget_stalest(&mut self, waiting: &mut Waiting) {
+        if let Some((id, request)) = self.requests.pop_lru() {
+            waiting.discard(request.packets, DropReason::TooManyRequests);
+            self.held.retain(|held| held.authorized.resource != id);
+        }
+    }
+
+    /// Whether an answer for this resource is expected.
+    pub(crate) fn expects(&self, resource: ResourceId, now: Instant) -> bool {
+        self.requests.peek(&resource).is_some_and(|request| {
+            now.saturating_duration_since(request.asked_at) < ANSWERED_WITHIN
+        })
+    }
+
+    /// Access is granted and the gateway is being connected to: the packets that waited for it.
+    pub(crate) fn finish(&mut self, resource: ResourceId) -> Option<QueueId> {
+        self.release(resource);
+        let request = self.requests.pop(&resource)?;
+        Some(request.packets)
+    }
+
+    /// Access has failed: what waited for it is dropped, and the portal is left alone for a while.
+    pub(crate) fn fail(
+        &mut self,
+        resource: ResourceId,
+        failure: Failure,
+        waiting: &mut Waiting,
+        now: Instant,
+    ) {
+        self.release(resource);
+        let Some(request) = self.requests.peek_mut(&resource) else {
+            return;
+        };
+        request.failure = Some(failure);
+        let delay = match failure {
+            Failure::Offline => RESEND_AFTER,
+            Failure::Denied | Failure::NoRelay => {
+                request.failures = request.failures.saturating_add(1);
+                backoff(request.failures)
             }
         };
-        if ask == Ask::Now {
-            pending.asked_at = now;
+        request.not_before = now + delay;
+        waiting.discard(request.packets, failure.reason());
+    }
+
+    /// Access is granted, but the gateway cannot be connected to before there is a relay. Returns
+    /// the resource whose grant had to go for this one.
+    pub(crate) fn hold(
+        &mut self,
+        authorized: Box<Authorized>,
+        granted_at: Instant,
+    ) -> Option<ResourceId> {
+        self.release(authorized.resource);
+        if let Some(request) = self.requests.peek_mut(&authorized.resource) {
+            request.failure = None;
+            request.not_before = granted_at + HELD_FOR;
         }
-        let displaced = packet.and_then(|packet| pending.packets.push(packet));
-        (ask, displaced)
+        self.held.push_back(Held {
+            authorized,
+            granted_at,
+        });
+        let is_full = self.held.len() > MAX_HELD;
+        let oldest = is_full.then(|| self.held.pop_front()).flatten()?;
+        Some(oldest.authorized.resource)
     }
 
-    /// An answer arrived: the packets that waited for it; none if nothing was asked.
-    pub(crate) fn grant(&mut self, resource: ResourceId) -> Option<PacketBuffer> {
-        self.pending
-            .remove(&resource)
-            .map(|pending| pending.packets)
+    /// Takes out the grants that waited for a relay, each with its time.
+    pub(crate) fn take_held(&mut self) -> impl Iterator<Item = (Box<Authorized>, Instant)> + use<> {
+        let held = std::mem::take(&mut self.held).into_iter();
+        held.map(|held| (held.authorized, held.granted_at))
     }
 
-    /// Forgets a request and its packets; returns how many these are.
-    #[must_use = "dropped packets are counted"]
-    pub(crate) fn cancel(&mut self, resource: ResourceId) -> usize {
-        let pending = self.pending.remove(&resource);
-        pending.map_or(0, |pending| pending.packets.len())
+    /// Takes out the oldest grant if it waited for too long; returns its resource.
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<ResourceId> {
+        let is_due = self.deadline().is_some_and(|at| at <= now);
+        let oldest = is_due.then(|| self.held.pop_front()).flatten()?;
+        Some(oldest.authorized.resource)
+    }
+
+    /// When the oldest grant has waited for too long.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.held.front().map(|oldest| oldest.granted_at + HELD_FOR)
+    }
+
+    /// There are relays: what could not be reached for want of one may be asked for at once.
+    pub(crate) fn forgive_want_of_relays(&mut self) {
+        for (_, request) in &mut self.requests {
+            if request.failure == Some(Failure::NoRelay) {
+                request.forgive();
+            }
+        }
+    }
+
+    /// The portal has said something else about a resource: that may be asked for at once, unless
+    /// it is something else that is missing.
+    pub(crate) fn forgive_refusal(&mut self, resource: ResourceId) {
+        if let Some(request) = self.requests.peek_mut(&resource)
+            && request.failure != Some(Failure::NoRelay)
+        {
+            request.forgive();
+        }
+    }
+
+    /// Forgets what was asked for a resource, and drops what waited for it.
+    pub(crate) fn cancel(&mut self, resource: ResourceId, waiting: &mut Waiting) {
+        if let Some(packets) = self.finish(resource) {
+            waiting.discard(packets, DropReason::Revoked);
+        }
+    }
+
+    /// Forgets the grant of a resource that waits for a relay.
+    fn release(&mut self, resource: ResourceId) {
+        self.held
+            .retain(|held| held.authorized.resource != resource);
     }
 
     /// A gateway is in use.
@@ -110,20 +270,6 @@ impl Authorizations {
         self.connected.remove(&gateway);
     }
 
-    /// Forgets all requests and gateways; returns how many packets waited.
-    #[must_use = "dropped packets are counted"]
-    pub(crate) fn reset(&mut self) -> usize {
-        let waiting = self.waiting();
-        *self = Self::new();
-        waiting
-    }
-
-    /// How many packets wait.
-    pub(crate) fn waiting(&self) -> usize {
-        let packets = self.pending.values().map(|pending| pending.packets.len());
-        packets.sum()
-    }
-
     /// What a request tells the portal about gateways.
     pub(crate) fn connected_gateways(&self) -> BTreeSet<GatewayId> {
         let recent = self.recent.iter().map(|(gateway, ())| *gateway);
@@ -131,102 +277,30 @@ impl Authorizations {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fixtures::udp;
-
-    const RESOURCE: ResourceId = ResourceId::from_bytes([1; 16]);
-
-    fn want(authorizations: &mut Authorizations, number: u8, now: Instant) -> Ask {
-        let bytes = udp("10.0.0.1:1", "10.0.0.2:2", &[number]);
-        let packet = IpPacket::parse(&bytes[..]).unwrap();
-        authorizations.want(RESOURCE, Some(&packet), now).0
-    }
-
-    #[test]
-    fn traffic_repeats_a_request_after_two_seconds() {
-        let start = Instant::now();
-        let mut authorizations = Authorizations::new();
-        let mut at = |ms| want(&mut authorizations, 0, start + Duration::from_millis(ms));
-        assert_eq!(at(0), Ask::Now);
-        assert_eq!(at(1999), Ask::NotYet);
-        assert_eq!(at(2000), Ask::Now);
-        assert_eq!(at(3999), Ask::NotYet);
-    }
-
-    #[test]
-    fn packets_wait_in_order_and_unasked_answers_are_ignored() {
-        let now = Instant::now();
-        let mut authorizations = Authorizations::new();
-        assert!(authorizations.grant(RESOURCE).is_none());
-        for number in 0..=255 {
-            want(&mut authorizations, number, now);
+impl Request {
+    fn forgive(&mut self) {
+        if self.failure.take().is_some() {
+            self.failures = 0;
+            self.not_before = self.asked_at;
         }
-        let packets: Vec<_> = authorizations
-            .grant(RESOURCE)
-            .unwrap()
-            .into_packets()
-            .collect();
-        assert_eq!(packets.len(), MAX_PACKETS);
-        assert_eq!(packets[0].last(), Some(&128));
-        assert!(authorizations.grant(RESOURCE).is_none());
-    }
-
-    #[test]
-    fn every_packet_that_goes_is_told() {
-        let now = Instant::now();
-        let mut authorizations = Authorizations::new();
-        let packets: Vec<_> = (0..=255)
-            .map(|n| udp("10.0.0.1:1", "10.0.0.2:2", &[n]))
-            .collect();
-        let mut displaced = 0;
-        for bytes in &packets {
-            let packet = IpPacket::parse(&bytes[..]).unwrap();
-            let (_, reason) = authorizations.want(RESOURCE, Some(&packet), now);
-            displaced += usize::from(reason == Some(DropReason::BufferFull));
-        }
-        assert_eq!((displaced, authorizations.waiting()), (128, 128));
-        assert_eq!(authorizations.cancel(RESOURCE), 128);
-        assert_eq!(authorizations.cancel(RESOURCE), 0);
-        want(&mut authorizations, 1, now);
-        want(&mut authorizations, 2, now);
-        assert_eq!(authorizations.reset(), 2);
-        assert_eq!(authorizations.waiting(), 0);
-    }
-
-    #[test]
-    fn requests_at_a_time_are_bounded() {
-        let bytes = udp("10.0.0.1:1", "10.0.0.2:2", &[]);
-        let packet = IpPacket::parse(&bytes[..]).unwrap();
-        let now = Instant::now();
-        let mut authorizations = Authorizations::new();
-        let mut ask = |n: u16| {
-            let mut id = [0; 16];
-            id[..2].copy_from_slice(&n.to_be_bytes());
-            let resource = ResourceId::from_bytes(id);
-            authorizations.want(resource, Some(&packet), now).0
-        };
-        assert!((0..256).all(|n| ask(n) == Ask::Now));
-        assert_eq!(ask(256), Ask::Refuse);
-        assert_eq!(ask(255), Ask::NotYet);
-    }
-
-    #[test]
-    fn recent_gateways_are_named_beside_connected_ones() {
-        let gateway = |n: u8| GatewayId::from_bytes([n; 16]);
-        let mut authorizations = Authorizations::new();
-        for n in 0..=110 {
-            authorizations.connected(gateway(n));
-            if n > 0 {
-                authorizations.disconnected(gateway(n));
-            }
-        }
-        let named = authorizations.connected_gateways();
-        assert_eq!(named.len(), 101);
-        assert!(named.contains(&gateway(0)) && named.contains(&gateway(11)));
-        assert!(!named.contains(&gateway(10)));
-        assert_eq!(authorizations.reset(), 0);
-        assert!(authorizations.connected_gateways().is_empty());
     }
 }
+
+impl Failure {
+    /// Why what needs the resource is dropped.
+    fn reason(self) -> DropReason {
+        match self {
+            Self::Denied | Self::Offline => DropReason::Refused,
+            Self::NoRelay => DropReason::NoRelay,
+        }
+    }
+}
+
+/// How long the portal is left alone after access failed for the `failures`th time.
+fn backoff(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(8);
+    (RESEND_AFTER * 2_u32.pow(doublings)).min(MAX_BACKOFF)
+}
+
+#[cfg(test)]
+mod tests;

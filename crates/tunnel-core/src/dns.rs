@@ -24,7 +24,7 @@ pub(crate) use proxy::{NameId, ProxiedName};
 
 use crate::{
     drop_reason::DropReason,
-    event::{DnsFailure, DnsQuery, QueryId},
+    event::{DnsFailure, DnsQuery, DnsServer, QueryId},
     gateway::Gateways,
     resource::ResourceTable,
 };
@@ -93,7 +93,7 @@ impl Dns {
     }
 
     /// The resolvers of the operating system; says whether the sentinels changed.
-    pub(crate) fn set_system_resolvers(&mut self, servers: Vec<SocketAddr>) -> bool {
+    pub(crate) fn set_system_resolvers(&mut self, servers: &[DnsServer]) -> bool {
         let changed = self.sentinels.set_system(servers);
         if changed {
             self.cache.flush();
@@ -137,11 +137,6 @@ impl Dns {
     pub(crate) fn proxied(&self, domain: &DomainName) -> Option<&ProxiedName> {
         let id = self.pool.find(domain.as_str())?;
         self.pool.name(id)
-    }
-
-    /// All names with proxy addresses.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &DomainName> {
-        self.pool.names()
     }
 
     /// A packet to a sentinel address.
@@ -236,7 +231,8 @@ impl Dns {
         let is_due = |at: Instant| at <= cx.now;
         if self.deadline().is_some_and(|wakeup| is_due(wakeup.at)) {
             self.tunneled.poll(cx.now);
-            for pending in self.sites.expire(cx.now) {
+            let late = self.sites.expire(cx.now).into_iter();
+            for pending in late.chain(self.direct.expire(cx.now)) {
                 self.finish(&pending, Err(DnsFailure::TimedOut), cx.now);
             }
             self.serve(cx);
@@ -297,6 +293,7 @@ impl Dns {
             (tcp, "TCP connection to the stub resolver"),
             (tunneled, "DNS query through the tunnel"),
             (self.sites.deadline(), "DNS query for a site"),
+            (self.direct.deadline(), "DNS query outside the tunnel"),
         ];
         let due = all
             .into_iter()

@@ -1,6 +1,9 @@
 //! Decides what becomes of packets in front of a gateway's translation of names. spec: data-plane 14
 
-use crate::{buffer::PacketBuffer, drop_reason::DropReason};
+use crate::{
+    drop_reason::DropReason,
+    waiting::{QueueId, Waiting},
+};
 use ip_packet::{DomainStatus, IpPacket};
 use model::{DomainName, GatewayId, ResourceId};
 use std::{
@@ -24,10 +27,10 @@ pub(crate) struct NatKey {
 
 #[derive(Debug)]
 enum State {
-    /// The name was announced and the gateway has not answered; packets wait if there is a buffer.
+    /// The name was announced and the gateway has not answered; packets wait if there is a queue.
     Pending {
         announced_at: Instant,
-        buffer: Option<PacketBuffer>,
+        packets: Option<QueueId>,
     },
     /// The name was asked for again: it is to be announced anew.
     Recreating { hold: bool },
@@ -45,11 +48,8 @@ pub(crate) enum Decision {
         /// Whether this stays so until the next event, so that the peer may be cached.
         is_cacheable: bool,
     },
-    /// It waits in the buffer.
-    Hold {
-        /// Why another one had to go for it, if one had to.
-        displaced: Option<DropReason>,
-    },
+    /// It waits.
+    Hold,
 }
 
 /// Whether a name is to be announced to the gateway.
@@ -68,37 +68,20 @@ pub(crate) struct DnsNat {
 }
 
 impl DnsNat {
-    /// The resource of a name was authorized or its name asked for: the gateway has to know.
-    pub(crate) fn update(&mut self, key: &NatKey, now: Instant) -> Announce {
-        let held = || Some(PacketBuffer::new(MAX_PACKETS));
-        match self.states.get_mut(key) {
-            None => {
-                self.states.insert(
-                    key.clone(),
-                    State::Pending {
-                        announced_at: now,
-                        buffer: held(),
-                    },
-                );
-                Announce::Now
-            }
-            Some(State::Pending { announced_at, .. }) => repeat(announced_at, now),
-            Some(state @ State::Recreating { hold: true }) => {
-                *state = State::Pending {
-                    announced_at: now,
-                    buffer: held(),
-                };
-                Announce::Now
-            }
-            Some(state @ State::Recreating { hold: false }) => {
-                *state = State::Pending {
-                    announced_at: now,
-                    buffer: None,
-                };
-                Announce::Now
-            }
-            Some(State::Confirmed | State::Failed) => Announce::No,
-        }
+    /// The name of an authorized resource is needed: the gateway has to know.
+    pub(crate) fn update(&mut self, key: &NatKey, waiting: &mut Waiting, now: Instant) -> Announce {
+        let holds = match self.states.get_mut(key) {
+            None => true,
+            Some(State::Pending { announced_at, .. }) => return repeat(announced_at, now),
+            Some(State::Recreating { hold }) => *hold,
+            Some(State::Confirmed | State::Failed) => return Announce::No,
+        };
+        let pending = State::Pending {
+            announced_at: now,
+            packets: holds.then(|| waiting.new_queue()),
+        };
+        self.states.insert(key.clone(), pending);
+        Announce::Now
     }
 
     /// The name was asked for: its addresses may have changed.
@@ -115,94 +98,75 @@ impl DnsNat {
         &mut self,
         key: &NatKey,
         packet: &IpPacket<&[u8]>,
+        waiting: &mut Waiting,
         now: Instant,
     ) -> (Decision, Announce) {
-        match self.states.get_mut(key) {
+        let announce = match self.states.get(key) {
+            None | Some(State::Pending { .. }) => self.update(key, waiting, now),
+            Some(_) => Announce::No,
+        };
+        let decision = match self.states.get(key) {
             Some(State::Pending {
-                announced_at,
-                buffer,
+                packets: Some(queue),
+                ..
             }) => {
-                let announce = repeat(announced_at, now);
-                match buffer {
-                    Some(buffer) => {
-                        let displaced = buffer.push(packet);
-                        (Decision::Hold { displaced }, announce)
-                    }
-                    None => (
-                        Decision::Forward {
-                            is_cacheable: false,
-                        },
-                        announce,
-                    ),
-                }
+                waiting.push(*queue, packet, MAX_PACKETS, now);
+                Decision::Hold
             }
-            Some(State::Recreating { .. }) => (
-                Decision::Forward {
-                    is_cacheable: false,
-                },
-                Announce::No,
-            ),
-            None | Some(State::Confirmed | State::Failed) => {
-                (Decision::Forward { is_cacheable: true }, Announce::No)
-            }
-        }
+            Some(State::Confirmed | State::Failed) => Decision::Forward { is_cacheable: true },
+            _ => Decision::Forward {
+                is_cacheable: false,
+            },
+        };
+        (decision, announce)
     }
 
     /// The gateway's answer; returns the packets that waited for it. They are to be sent if it
     /// is [`DomainStatus::Active`], else they are dropped.
     #[must_use = "packets are sent, or dropped and counted"]
-    pub(crate) fn handle_status(
-        &mut self,
-        key: &NatKey,
-        status: DomainStatus,
-    ) -> Option<PacketBuffer> {
+    pub(crate) fn handle_status(&mut self, key: &NatKey, status: DomainStatus) -> Option<QueueId> {
         let state = self.states.get_mut(key)?;
         let next = match status {
             DomainStatus::Active => State::Confirmed,
             DomainStatus::Inactive => State::Failed,
         };
         match std::mem::replace(state, next) {
-            State::Pending { buffer, .. } => buffer,
+            State::Pending { packets, .. } => packets,
             State::Recreating { .. } | State::Confirmed | State::Failed => None,
         }
     }
 
-    /// Forgets what a gateway was told; returns how many packets waited for it.
-    #[must_use = "dropped packets are counted"]
-    pub(crate) fn remove_gateway(&mut self, gateway: GatewayId) -> usize {
-        self.remove(|key| key.gateway == gateway)
+    /// Forgets what a gateway was told, and drops what waits for its answers.
+    pub(crate) fn remove_gateway(&mut self, gateway: GatewayId, waiting: &mut Waiting) {
+        let is_gone = |key: &NatKey| key.gateway == gateway;
+        self.remove(is_gone, DropReason::GatewayClosed, waiting);
     }
 
-    /// Forgets what gateways were told about a resource; returns how many packets waited for it.
-    #[must_use = "dropped packets are counted"]
-    pub(crate) fn remove_resource(&mut self, resource: ResourceId) -> usize {
-        self.remove(|key| key.resource == resource)
+    /// Forgets what gateways were told about a resource, and drops what waits for their answers.
+    pub(crate) fn remove_resource(&mut self, resource: ResourceId, waiting: &mut Waiting) {
+        let is_gone = |key: &NatKey| key.resource == resource;
+        self.remove(is_gone, DropReason::Revoked, waiting);
     }
 
-    /// Forgets everything; returns how many packets waited.
-    #[must_use = "dropped packets are counted"]
-    pub(crate) fn clear(&mut self) -> usize {
-        self.remove(|_| true)
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.states.clear();
     }
 
-    /// How many packets wait.
-    #[cfg(test)]
-    pub(crate) fn waiting(&self) -> usize {
-        self.states.values().map(State::waiting).sum()
-    }
-
-    fn remove(&mut self, is_gone: impl Fn(&NatKey) -> bool) -> usize {
-        let gone = self.states.extract_if(.., |key, _| is_gone(key));
-        gone.map(|(_, state)| state.waiting()).sum()
-    }
-}
-
-impl State {
-    /// How many packets wait.
-    fn waiting(&self) -> usize {
-        match self {
-            Self::Pending { buffer, .. } => buffer.as_ref().map_or(0, PacketBuffer::len),
-            Self::Recreating { .. } | Self::Confirmed | Self::Failed => 0,
+    fn remove(
+        &mut self,
+        is_gone: impl Fn(&NatKey) -> bool,
+        reason: DropReason,
+        waiting: &mut Waiting,
+    ) {
+        for (_, state) in self.states.extract_if(.., |key, _| is_gone(key)) {
+            if let State::Pending {
+                packets: Some(queue),
+                ..
+            } = state
+            {
+                waiting.discard(queue, reason);
+            }
         }
     }
 }
@@ -230,6 +194,7 @@ mod tests {
 
     struct Fixture {
         nat: DnsNat,
+        waiting: Waiting,
         start: Instant,
     }
 
@@ -237,30 +202,36 @@ mod tests {
         fn new() -> Self {
             Self {
                 nat: DnsNat::default(),
+                waiting: Waiting::default(),
                 start: Instant::now(),
             }
         }
 
         fn update(&mut self, ms: u64) -> Announce {
-            self.nat
-                .update(&key(), self.start + Duration::from_millis(ms))
+            let now = self.start + Duration::from_millis(ms);
+            self.nat.update(&key(), &mut self.waiting, now)
         }
 
         fn packet(&mut self, ms: u64, number: u8) -> (Decision, Announce) {
             let bytes = udp("10.0.0.1:1", "100.96.0.1:2", &[number]);
             let packet = IpPacket::parse(&bytes[..]).unwrap();
+            let now = self.start + Duration::from_millis(ms);
             self.nat
-                .handle_packet(&key(), &packet, self.start + Duration::from_millis(ms))
+                .handle_packet(&key(), &packet, &mut self.waiting, now)
         }
 
         fn status(&mut self, status: DomainStatus) -> Vec<u8> {
-            let packets = self.nat.handle_status(&key(), status);
-            let packets = packets.into_iter().flat_map(PacketBuffer::into_packets);
+            let queue = self.nat.handle_status(&key(), status);
+            let packets = queue.into_iter().flat_map(|queue| self.waiting.take(queue));
             packets.map(|packet| *packet.last().unwrap()).collect()
+        }
+
+        fn dropped(&self, reason: DropReason) -> u64 {
+            self.waiting.drops().get(reason)
         }
     }
 
-    const HOLD: Decision = Decision::Hold { displaced: None };
+    const HOLD: Decision = Decision::Hold;
     const CACHEABLE: Decision = Decision::Forward { is_cacheable: true };
     const NOT_CACHEABLE: Decision = Decision::Forward {
         is_cacheable: false,
@@ -269,28 +240,25 @@ mod tests {
     #[test]
     fn packets_wait_until_the_gateway_confirms() {
         let mut fixture = Fixture::new();
-        assert_eq!(
-            fixture.packet(0, 0),
-            (CACHEABLE, Announce::No),
-            "unknown names pass"
-        );
         assert_eq!(fixture.update(0), Announce::Now);
         assert_eq!(fixture.update(1), Announce::No);
         assert_eq!(fixture.packet(2, 1), (HOLD, Announce::No));
         assert_eq!(fixture.packet(1999, 2), (HOLD, Announce::No));
         assert_eq!(fixture.packet(2000, 3), (HOLD, Announce::Now));
-        assert_eq!(fixture.status(DomainStatus::Active), [1, 2, 3]);
-        assert_eq!(fixture.packet(2001, 4), (CACHEABLE, Announce::No));
+        assert_eq!(fixture.packet(3999, 4), (HOLD, Announce::No));
+        assert_eq!(fixture.packet(4000, 5), (HOLD, Announce::Now));
+        assert_eq!(fixture.status(DomainStatus::Active), [1, 2, 3, 4, 5]);
+        assert_eq!(fixture.packet(4001, 6), (CACHEABLE, Announce::No));
         assert_eq!(fixture.update(9000), Announce::No);
     }
 
     #[test]
-    fn the_buffer_keeps_the_newest_packets() {
+    fn the_queue_keeps_the_newest_packets() {
         let mut fixture = Fixture::new();
         fixture.update(0);
-        let displaced = (0..40).filter(|&number| fixture.packet(0, number).0 != HOLD);
-        assert_eq!(displaced.count(), 8);
-        assert_eq!(fixture.nat.waiting(), 32);
+        assert!((0..40).all(|number| fixture.packet(0, number).0 == HOLD));
+        assert_eq!(fixture.dropped(DropReason::BufferFull), 8);
+        assert_eq!(fixture.waiting.len(), 32);
         assert_eq!(
             fixture.status(DomainStatus::Active),
             (8..40).collect::<Vec<u8>>()
@@ -303,7 +271,7 @@ mod tests {
         fixture.update(0);
         fixture.packet(0, 1);
         assert_eq!(fixture.status(DomainStatus::Inactive), [1]);
-        assert_eq!(fixture.nat.waiting(), 0);
+        assert_eq!(fixture.waiting.len(), 0);
         assert_eq!(fixture.packet(1, 2), (CACHEABLE, Announce::No));
         assert_eq!(fixture.update(1), Announce::No);
     }
@@ -329,21 +297,35 @@ mod tests {
     }
 
     #[test]
-    fn unknown_names_and_lost_gateways_are_ignored() {
+    fn a_packet_tells_the_gateway_of_a_name_that_it_does_not_know() {
+        let mut fixture = Fixture::new();
+        assert_eq!(fixture.packet(0, 1), (HOLD, Announce::Now));
+        assert_eq!(fixture.packet(1, 2), (HOLD, Announce::No));
+        assert_eq!(fixture.status(DomainStatus::Active), [1, 2]);
+    }
+
+    #[test]
+    fn answers_about_unknown_names_are_ignored_and_lost_gateways_forgotten() {
         let mut fixture = Fixture::new();
         assert!(fixture.status(DomainStatus::Active).is_empty());
-        fixture.update(0);
+        let (gateway, resource) = (key().gateway, key().resource);
+        let others = (
+            GatewayId::from_bytes([8; 16]),
+            ResourceId::from_bytes([8; 16]),
+        );
         fixture.packet(0, 1);
-        assert_eq!(fixture.nat.remove_gateway(key().gateway), 1);
+        fixture.nat.remove_gateway(others.0, &mut fixture.waiting);
+        fixture.nat.remove_resource(others.1, &mut fixture.waiting);
+        assert_eq!(fixture.waiting.len(), 1);
+        fixture.nat.remove_gateway(gateway, &mut fixture.waiting);
+        assert_eq!(fixture.dropped(DropReason::GatewayClosed), 1);
         assert!(fixture.status(DomainStatus::Active).is_empty());
-        assert_eq!(fixture.packet(0, 1), (CACHEABLE, Announce::No));
-        fixture.update(0);
-        fixture.packet(0, 1);
-        fixture.packet(0, 2);
-        assert_eq!(fixture.nat.remove_resource(key().resource), 2);
-        assert_eq!(fixture.packet(0, 1), (CACHEABLE, Announce::No));
-        fixture.update(0);
-        assert_eq!(fixture.nat.clear(), 0);
-        assert_eq!(fixture.packet(0, 1), (CACHEABLE, Announce::No));
+        assert_eq!(fixture.packet(0, 1), (HOLD, Announce::Now));
+        assert_eq!(fixture.packet(0, 2), (HOLD, Announce::No));
+        fixture.nat.remove_resource(resource, &mut fixture.waiting);
+        assert_eq!(fixture.dropped(DropReason::Revoked), 2);
+        assert_eq!(fixture.update(0), Announce::Now);
+        fixture.nat.clear();
+        assert_eq!(fixture.update(0), Announce::Now);
     }
 }

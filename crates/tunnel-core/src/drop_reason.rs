@@ -53,8 +53,8 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// It waited for an authorization or for a name, as many packets as may wait did so already,
-    /// and it was the oldest.
+    /// It waited for an authorization, for a relay or for a name, as many packets as may wait did so
+    /// already, and it was the oldest.
     BufferFull => "buffer-full",
     /// It waited for an authorization or for a name until the same packet came again and took its
     /// place.
@@ -73,7 +73,8 @@ reasons! {
     NameRefused => "name-refused",
     /// A query over UDP to which no server answered in time; whoever asked will ask another one.
     NoAnswer => "no-answer",
-    /// It waited for an authorization that came when no relay was usable.
+    /// It needed a resource that is granted, but no relay has come that its gateway could be
+    /// connected to with.
     NoRelay => "no-relay",
     /// It goes to no resource.
     NoResource => "no-resource",
@@ -83,6 +84,8 @@ reasons! {
     NotReady => "not-ready",
     /// It is larger than the MTU.
     Oversize => "oversize",
+    /// It needed a resource that the portal refused, a moment ago or while it waited.
+    Refused => "refused",
     /// A query over UDP that is under way already, and is answered once.
     RepeatedQuery => "repeated-query",
     /// It waited for an authorization, for a name or for a server when everything started over.
@@ -94,8 +97,11 @@ reasons! {
     ToSelf => "to-self",
     /// A query while as many as may wait for servers do so already; its answer is a failure.
     TooManyQueries => "too-many-queries",
-    /// Too many resources wait for authorization.
+    /// It waited for an authorization until so many other resources were needed that its own was
+    /// forgotten.
     TooManyRequests => "too-many-requests",
+    /// It waited for an authorization or for a name, and nobody answered in time.
+    Unanswered => "unanswered",
     /// It came from the server to the port of a query, but does not answer it.
     UnexpectedAnswer => "unexpected-answer",
     /// It came from a gateway that may not send from its source address.
@@ -183,12 +189,14 @@ mod tests {
             "not-dns",
             "not-ready",
             "oversize",
+            "refused",
             "repeated-query",
             "reset",
             "revoked",
             "to-self",
             "too-many-queries",
             "too-many-requests",
+            "unanswered",
             "unexpected-answer",
             "unexpected-source",
             "unknown-name",

@@ -136,6 +136,33 @@ pub enum DnsTransport {
     Udp,
 }
 
+/// How a server outside the tunnel may be asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DnsAccess {
+    /// By anybody, with plain DNS.
+    #[default]
+    Plain,
+    /// By the operating system alone, which protects its queries in a way of its own.
+    Managed,
+}
+
+/// A resolver of the operating system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DnsServer {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// How it may be asked.
+    pub access: DnsAccess,
+}
+
+impl From<SocketAddr> for DnsServer {
+    /// A server that anybody may ask.
+    fn from(address: SocketAddr) -> Self {
+        let access = DnsAccess::Plain;
+        Self { address, access }
+    }
+}
+
 /// A query that is to be answered by a server outside the tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DnsQuery {
@@ -145,6 +172,9 @@ pub struct DnsQuery {
     pub server: SocketAddr,
     /// How to ask it.
     pub transport: DnsTransport,
+    /// How it may be asked, as far as was known when the query was made. What is known when the
+    /// query goes out may only be stricter.
+    pub access: DnsAccess,
     /// The DNS message.
     pub message: Vec<u8>,
 }

@@ -47,7 +47,6 @@
 //! * What waits for something is bounded, everywhere.
 
 mod authorization;
-mod buffer;
 mod dns;
 mod dns_nat;
 mod drop_reason;
@@ -57,14 +56,16 @@ mod fixtures;
 mod gateway;
 mod peer_cache;
 mod prefix_map;
+mod reconnect;
 mod resource;
 mod tunnel;
+mod waiting;
 
 pub use connectivity::{CloseReason, Datagram, Ecn, PathKind, PeerStatus, Transmit, Wakeup};
 pub use drop_reason::DropReason;
 pub use event::{
-    Authorized, DnsFailure, DnsQuery, DnsTransport, Event, Output, PortalRequest, PortalUpdate,
-    QueryId, Refusal, ResourceStatus, SiteState,
+    Authorized, DnsAccess, DnsFailure, DnsQuery, DnsServer, DnsTransport, Event, Output,
+    PortalRequest, PortalUpdate, QueryId, Refusal, ResourceStatus, SiteState,
 };
 pub use model::{DropCounters, Reason};
 pub use tunnel::{Config, Received, Tunnel, Verdict};

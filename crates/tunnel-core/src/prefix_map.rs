@@ -53,21 +53,6 @@ impl<V> PrefixMap<V> {
         Some(value)
     }
 
-    /// Removes the networks whose values are not to be kept.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&mut V) -> bool) {
-        let mut removed = vec![];
-        self.values.retain(|network, value| {
-            let is_kept = keep(value);
-            if !is_kept {
-                removed.push(*network);
-            }
-            is_kept
-        });
-        for network in removed {
-            self.forget_length(network);
-        }
-    }
-
     /// The longest prefix that covers the address, with its value.
     pub(crate) fn longest_match(&self, address: IpAddr) -> Option<(IpNet, &V)> {
         let lengths = match address {
@@ -153,9 +138,9 @@ mod tests {
             Some(*value)
         };
         assert_eq!(found(&map), Some("10.0.0.0/8"));
-        map.retain(|value| *value != "10.0.0.0/8");
+        map.remove(net("10.0.0.0/8"));
         assert_eq!(found(&map), Some("0.0.0.0/0"));
-        map.retain(|_| false);
+        map.remove(net("0.0.0.0/0"));
         assert_eq!(found(&map), None);
     }
 

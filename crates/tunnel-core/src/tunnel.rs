@@ -4,17 +4,20 @@ mod control;
 mod downlink;
 mod names;
 mod output;
+mod route;
 mod uplink;
 
 use crate::{
-    authorization::Authorizations,
+    authorization::{Authorizations, Failure},
     dns::{Context, Dns},
     dns_nat::DnsNat,
     drop_reason::DropReason,
-    event::{DnsFailure, Output, QueryId, ResourceStatus},
+    event::{DnsFailure, DnsServer, Output, QueryId, ResourceStatus},
     gateway::Gateways,
     peer_cache::PeerCache,
+    reconnect::Reconnects,
     resource::ResourceTable,
+    waiting::Waiting,
 };
 use connectivity::{Connectivity, PeerStatus, Role, Transmit};
 use model::{
@@ -34,7 +37,7 @@ pub struct Config {
     /// Resources that the user switched off.
     pub disabled_resources: BTreeSet<ResourceId>,
     /// The operating system's own resolvers.
-    pub system_resolvers: Vec<SocketAddr>,
+    pub system_resolvers: Vec<DnsServer>,
 }
 
 /// What became of a packet from the TUN device.
@@ -76,7 +79,8 @@ pub enum Received {
 ///
 /// 1. After each input and each setting call [`poll`](Self::poll) until it returns
 ///    [`Output::Idle`]. The packets or datagrams of one batch may be handed in one after the other
-///    before that, so that they leave in one batch, too; nothing else may come between.
+///    before that, so that they leave in one batch, too; so may updates of the portal and
+///    settings, which then make one plan of the interface together.
 /// 2. Call [`handle_timeout`](Self::handle_timeout) when the instant of the latest
 ///    [`Output::Idle`] has come. A call too early or too often is harmless; a late one delays what
 ///    is due.
@@ -101,9 +105,19 @@ pub struct Tunnel {
     dns: Dns,
     nat: DnsNat,
     peers: PeerCache,
+    waiting: Waiting,
+    reconnects: Reconnects,
+    changes: Changes,
     outputs: VecDeque<Output>,
-    /// What neither connectivity nor the stub resolver counts itself.
+    /// What no machine counts itself.
     drops: DropCounters<DropReason>,
+}
+
+/// What may have changed since it was told the last time.
+#[derive(Debug, Default)]
+struct Changes {
+    plan: bool,
+    resources: bool,
 }
 
 impl Tunnel {
@@ -111,7 +125,7 @@ impl Tunnel {
     pub fn new(config: Config, seed: Seed, unix_time: Duration, now: Instant) -> Self {
         let seeds = SeedTree::new(seed.clone());
         let mut dns = Dns::new(&seeds, now);
-        dns.set_system_resolvers(config.system_resolvers);
+        dns.set_system_resolvers(&config.system_resolvers);
         Self {
             connectivity: Connectivity::new(Role::Client, seed, unix_time, now),
             interface: None,
@@ -121,7 +135,10 @@ impl Tunnel {
             authorizations: Authorizations::new(),
             dns,
             nat: DnsNat::default(),
-            peers: PeerCache::new(),
+            peers: PeerCache::default(),
+            waiting: Waiting::default(),
+            reconnects: Reconnects::default(),
+            changes: Changes::default(),
             outputs: VecDeque::new(),
             drops: DropCounters::default(),
         }
@@ -137,13 +154,14 @@ impl Tunnel {
     pub fn reset(&mut self, seed: Seed, now: Instant) {
         self.connectivity.reset(seed, now);
         self.gateways.clear();
-        let waiting = self.authorizations.reset() + self.nat.clear();
-        self.drops.add(DropReason::Reset, waiting);
+        self.authorizations = Authorizations::new();
+        self.nat.clear();
+        self.waiting.clear(DropReason::Reset);
+        self.reconnects.reset();
         self.peers.clear();
         self.resources.unbind_all();
         self.dns.reset(now);
-        self.outputs
-            .push_back(Output::Event(crate::Event::ResourcesChanged));
+        self.changes.resources = true;
     }
 
     /// Switches Internet Resources on or off, except those that are
@@ -164,10 +182,8 @@ impl Tunnel {
     }
 
     /// The operating system's resolvers changed; they are in use unless the portal chose others.
-    pub fn set_system_resolvers(&mut self, servers: Vec<SocketAddr>) {
-        if self.dns.set_system_resolvers(servers) {
-            self.update_plan();
-        }
+    pub fn set_system_resolvers(&mut self, servers: Vec<DnsServer>) {
+        self.changes.plan |= self.dns.set_system_resolvers(&servers);
     }
 
     /// A DNS server outside the tunnel answered a [`crate::DnsQuery`], or did not. Once for each
@@ -187,6 +203,10 @@ impl Tunnel {
     /// harmless at any other.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.connectivity.handle_timeout(now);
+        self.waiting.expire(now);
+        while let Some(resource) = self.authorizations.expire(now) {
+            self.fail(resource, Failure::NoRelay, now);
+        }
         let (dns, cx) = self.dns(now);
         dns.handle_timeout(cx);
         self.follow_dns(now);
@@ -231,7 +251,7 @@ impl Tunnel {
     /// stack finds unfit are not among them.
     pub fn drops(&self) -> DropCounters<DropReason> {
         let mut drops = self.drops.clone();
-        for (reason, count) in self.dns.drops().iter() {
+        for (reason, count) in self.dns.drops().iter().chain(self.waiting.drops().iter()) {
             add(&mut drops, reason, count);
         }
         for (reason, count) in self.connectivity.counters().iter() {

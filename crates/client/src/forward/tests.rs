@@ -24,12 +24,16 @@ fn message(number: u16) -> Vec<u8> {
 }
 
 fn begin(forwarder: &mut Forwarder<u16>, number: u16, server: SocketAddr) -> Option<Outcome<u16>> {
-    let question = Question {
+    forwarder.begin(number, question(number, server, DnsAccess::Plain))
+}
+
+fn question(number: u16, server: SocketAddr, access: DnsAccess) -> Question {
+    Question {
         server,
         transport: DnsTransport::Udp,
+        access,
         message: message(number),
-    };
-    forwarder.begin(number, question)
+    }
 }
 
 /// A server that answers all queries.
@@ -127,4 +131,46 @@ async fn resolvers_of_the_system_alone_are_asked_by_it() {
     begin(&mut forwarder, 1, plain.address);
     let (_, answer) = forwarder.next().await.unwrap();
     assert_eq!(answer.unwrap().len(), testing::QUERY.len());
+}
+
+/// Whether anything reached a server that nobody may ask in plain.
+fn is_untouched(server: &UdpSocket) -> bool {
+    let asked = server.try_recv_from(&mut [0; 512]);
+    asked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+}
+
+#[tokio::test]
+async fn a_protected_server_gets_no_plain_query_whatever_changes_meanwhile() {
+    let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let managed = SystemResolver {
+        address,
+        transport: ResolverTransport::Managed { link: 7 },
+    };
+    let by_the_system = |number| [&message(number)[..], &[0, 0, 0, 7]].concat();
+    let mut forwarder = Forwarder::new(direct(), &[managed]);
+    // The server is gone, or is open to all, when the query goes out.
+    for (number, known) in [(1, &[][..]), (2, &[SystemResolver::do53(address)])] {
+        forwarder.use_resolvers(known);
+        let asked = question(number, address, DnsAccess::Managed);
+        let failed = Some((number, Err(DnsFailure::Failed)));
+        assert_eq!(forwarder.begin(number, asked), failed);
+        assert_eq!(forwarder.next().await, None);
+    }
+    // It has become protected when the query goes out, or was so all the time.
+    forwarder.use_resolvers(&[managed]);
+    for (number, access) in [(3, DnsAccess::Plain), (4, DnsAccess::Managed)] {
+        assert_eq!(
+            forwarder.begin(number, question(number, address, access)),
+            None
+        );
+        let (_, answer) = forwarder.next().await.unwrap();
+        assert_eq!(answer, Ok(by_the_system(number)));
+    }
+    // Protected on one link is protected.
+    forwarder.use_resolvers(&[managed, SystemResolver::do53(address)]);
+    begin(&mut forwarder, 5, address);
+    let (_, answer) = forwarder.next().await.unwrap();
+    assert_eq!(answer, Ok(by_the_system(5)));
+    assert!(is_untouched(&server));
 }

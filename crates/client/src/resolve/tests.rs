@@ -176,7 +176,7 @@ async fn the_system_is_asked_where_only_it_can_ask() {
     };
     let resolver = SystemResolver {
         address: "192.0.2.1:853".parse().unwrap(),
-        transport: platform::ResolverTransport::Managed { link: 5 },
+        transport: ResolverTransport::Managed { link: 5 },
     };
     let found = look_up(&direct, vec![resolver], HOST).await;
     assert_eq!(found.unwrap(), [V4, V6]);

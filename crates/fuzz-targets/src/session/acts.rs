@@ -436,6 +436,7 @@ impl Session {
                 let servers = [RESOLVER, parsed("[2001:db8::53]:53")];
                 let servers = servers[..usize::from(script.byte() % 3)].to_vec();
                 self.rights.set_system_resolvers(&servers);
+                let servers = servers.into_iter().map(Into::into).collect();
                 self.world.tunnel.set_system_resolvers(servers);
             }
         }

@@ -36,7 +36,7 @@ pub enum FromPortal {
     RelaysPresence(RelaysPresence),
     /// One resource is new or has changed.
     ResourceCreatedOrUpdated(Resource),
-    /// One resource is gone.
+    /// One resource is gone, or has become one that is not understood.
     ResourceDeleted(ResourceId),
 }
 
@@ -167,9 +167,7 @@ impl Message for FromPortal {
                 Self::InvalidateIceCandidates(decode_candidates(payload)?)
             }
             "relays_presence" => Self::RelaysPresence(RelaysPresence::decode(payload)?),
-            "resource_created_or_updated" => {
-                Self::ResourceCreatedOrUpdated(wire::client_resource(payload)?)
-            }
+            "resource_created_or_updated" => decode_resource(payload)?,
             "resource_deleted" => Self::ResourceDeleted(typed(payload)?),
             _ => return Err(DecodeError::Unknown),
         })
@@ -199,6 +197,28 @@ impl Message for FromPortal {
                 wire::emit_for_client(resource),
             ),
             Self::ResourceDeleted(id) => ("resource_deleted", json!(id)),
+        }
+    }
+}
+
+/// A resource that is not understood, but known by its id, is one that we no longer have: what was
+/// known of it before does not hold any more.
+fn decode_resource(payload: Value) -> Result<FromPortal, DecodeError> {
+    let id = payload.get("id").and_then(Value::as_str);
+    let id: Option<ResourceId> = id.and_then(|id| id.parse().ok());
+    match (wire::client_resource(payload), id) {
+        (Ok(resource), _) => Ok(FromPortal::ResourceCreatedOrUpdated(resource)),
+        (Err(error), None) => Err(error),
+        (Err(error), Some(id)) => {
+            match error {
+                DecodeError::Unknown => {
+                    tracing::debug!(resource = %id, "A resource is of a type that is not known");
+                }
+                DecodeError::Malformed(_) => {
+                    tracing::warn!(resource = %id, %error, "A resource cannot be used");
+                }
+            }
+            Ok(FromPortal::ResourceDeleted(id))
         }
     }
 }

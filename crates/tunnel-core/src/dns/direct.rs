@@ -4,19 +4,34 @@ use super::{
     pending::{Answer, Pending, Unasked},
     unpredictable::random_id,
 };
-use crate::event::{DnsFailure, DnsQuery, QueryId};
+use crate::event::{DnsAccess, DnsFailure, DnsQuery, QueryId};
 use model::SeedTree;
 use rand_chacha::ChaCha20Rng;
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
 
 /// Queries that wait at a time. spec: data-plane 19
 const MAX_PENDING: usize = 1000;
 
+/// How long a query waits. Whoever asks for us gives up earlier and says so; one whose end nobody
+/// tells must not keep its place.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+#[derive(Debug)]
+struct Waiting {
+    pending: Pending,
+    /// The ID that it went out with.
+    wire_id: u16,
+    until: Instant,
+}
+
 /// All direct queries in flight.
 #[derive(Debug)]
 pub(crate) struct DirectQueries {
-    /// With the ID that each went out with.
-    pending: BTreeMap<QueryId, (Pending, u16)>,
+    /// In the order in which they time out.
+    pending: BTreeMap<QueryId, Waiting>,
     queries: VecDeque<DnsQuery>,
     next: u64,
     rng: ChaCha20Rng,
@@ -37,7 +52,12 @@ impl DirectQueries {
     /// # Errors
     ///
     /// Too many wait, or it cannot be sent; the query comes back.
-    pub(crate) fn ask(&mut self, pending: Pending) -> Result<(), Box<Unasked>> {
+    pub(crate) fn ask(
+        &mut self,
+        pending: Pending,
+        access: DnsAccess,
+        now: Instant,
+    ) -> Result<(), Box<Unasked>> {
         if self.pending.len() >= MAX_PENDING {
             return Err(Unasked::too_many(pending));
         }
@@ -52,9 +72,16 @@ impl DirectQueries {
             id,
             server: pending.server,
             transport: pending.requestor.transport(),
+            access,
             message,
         });
-        self.pending.insert(id, (pending, wire_id));
+        let until = now + TIMEOUT;
+        let waiting = Waiting {
+            pending,
+            wire_id,
+            until,
+        };
+        self.pending.insert(id, waiting);
         Ok(())
     }
 
@@ -66,7 +93,9 @@ impl DirectQueries {
         id: QueryId,
         answer: Result<&[u8], DnsFailure>,
     ) -> Option<(Pending, Answer)> {
-        let (pending, wire_id) = self.pending.remove(&id)?;
+        let Waiting {
+            pending, wire_id, ..
+        } = self.pending.remove(&id)?;
         let answer = answer.and_then(|answer| {
             let restored = pending.restore(answer, wire_id);
             restored.ok_or(DnsFailure::Failed)
@@ -78,6 +107,22 @@ impl DirectQueries {
         self.queries.pop_front()
     }
 
+    /// Takes out what waited for too long.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Pending> {
+        let mut expired = vec![];
+        while let Some(oldest) = self.pending.first_entry()
+            && oldest.get().until <= now
+        {
+            expired.push(oldest.remove().pending);
+        }
+        expired
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let (_, oldest) = self.pending.first_key_value()?;
+        Some(oldest.until)
+    }
+
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
         self.pending.len()
@@ -87,6 +132,6 @@ impl DirectQueries {
     pub(crate) fn drain(&mut self) -> Vec<Pending> {
         self.queries.clear();
         let pending = std::mem::take(&mut self.pending).into_values();
-        pending.map(|(pending, _)| pending).collect()
+        pending.map(|waiting| waiting.pending).collect()
     }
 }

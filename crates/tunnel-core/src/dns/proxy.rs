@@ -118,11 +118,6 @@ impl ProxyPool {
         self.by_address.get(&address).copied().map(NameId)
     }
 
-    /// All names so far, in the order of assignment.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &DomainName> {
-        self.names.iter().map(|name| &name.domain)
-    }
-
     fn take_v4(&mut self) -> Option<Ipv4Addr> {
         let network = u32::from(ranges::PROXY_V4.network());
         loop {

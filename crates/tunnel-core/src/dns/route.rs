@@ -58,6 +58,8 @@ impl Dns {
             return;
         }
         if !self.begin(requestor, query) {
+            // The program asks again because nobody answers: so is the portal.
+            self.sites.want(resource);
             return;
         }
         let nowhere = SocketAddr::new(sentinel, SITE_PORT);
@@ -117,7 +119,10 @@ impl Dns {
         let pending = Pending::new(requestor, query, server, self.cache.epoch());
         let asked = match route {
             Route::Tunneled => self.tunneled.ask(pending, cx.now),
-            Route::Direct => self.direct.ask(pending),
+            Route::Direct => {
+                let access = self.sentinels.access(server);
+                self.direct.ask(pending, access, cx.now)
+            }
         };
         if let Err(unasked) = asked {
             self.refuse(&unasked, cx.now);

@@ -1,5 +1,6 @@
 //! The addresses of our stub resolver, one for each upstream server. spec: data-plane 12.1
 
+use crate::event::{DnsAccess, DnsServer};
 use model::ranges;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,15 +11,28 @@ use std::{
 #[derive(Debug, Default)]
 pub(crate) struct Sentinels {
     system: Vec<SocketAddr>,
+    /// Those of the system that only the system may ask.
+    managed: BTreeSet<SocketAddr>,
     portal: Vec<SocketAddr>,
     by_sentinel: BTreeMap<IpAddr, SocketAddr>,
 }
 
 impl Sentinels {
     /// The resolvers of the operating system; says whether the mapping changed.
-    pub(crate) fn set_system(&mut self, servers: Vec<SocketAddr>) -> bool {
-        self.system = servers;
+    pub(crate) fn set_system(&mut self, servers: &[DnsServer]) -> bool {
+        self.system = servers.iter().map(|server| server.address).collect();
+        let is_managed = |server: &&DnsServer| server.access == DnsAccess::Managed;
+        let managed = servers.iter().filter(is_managed);
+        self.managed = managed.map(|server| server.address).collect();
         self.update()
+    }
+
+    /// How a server may be asked; the system decides, whoever named the server.
+    pub(crate) fn access(&self, server: SocketAddr) -> DnsAccess {
+        match self.managed.contains(&server) {
+            true => DnsAccess::Managed,
+            false => DnsAccess::Plain,
+        }
     }
 
     /// The resolvers that the portal wants; says whether the mapping changed.
@@ -106,8 +120,12 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn server(text: &str) -> SocketAddr {
+    fn socket(text: &str) -> SocketAddr {
         SocketAddr::new(ip(text), 53)
+    }
+
+    fn server(text: &str) -> DnsServer {
+        socket(text).into()
     }
 
     fn addresses(sentinels: &Sentinels) -> Vec<String> {
@@ -115,9 +133,30 @@ mod tests {
     }
 
     #[test]
+    fn what_the_system_keeps_to_itself_stays_so_whoever_names_it() {
+        let mut sentinels = Sentinels::default();
+        let managed = |text| DnsServer {
+            address: socket(text),
+            access: DnsAccess::Managed,
+        };
+        let [one, two] = ["192.0.2.53", "192.0.2.54"];
+        // Listed twice, for two links.
+        sentinels.set_system(&[managed(one), server(one), server(two)]);
+        assert_eq!(sentinels.access(socket(one)), DnsAccess::Managed);
+        assert_eq!(sentinels.access(socket(two)), DnsAccess::Plain);
+        sentinels.set_portal(vec![socket(one)]);
+        assert_eq!(sentinels.access(socket(one)), DnsAccess::Managed);
+        // The way of asking is no other server.
+        sentinels.set_portal(vec![]);
+        assert!(!sentinels.set_system(&[server(one), managed(two)]));
+        assert_eq!(sentinels.access(socket(one)), DnsAccess::Plain);
+        assert_eq!(sentinels.access(socket(two)), DnsAccess::Managed);
+    }
+
+    #[test]
     fn every_server_gets_a_sentinel_of_its_family() {
         let mut sentinels = Sentinels::default();
-        assert!(sentinels.set_system(vec![
+        assert!(sentinels.set_system(&[
             server("192.0.2.53"),
             server("2001:db8::53"),
             server("192.0.2.53")
@@ -134,22 +173,22 @@ mod tests {
     #[test]
     fn an_equal_set_keeps_the_mapping_and_another_gets_new_addresses() {
         let mut sentinels = Sentinels::default();
-        sentinels.set_system(vec![server("192.0.2.53"), server("192.0.2.54")]);
-        assert!(!sentinels.set_system(vec![server("192.0.2.54"), server("192.0.2.53")]));
-        assert!(sentinels.set_system(vec![server("192.0.2.55")]));
+        sentinels.set_system(&[server("192.0.2.53"), server("192.0.2.54")]);
+        assert!(!sentinels.set_system(&[server("192.0.2.54"), server("192.0.2.53")]));
+        assert!(sentinels.set_system(&[server("192.0.2.55")]));
         assert_eq!(addresses(&sentinels), ["100.100.111.3"]);
     }
 
     #[test]
     fn servers_of_the_portal_replace_those_of_the_system() {
         let mut sentinels = Sentinels::default();
-        sentinels.set_system(vec![server("192.0.2.53")]);
+        sentinels.set_system(&[server("192.0.2.53")]);
         assert!(sentinels.set_portal(vec!["203.0.113.1:5353".parse().unwrap()]));
         assert_eq!(
             sentinels.upstream(ip("100.100.111.2")).unwrap().port(),
             5353
         );
-        assert!(!sentinels.set_system(vec![server("192.0.2.99")]));
+        assert!(!sentinels.set_system(&[server("192.0.2.99")]));
         assert!(sentinels.set_portal(vec![]));
         assert_eq!(
             sentinels.upstream(ip("100.100.111.1")).unwrap().ip(),
@@ -160,7 +199,7 @@ mod tests {
     #[test]
     fn our_own_sentinels_are_no_servers() {
         let mut sentinels = Sentinels::default();
-        assert!(!sentinels.set_system(vec![server("100.100.111.7")]));
+        assert!(!sentinels.set_system(&[server("100.100.111.7")]));
         assert_eq!(sentinels.addresses().count(), 0);
     }
 }

@@ -45,20 +45,26 @@ impl SiteQueries {
         is_v4: bool,
         now: Instant,
     ) -> Result<(), Box<Unasked>> {
-        let waiting = self.by_resource.entry(resource).or_default();
-        if waiting.len() >= MAX_PER_RESOURCE || self.count >= MAX_WAITING {
+        let of_resource = self.by_resource.get(&resource).map_or(0, VecDeque::len);
+        if of_resource >= MAX_PER_RESOURCE || self.count >= MAX_WAITING {
             return Err(Unasked::too_many(pending));
         }
         self.count += 1;
+        let waiting = self.by_resource.entry(resource).or_default();
         waiting.push_back(Waiting {
             pending,
             is_v4,
             until: now + TIMEOUT,
         });
+        self.want(resource);
+        Ok(())
+    }
+
+    /// Wants a resource authorized.
+    pub(crate) fn want(&mut self, resource: ResourceId) {
         if !self.wanted.contains(&resource) {
             self.wanted.push_back(resource);
         }
-        Ok(())
     }
 
     /// A resource that has to be authorized.

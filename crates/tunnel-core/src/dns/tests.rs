@@ -8,7 +8,7 @@ mod sites;
 mod tunneled;
 
 use super::*;
-use crate::event::DnsTransport;
+use crate::event::{DnsAccess, DnsTransport};
 use hickory_proto::{
     op::{Edns, Message, MessageType, OpCode, Query as Question, ResponseCode},
     rr::{
@@ -26,6 +26,11 @@ const PROGRAM_V6: &str = "fd00:2021:1111::7";
 const RESOURCE: ResourceId = ResourceId::from_bytes([1; 16]);
 const NETWORK: ResourceId = ResourceId::from_bytes([2; 16]);
 
+/// A server that anybody may ask.
+fn server(text: &str) -> DnsServer {
+    text.parse::<SocketAddr>().unwrap().into()
+}
+
 /// The resolver with the resources `*.app.test` and `10.20.0.0/16`, and one server of each family.
 struct Fixture {
     dns: Dns,
@@ -38,8 +43,7 @@ impl Fixture {
     fn new() -> Self {
         let now = Instant::now();
         let mut dns = Dns::new(&SeedTree::new(Seed::from_bytes([3; 32])), now);
-        let servers = ["192.0.2.53:53", "[2001:db8::53]:53"].map(|s| s.parse().unwrap());
-        dns.set_system_resolvers(servers.into());
+        dns.set_system_resolvers(&["192.0.2.53:53", "[2001:db8::53]:53"].map(server));
         let mut resources = ResourceTable::default();
         resources.insert(named(RESOURCE, "*.app.test")).unwrap();
         let network = Resource::Cidr(CidrResource {

@@ -70,7 +70,15 @@ fn the_longest_prefix_decides_and_internet_comes_last() {
     assert!(table.set_internet(true) && !table.set_internet(true));
     assert_eq!(by_address(&table, "192.0.2.1"), Some(id(3)));
     assert_eq!(by_address(&table, "2001:db8::1"), Some(id(3)));
-    for inside in ["100.64.0.9", "100.96.0.1", "fd00:2021:1111::9"] {
+    for inside in [
+        "100.64.0.9",
+        "100.96.0.1",
+        "fd00:2021:1111::9",
+        "fd00:2021:1111:8000::1",
+        "fd00:2021:1111:8000:100:100:111:0",
+        "169.254.1.1",
+        "fe80::1",
+    ] {
         assert_eq!(by_address(&table, inside), None, "{inside}");
     }
     assert!(table.remove(id(2)) && !table.remove(id(2)));

@@ -2,12 +2,12 @@
 
 use super::Tunnel;
 use crate::{
-    drop_reason::DropReason,
+    authorization::Failure,
     event::{Authorized, Event, Output, PortalRequest, PortalUpdate, Refusal, SiteState},
     resource::Insertion,
 };
 use connectivity::{Authorization, Upsert};
-use model::{GatewayId, Interface, InterfacePlan, Resource, ResourceId, ranges};
+use model::{GatewayId, Interface, Relay, RelayId, Resource, ResourceId};
 use std::{collections::BTreeSet, time::Instant};
 
 impl Tunnel {
@@ -32,12 +32,10 @@ impl Tunnel {
             } => {
                 self.set_interface(interface, now);
                 self.replace_resources(resources, now);
-                self.connectivity.update_relays(&[], relays, now);
-                self.update_plan();
+                self.update_relays(&[], relays, now);
             }
             PortalUpdate::Interface(interface) => {
                 self.set_interface(interface, now);
-                self.update_plan();
             }
             PortalUpdate::Resource(resource) => {
                 self.insert(resource, now);
@@ -52,10 +50,9 @@ impl Tunnel {
                 disconnected,
                 connected,
             } => {
-                self.connectivity
-                    .update_relays(&disconnected, connected, now);
+                self.update_relays(&disconnected, connected, now);
             }
-            PortalUpdate::Authorized(authorized) => self.authorize(*authorized, now),
+            PortalUpdate::Authorized(authorized) => self.authorize(authorized, now, now),
             PortalUpdate::Refused { resource, reason } => {
                 self.handle_refused(resource, reason, now);
             }
@@ -84,6 +81,22 @@ impl Tunnel {
         let (dns, cx) = self.dns(now);
         dns.set_interface(&interface, cx);
         self.interface = Some(interface);
+        self.peers.clear();
+        self.changes.plan = true;
+    }
+
+    /// Relays come and go; grants that waited for one are used.
+    fn update_relays(&mut self, disconnected: &[RelayId], connected: Vec<Relay>, now: Instant) {
+        let any = !connected.is_empty();
+        self.connectivity
+            .update_relays(disconnected, connected, now);
+        if any {
+            self.reconnects.reset();
+            self.authorizations.forgive_want_of_relays();
+            for (authorized, granted_at) in self.authorizations.take_held() {
+                self.authorize(authorized, granted_at, now);
+            }
+        }
     }
 
     /// The list after a join: what is missing is gone. spec: data-plane 10.2
@@ -102,10 +115,17 @@ impl Tunnel {
     fn insert(&mut self, resource: Resource, now: Instant) {
         let id = resource.id();
         match self.resources.insert(resource) {
+            Ok(Insertion::Added) => {}
             Ok(Insertion::Replaced) => self.revoke(id, now),
-            Ok(Insertion::Added | Insertion::Updated) => {}
+            // The portal may have another opinion now.
+            Ok(Insertion::Updated) => self.authorizations.forgive_refusal(id),
             Err(fault) => {
-                tracing::warn!(resource = %id, error = %fault, "Ignoring a resource's pattern");
+                tracing::warn!(
+                    resource = %id,
+                    error = %fault,
+                    "A resource cannot be used: its pattern is not understood"
+                );
+                self.revoke(id, now);
             }
         }
     }
@@ -123,75 +143,73 @@ impl Tunnel {
             self.revoke(id, now);
         }
         self.peers.clear();
-        self.update_plan();
+        self.changes.plan = true;
         self.follow_dns(now);
     }
 
-    /// Voids what was known of a resource: authorization, translation, allowed addresses.
-    fn void(&mut self, id: ResourceId) {
-        let waiting = self.authorizations.cancel(id) + self.nat.remove_resource(id);
-        self.drops.add(DropReason::Revoked, waiting);
-        self.gateways.forbid(id);
+    /// Voids what was known of a resource: authorization, gateway, translation.
+    pub(super) fn void(&mut self, id: ResourceId) {
+        self.authorizations.cancel(id, &mut self.waiting);
+        self.nat.remove_resource(id, &mut self.waiting);
         self.resources.unbind_resource(id);
         self.peers.clear();
     }
 
     fn resources_changed(&mut self) {
         self.peers.clear();
-        self.outputs
-            .push_back(Output::Event(Event::ResourcesChanged));
-        self.update_plan();
+        self.changes.resources = true;
+        self.changes.plan = true;
     }
 
-    /// The portal refused a request; what waits for it is kept for a later one.
+    /// The portal refused a request.
     fn handle_refused(&mut self, resource: ResourceId, reason: Refusal, now: Instant) {
-        let event = match reason {
-            Refusal::Denied => None,
-            Refusal::Offline => self
-                .resources
-                .set_sites_of(resource, SiteState::Offline)
-                .then_some(Event::ResourcesChanged),
-            Refusal::Incompatible => self
-                .resources
-                .set_incompatible(resource)
-                .then_some(Event::NoCompatibleGateway(resource)),
+        let failure = match reason {
+            Refusal::Denied => Failure::Denied,
+            Refusal::Offline => {
+                let is_new = self.resources.set_sites_of(resource, SiteState::Offline);
+                self.changes.resources |= is_new;
+                Failure::Offline
+            }
+            Refusal::Incompatible => {
+                if self.resources.set_incompatible(resource) {
+                    let event = Event::NoCompatibleGateway(resource);
+                    self.outputs.push_back(Output::Event(event));
+                }
+                Failure::Denied
+            }
         };
-        self.outputs.extend(event.map(Output::Event));
+        self.fail(resource, failure, now);
+    }
+
+    /// A resource cannot be reached for now: whatever waits for that waits no longer.
+    pub(super) fn fail(&mut self, resource: ResourceId, failure: Failure, now: Instant) {
+        let waiting = &mut self.waiting;
+        self.authorizations.fail(resource, failure, waiting, now);
         let (dns, cx) = self.dns(now);
         dns.handle_refused(resource, cx);
     }
 
-    /// A gateway accepted a request. spec: data-plane 11
-    fn authorize(&mut self, authorized: Authorized, now: Instant) {
-        let Authorized {
-            resource, gateway, ..
-        } = authorized;
-        let Some(waiting) = self.authorizations.grant(resource) else {
+    /// A gateway accepted a request. Nothing of that takes effect before the gateway can be
+    /// connected to. spec: data-plane 11
+    fn authorize(&mut self, authorized: Box<Authorized>, granted_at: Instant, now: Instant) {
+        let (resource, gateway) = (authorized.resource, authorized.gateway);
+        // What is gone or switched off since has no request either.
+        if !self.authorizations.expects(resource, now) {
             tracing::debug!(%resource, "Nobody asked for this authorization");
-            return;
-        };
-        if self.resources.get(resource).is_none() {
-            self.drops.add(DropReason::Revoked, waiting.len());
             return;
         }
         let authorization = Authorization {
             public_key: authorized.public_key,
-            preshared_key: authorized.preshared_key,
-            local_ice: authorized.client_ice,
-            remote_ice: authorized.gateway_ice,
+            preshared_key: authorized.preshared_key.clone(),
+            local_ice: authorized.client_ice.clone(),
+            remote_ice: authorized.gateway_ice.clone(),
         };
         match self.connectivity.upsert(gateway.into(), authorization, now) {
             Ok(Upsert::Reused) => {}
             // Whatever the gateway knew of us went with the old connection.
-            Ok(Upsert::Created) => {
-                self.forget_gateway(gateway);
-            }
-            Err(no_relay) => {
-                tracing::info!(%gateway, "No relay is usable, asking the portal for others");
-                let connectivity::NoRelay = no_relay;
-                self.drops.add(DropReason::NoRelay, waiting.len());
-                self.outputs
-                    .push_back(Output::Request(PortalRequest::Reconnect));
+            Ok(Upsert::Created) => self.forget_gateway(gateway),
+            Err(connectivity::NoRelay) => {
+                self.wait_for_relay(authorized, granted_at, now);
                 return;
             }
         }
@@ -199,64 +217,36 @@ impl Tunnel {
         self.gateways
             .upsert(gateway, authorized.site, (authorized.ipv4, authorized.ipv6));
         self.resources.bind(resource, gateway);
-        self.allow(gateway, resource);
         self.peers.clear();
-        self.announce_names(gateway, resource, now);
-        self.replay(waiting.into_packets(), now);
+        if let Some(queue) = self.authorizations.finish(resource) {
+            let packets = self.waiting.take(queue);
+            self.replay(packets, now);
+        }
         let (dns, cx) = self.dns(now);
         dns.handle_authorized(resource, cx);
     }
 
-    /// Lets a gateway send from the networks of a resource. spec: data-plane 9.2
-    fn allow(&mut self, gateway: GatewayId, id: ResourceId) {
-        let Some(gateway) = self.gateways.get_mut(gateway) else {
-            return;
-        };
-        match self.resources.get(id) {
-            Some(Resource::Cidr(cidr)) => gateway.allow(cidr.address, id),
-            Some(Resource::Internet(_)) => {
-                for network in crate::resource::default_routes() {
-                    gateway.allow(network, id);
-                }
-            }
-            // Proxy addresses follow with each name.
-            Some(Resource::Dns(_)) | None => {}
+    /// Keeps a grant until a relay comes, because its gateway keeps it as well.
+    fn wait_for_relay(&mut self, authorized: Box<Authorized>, granted_at: Instant, now: Instant) {
+        let gateway = authorized.gateway;
+        if let Some(displaced) = self.authorizations.hold(authorized, granted_at) {
+            self.fail(displaced, Failure::NoRelay, now);
+        }
+        if self.reconnects.begin(now) {
+            tracing::info!(%gateway, "No relay is usable, asking the portal for others");
+            self.outputs
+                .push_back(Output::Request(PortalRequest::Reconnect));
         }
     }
 
     /// Drops what belonged to a connection. spec: data-plane 2.16
     pub(super) fn forget_gateway(&mut self, gateway: GatewayId) {
         self.authorizations.disconnected(gateway);
-        let waiting = self.nat.remove_gateway(gateway);
-        self.drops.add(DropReason::GatewayClosed, waiting);
+        self.nat.remove_gateway(gateway, &mut self.waiting);
         self.resources.unbind(gateway);
         self.peers.clear();
-        if let Some(site) = self.gateways.remove(gateway)
-            && self.resources.set_site(site, SiteState::Unknown)
-        {
-            self.outputs
-                .push_back(Output::Event(Event::ResourcesChanged));
-        }
-    }
-
-    /// Tells the shell how to configure the interface, if that changed. spec: data-plane 8
-    pub(super) fn update_plan(&mut self) {
-        let Some(interface) = &self.interface else {
-            return;
-        };
-        let plan = InterfacePlan {
-            ipv4: interface.ipv4,
-            ipv6: interface.ipv6,
-            routes: ranges::client_routes()
-                .into_iter()
-                .chain(self.resources.routes())
-                .collect(),
-            dns_servers: self.dns.sentinels().collect(),
-            search_domain: interface.search_domain.clone(),
-        };
-        if self.plan.as_ref() != Some(&plan) {
-            self.plan = Some(plan.clone());
-            self.outputs.push_back(Output::Plan(plan));
+        if let Some(site) = self.gateways.remove(gateway) {
+            self.changes.resources |= self.resources.set_site(site, SiteState::Unknown);
         }
     }
 }

@@ -32,7 +32,7 @@ impl Tunnel {
     }
 
     /// A packet that a gateway sent.
-    fn receive(
+    pub(super) fn receive(
         &mut self,
         id: GatewayId,
         bytes: &[u8],
@@ -44,12 +44,12 @@ impl Tunnel {
             self.handle_control(id, control, now)?;
             return Ok(Received::Consumed);
         }
-        let gateway = self
-            .gateways
-            .get_mut(id)
-            .ok_or(DropReason::UnexpectedSource)?;
-        if !gateway.may_send_from(packet.source()) {
-            return Err(DropReason::UnexpectedSource);
+        let source = packet.source();
+        if self.peers.source(source) != Some(id.into()) {
+            if self.carrier_of(source) != Some(id) {
+                return Err(DropReason::UnexpectedSource);
+            }
+            self.peers.insert_source(source, id.into());
         }
         let (dns, cx) = self.dns(now);
         if dns.handle_tunneled(&packet, cx)? {
@@ -59,7 +59,7 @@ impl Tunnel {
         Ok(Received::Deliver(bytes.len()))
     }
 
-    fn handle_control(
+    pub(super) fn handle_control(
         &mut self,
         gateway: GatewayId,
         control: Control,
@@ -76,14 +76,14 @@ impl Tunnel {
                     resource,
                     domain,
                 };
-                let Some(held) = self.nat.handle_status(&key, status) else {
+                let Some(queue) = self.nat.handle_status(&key, status) else {
                     return Ok(());
                 };
                 if status == DomainStatus::Inactive {
-                    self.drops.add(DropReason::NameRefused, held.len());
+                    self.waiting.discard(queue, DropReason::NameRefused);
                     return Ok(());
                 }
-                for packet in held.into_packets() {
+                for packet in self.waiting.take(queue) {
                     if let Err(reason) = self.encrypt(gateway.into(), &packet, now) {
                         self.dropped(reason);
                     }

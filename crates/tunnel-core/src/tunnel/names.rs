@@ -3,8 +3,7 @@
 use super::Tunnel;
 use crate::dns_nat::{Announce, NatKey};
 use ip_packet::{Control, MAX_CONTROL};
-use ipnet::IpNet;
-use model::{DomainName, GatewayId, IpStack, Resource, ResourceId};
+use model::{DomainName, IpStack, Resource};
 use std::{collections::BTreeSet, net::IpAddr, time::Instant};
 
 impl Tunnel {
@@ -12,8 +11,7 @@ impl Tunnel {
     pub(super) fn follow_dns(&mut self, now: Instant) {
         self.refresh_intercepted(now);
         while let Some(resource) = self.dns.poll_wanted() {
-            if let Err(reason) = self.request(resource, None, now) {
-                self.dropped(reason);
+            if self.request(resource, None, now).is_err() {
                 let (dns, cx) = self.dns(now);
                 dns.handle_refused(resource, cx);
             }
@@ -40,42 +38,17 @@ impl Tunnel {
                 domain: name.domain.clone(),
             };
             self.nat.recreate(&key);
-            if self.nat.update(&key, now) == Announce::Now {
+            if self.nat.update(&key, &mut self.waiting, now) == Announce::Now {
                 // Packets to them have to be decided about anew.
                 for address in name.addresses() {
-                    self.peers.forget(address);
+                    self.peers.forget_destination(address);
                 }
                 self.announce(&key, now);
             }
         }
     }
 
-    /// Prepares a gateway for all names of a resource that were asked for so far.
-    pub(super) fn announce_names(
-        &mut self,
-        gateway: GatewayId,
-        resource: ResourceId,
-        now: Instant,
-    ) {
-        let covered = |name: &&DomainName| {
-            self.resources
-                .by_name(name.as_str())
-                .is_some_and(|(id, _)| id == resource)
-        };
-        let names: Vec<DomainName> = self.dns.names().filter(covered).cloned().collect();
-        for domain in names {
-            let key = NatKey {
-                gateway,
-                resource,
-                domain,
-            };
-            if self.nat.update(&key, now) == Announce::Now {
-                self.announce(&key, now);
-            }
-        }
-    }
-
-    /// Tells a gateway which addresses stand for a name, and lets it send from them.
+    /// Tells a gateway which addresses stand for a name.
     /// spec: data-plane 13.2
     pub(super) fn announce(&mut self, key: &NatKey, now: Instant) {
         let Some(Resource::Dns(resource)) = self.resources.get(key.resource) else {
@@ -84,11 +57,6 @@ impl Tunnel {
         let Some(proxy_ips) = self.proxy_ips(&key.domain, resource.ip_stack) else {
             return;
         };
-        if let Some(gateway) = self.gateways.get_mut(key.gateway) {
-            for &address in &proxy_ips {
-                gateway.allow(IpNet::from(address), key.resource);
-            }
-        }
         let domain = key.domain.clone();
         let control = Control::AssignedIps {
             resource: key.resource,

@@ -1,11 +1,15 @@
 //! The coordinator, with one gateway at the other end of a wire without loss or delay.
 
+mod bursts;
 mod drops;
+mod news;
+mod requests;
 mod rights;
+mod sources;
 
 use super::*;
 use crate::{
-    event::{Authorized, DnsQuery, PortalRequest, PortalUpdate},
+    event::{Authorized, DnsQuery, Event, PortalRequest, PortalUpdate},
     fixtures::udp,
 };
 use connectivity::{Authorization, Datagram, Ecn};
@@ -37,6 +41,16 @@ fn network(id: ResourceId, address: &str) -> Resource {
         sites: vec![],
         filters: vec![],
     })
+}
+
+/// The resource `10.(128 + n / 256).(n % 256).0/24`.
+fn range(n: u16) -> (Resource, String) {
+    let [a, b] = n.to_be_bytes();
+    let mut id = [7; 16];
+    id[..2].copy_from_slice(&[a, b]);
+    let id = ResourceId::from_bytes(id);
+    let resource = network(id, &format!("10.{}.{b}.0/24", 128 + a));
+    (resource, format!("10.{}.{b}.1:80", 128 + a))
 }
 
 fn names(id: ResourceId, address: &str) -> Resource {
@@ -81,6 +95,15 @@ fn ice(side: &str) -> IceCredentials {
     }
 }
 
+fn interface() -> Interface {
+    Interface {
+        ipv4: "100.64.0.7".parse().unwrap(),
+        ipv6: "fd00:2021:1111::7".parse().unwrap(),
+        upstream_dns: vec![],
+        search_domain: None,
+    }
+}
+
 fn socket(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
@@ -97,7 +120,16 @@ struct Fixture {
     /// What the tunnel wrote to its TUN device.
     delivered: Vec<Vec<u8>>,
     requests: Vec<PortalRequest>,
+    plans: Vec<InterfacePlan>,
+    /// How often the application heard that resources changed.
+    told_of_resources: usize,
+    /// What else it heard.
+    events: Vec<Event>,
     queries: Vec<DnsQuery>,
+    /// Those of the gateway.
+    candidates: Vec<Candidate>,
+    /// When the tunnel wants to be woken up.
+    wakeup: Option<Instant>,
     /// Whether the gateway confirms names at once.
     confirms: bool,
     /// Packets and datagrams that went into the tunnel.
@@ -112,7 +144,7 @@ impl Fixture {
         let now = Instant::now();
         let seed = |n| Seed::from_bytes([n; 32]);
         let config = Config {
-            system_resolvers: vec![socket("192.0.2.53:53")],
+            system_resolvers: vec![socket("192.0.2.53:53").into()],
             ..Config::default()
         };
         Self {
@@ -123,7 +155,12 @@ impl Fixture {
             controls: vec![],
             delivered: vec![],
             requests: vec![],
+            plans: vec![],
+            told_of_resources: 0,
+            events: vec![],
             queries: vec![],
+            candidates: vec![],
+            wakeup: None,
             confirms: true,
             inputs: 0,
             outputs: 0,
@@ -134,12 +171,7 @@ impl Fixture {
     fn greeted() -> Self {
         let mut fixture = Self::new();
         fixture.portal(PortalUpdate::Init {
-            interface: Interface {
-                ipv4: "100.64.0.7".parse().unwrap(),
-                ipv6: "fd00:2021:1111::7".parse().unwrap(),
-                upstream_dns: vec![],
-                search_domain: None,
-            },
+            interface: interface(),
             resources: resources(),
             relays: vec![relay()],
         });
@@ -198,7 +230,7 @@ impl Fixture {
     /// How many packets and queries wait.
     fn waiting(&self) -> usize {
         let tunnel = &self.tunnel;
-        tunnel.authorizations.waiting() + tunnel.nat.waiting() + tunnel.dns.waiting()
+        tunnel.waiting.len() + tunnel.dns.waiting()
     }
 
     /// Asks for the addresses of a name, which are answered at once.
@@ -213,6 +245,13 @@ impl Fixture {
 
     /// The portal lets the gateway carry a resource.
     fn authorize(&mut self, resource: ResourceId) {
+        self.connect_gateway();
+        self.portal(self.authorized(resource));
+        self.meet();
+    }
+
+    /// The gateway is told to expect us.
+    fn connect_gateway(&mut self) {
         let authorization = Authorization {
             public_key: self.tunnel.public_key(),
             preshared_key: PresharedKey::from_bytes([9; 32]),
@@ -222,7 +261,10 @@ impl Fixture {
         self.gateway.update_relays(&[], vec![relay()], self.now);
         let accepted = self.gateway.upsert(CLIENT, authorization, self.now);
         accepted.unwrap();
-        self.portal(self.authorized(resource));
+    }
+
+    /// Both ends learn their addresses, and talk for a second.
+    fn meet(&mut self) {
         self.tunnel
             .connectivity
             .add_host_candidate(socket("10.1.0.2:52625"), self.now);
@@ -304,6 +346,19 @@ impl Fixture {
         self.gateway.remove(CLIENT, self.now);
     }
 
+    /// Time passes in which nothing comes in; the tunnel is woken up when it wanted to be.
+    fn later(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.drain();
+        while let Some(at) = self.wakeup.filter(|at| *at <= end) {
+            assert!(at > self.now, "a wake-up for what is done");
+            self.now = at;
+            self.tunnel.handle_timeout(self.now);
+            self.drain();
+        }
+        self.now = end;
+    }
+
     /// Lets both ends talk for a second.
     fn run(&mut self) {
         self.pass(Duration::from_secs(1));
@@ -330,7 +385,10 @@ impl Fixture {
         let mut any = false;
         loop {
             match self.tunnel.poll() {
-                Output::Idle(_) => return any,
+                Output::Idle(wakeup) => {
+                    self.wakeup = wakeup.map(|wakeup| wakeup.at);
+                    return any;
+                }
                 Output::Send(transmit) => {
                     if transmit.destination == socket("10.2.0.2:52625") {
                         for payload in transmit.segments() {
@@ -350,7 +408,9 @@ impl Fixture {
                     self.requests.push(request);
                 }
                 Output::Query(query) => self.queries.push(query),
-                Output::Plan(_) | Output::Event(_) => {}
+                Output::Plan(plan) => self.plans.push(plan),
+                Output::Event(Event::ResourcesChanged) => self.told_of_resources += 1,
+                Output::Event(event) => self.events.push(event),
             }
             any = true;
         }
@@ -419,6 +479,7 @@ impl Fixture {
                     ..
                 }) => {
                     let gateway = GATEWAY;
+                    self.candidates.extend(candidates.iter().cloned());
                     let update = PortalUpdate::CandidatesAdded {
                         gateway,
                         candidates,

@@ -1,6 +1,6 @@
 //! From the TUN device to the network. spec: data-plane 9.1
 
-use super::{Tunnel, Verdict};
+use super::{Tunnel, Verdict, route::Route};
 use crate::{
     authorization::Ask,
     dns_nat::{Announce, Decision, NatKey},
@@ -8,8 +8,8 @@ use crate::{
     event::{Output, PortalRequest},
 };
 use ip_packet::IpPacket;
-use model::{PeerId, ResourceId, limits, ranges};
-use std::{net::IpAddr, time::Instant};
+use model::{DomainName, GatewayId, PeerId, ResourceId, limits, ranges};
+use std::time::Instant;
 
 impl Tunnel {
     /// A packet that a program on this host sends into the tunnel, as the TUN device gives it: one
@@ -31,7 +31,7 @@ impl Tunnel {
         let packet = IpPacket::parse(bytes).map_err(DropReason::Malformed)?;
         self.check_source(&packet)?;
         let destination = packet.destination();
-        if let Some(peer) = self.peers.get(destination) {
+        if let Some(peer) = self.peers.destination(destination) {
             return self.encrypt(peer, bytes, now);
         }
         if destination.is_multicast() {
@@ -45,89 +45,73 @@ impl Tunnel {
             self.follow_dns(now);
             return Ok(());
         }
-        if ranges::is_tunnel(destination) {
-            return self.send_to_gateway(destination, bytes, now);
+        match self.route(destination)? {
+            Route::Gateway(gateway) => self.send_on(gateway, &packet, now),
+            Route::Network(resource) => match self.resources.gateway_of(resource) {
+                Some(gateway) => self.send_on(gateway, &packet, now),
+                None => self.request(resource, Some(&packet), now),
+            },
+            Route::Name(resource, domain) => match self.resources.gateway_of(resource) {
+                Some(gateway) => {
+                    let domain = domain.clone();
+                    self.send_to_name((gateway, resource, domain), &packet, now)
+                }
+                None => self.request(resource, Some(&packet), now),
+            },
         }
-        self.send_to_resource(&packet, now)
     }
 
     /// The source must be an address of our interface, and the destination must not.
     fn check_source(&self, packet: &IpPacket<&[u8]>) -> Result<(), DropReason> {
-        let interface = self.interface.as_ref().ok_or(DropReason::NotReady)?;
-        let ours = |address: IpAddr| match address {
-            IpAddr::V4(address) => address == interface.ipv4,
-            IpAddr::V6(address) => address == interface.ipv6,
-        };
-        if !ours(packet.source()) {
+        if self.interface.is_none() {
+            return Err(DropReason::NotReady);
+        }
+        if !self.is_ours(packet.source()) {
             return Err(DropReason::ForeignSource);
         }
-        if ours(packet.destination()) {
+        if self.is_ours(packet.destination()) {
             return Err(DropReason::ToSelf);
         }
         Ok(())
     }
 
-    fn send_to_gateway(
+    /// Sends a packet, and from now on all of its destination, to a gateway.
+    fn send_on(
         &mut self,
-        destination: IpAddr,
-        bytes: &[u8],
-        now: Instant,
-    ) -> Result<(), DropReason> {
-        let gateway = self.gateways.by_tunnel_address(destination);
-        let peer = gateway.ok_or(DropReason::UnknownPeer)?.into();
-        self.peers.insert(destination, peer);
-        self.encrypt(peer, bytes, now)
-    }
-
-    fn send_to_resource(
-        &mut self,
+        gateway: GatewayId,
         packet: &IpPacket<&[u8]>,
         now: Instant,
     ) -> Result<(), DropReason> {
         let destination = packet.destination();
-        let (resource, domain) = if ranges::is_proxy(destination) {
-            let domain = self
-                .dns
-                .name_of(destination)
-                .ok_or(DropReason::UnknownProxy)?;
-            let resource = self
-                .resources
-                .by_name(domain.as_str())
-                .ok_or(DropReason::NoResource)?;
-            (resource.0, Some(domain.clone()))
-        } else {
-            let resource = self.resources.by_address(destination);
-            (resource.ok_or(DropReason::NoResource)?, None)
-        };
-        let Some(gateway) = self.resources.gateway_of(resource) else {
-            return self.request(resource, Some(packet), now);
-        };
-        if let Some(domain) = domain {
-            let key = NatKey {
-                gateway,
-                resource,
-                domain,
-            };
-            let (decision, announce) = self.nat.handle_packet(&key, packet, now);
-            if announce == Announce::Now {
-                self.announce(&key, now);
-            }
-            match decision {
-                Decision::Hold { displaced } => {
-                    displaced.map(|reason| self.dropped(reason));
-                    return Ok(());
-                }
-                Decision::Forward {
-                    is_cacheable: false,
-                } => {
-                    return self.encrypt(gateway.into(), packet.bytes(), now);
-                }
-                Decision::Forward { is_cacheable: true } => {}
-            }
-        }
-        tracing::trace!(%resource, %gateway, %destination, "Packets take this gateway");
-        self.peers.insert(destination, gateway.into());
+        tracing::trace!(%gateway, %destination, "Packets take this gateway");
+        self.peers.insert_destination(destination, gateway.into());
         self.encrypt(gateway.into(), packet.bytes(), now)
+    }
+
+    /// Sends a packet to a name as soon as the gateway knows that.
+    fn send_to_name(
+        &mut self,
+        (gateway, resource, domain): (GatewayId, ResourceId, DomainName),
+        packet: &IpPacket<&[u8]>,
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let key = NatKey {
+            gateway,
+            resource,
+            domain,
+        };
+        let waiting = &mut self.waiting;
+        let (decision, announce) = self.nat.handle_packet(&key, packet, waiting, now);
+        if announce == Announce::Now {
+            self.announce(&key, now);
+        }
+        match decision {
+            Decision::Hold => Ok(()),
+            Decision::Forward { is_cacheable: true } => self.send_on(gateway, packet, now),
+            Decision::Forward {
+                is_cacheable: false,
+            } => self.encrypt(gateway.into(), packet.bytes(), now),
+        }
     }
 
     /// Keeps the packet, if there is one, and asks the portal for access, if that is due.
@@ -137,9 +121,8 @@ impl Tunnel {
         packet: Option<&IpPacket<&[u8]>>,
         now: Instant,
     ) -> Result<(), DropReason> {
-        let (ask, displaced) = self.authorizations.want(resource, packet, now);
-        displaced.map(|reason| self.dropped(reason));
-        match ask {
+        let waiting = &mut self.waiting;
+        match self.authorizations.want(resource, packet, waiting, now) {
             Ask::Now => {
                 let connected_gateways = self.authorizations.connected_gateways();
                 let request = PortalRequest::CreateFlow {
@@ -150,7 +133,7 @@ impl Tunnel {
                 Ok(())
             }
             Ask::NotYet => Ok(()),
-            Ask::Refuse => Err(DropReason::TooManyRequests),
+            Ask::Refuse(reason) => Err(reason),
         }
     }
 

@@ -416,3 +416,45 @@ fn groups_are_told_of_our_names_only() {
     assert!(fixture.dns.poll_query().is_none());
     assert!(fixture.dns.poll_intercepted().is_some());
 }
+
+#[test]
+fn a_query_outside_says_how_its_server_may_be_asked() {
+    let mut fixture = Fixture::new();
+    let managed = DnsServer {
+        access: DnsAccess::Managed,
+        ..server("192.0.2.53:53")
+    };
+    for (id, servers, access) in [
+        (1, [managed], DnsAccess::Managed),
+        (2, [server("192.0.2.53:53")], DnsAccess::Plain),
+    ] {
+        fixture.dns.set_system_resolvers(&servers);
+        let sentinel = fixture.dns.sentinels().next().unwrap().to_string();
+        let question = query(id, "other.test.", RecordType::A);
+        fixture.send(4000, &sentinel, &question).unwrap();
+        assert_eq!(fixture.dns.poll_query().unwrap().access, access);
+    }
+}
+
+#[test]
+fn a_query_outside_whose_end_nobody_tells_does_not_wait_for_ever() {
+    let mut fixture = Fixture::new();
+    for id in [1, 2] {
+        fixture.ask(&query(id, "other.test.", RecordType::A));
+        fixture.pass(Duration::from_secs(5));
+    }
+    let first = fixture.dns.poll_query().unwrap();
+    fixture.pass(Duration::from_millis(4_999));
+    assert_eq!(fixture.dns.waiting(), 2);
+    let due = fixture.now + Duration::from_millis(1);
+    assert_eq!(fixture.dns.deadline().map(|wakeup| wakeup.at), Some(due));
+    fixture.pass(Duration::from_millis(1));
+    assert_eq!(fixture.dns.waiting(), 1);
+    assert_eq!(fixture.dns.drops().get(DropReason::NoAnswer), 1);
+    // What comes after that is nobody's answer.
+    fixture.answer(&first, Err(DnsFailure::Failed));
+    assert_eq!(fixture.reply(), None);
+    // The same question is a new one.
+    fixture.ask(&query(1, "other.test.", RecordType::A));
+    assert_eq!(fixture.dns.waiting(), 2);
+}

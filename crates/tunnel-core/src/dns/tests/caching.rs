@@ -201,8 +201,8 @@ fn everything_is_forgotten_when_resources_or_servers_change() {
         },
         |fixture| assert!(fixture.resources.remove(RESOURCE)),
         |fixture| {
-            let servers = ["192.0.2.53:53", "192.0.2.54:53"].map(|s| s.parse().unwrap());
-            fixture.dns.set_system_resolvers(servers.into());
+            let servers = ["192.0.2.53:53", "192.0.2.54:53"].map(server);
+            fixture.dns.set_system_resolvers(&servers);
         },
         |fixture| fixture.dns.reset(fixture.now),
         |fixture| assert!(fixture.resources.set_internet(true)),

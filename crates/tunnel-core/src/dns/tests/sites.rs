@@ -43,8 +43,10 @@ fn a_query_waits_for_the_gateway_and_then_goes_to_it() {
             let question = query(id, "_ldap._tcp.app.test.", kind);
             fixture.send(4000, sentinel, &question).unwrap();
             assert_eq!(fixture.dns.poll_wanted(), Some(RESOURCE));
-            // A repeated query is one query.
+            // A repeated query is one query, and wants the resource again.
             fixture.send(4000, sentinel, &question).unwrap();
+            fixture.send(4000, sentinel, &question).unwrap();
+            assert_eq!(fixture.dns.poll_wanted(), Some(RESOURCE));
             assert_eq!(fixture.dns.poll_wanted(), None);
         }
         assert_eq!(sent_to(&mut fixture), None);
@@ -91,8 +93,7 @@ fn waiting_ends_after_ten_seconds() {
 fn without_addresses_of_our_own_nobody_is_asked() {
     let mut fixture = fixture();
     fixture.dns = Dns::new(&SeedTree::new(Seed::from_bytes([3; 32])), fixture.now);
-    let server = "192.0.2.53:53".parse().unwrap();
-    fixture.dns.set_system_resolvers(vec![server]);
+    fixture.dns.set_system_resolvers(&[server("192.0.2.53:53")]);
     fixture.bind();
     let reply = parse(&fixture.ask(&question(7)).unwrap());
     assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);

@@ -133,9 +133,7 @@ fn only_the_right_answer_counts() {
 fn servers_outside_of_resources_and_those_of_the_system_are_asked_outside() {
     for servers in [&["192.0.2.53:53"][..], &[]] {
         let mut fixture = Fixture::new();
-        fixture
-            .dns
-            .set_system_resolvers(vec!["10.20.0.53:53".parse().unwrap()]);
+        fixture.dns.set_system_resolvers(&[server("10.20.0.53:53")]);
         fixture.set_portal_resolvers(servers);
         let sentinel = fixture.dns.sentinels().next().unwrap().to_string();
         fixture

@@ -32,7 +32,7 @@ fn waiting_for_a_name() -> Fixture {
     let address = fixture.ask("a.app.test")[0];
     fixture.send(&format!("{address}:80"), b"waits");
     fixture.authorize(NAMES);
-    assert_eq!((fixture.tunnel.nat.waiting(), fixture.waiting()), (1, 1));
+    assert_eq!(fixture.waiting(), 1);
     fixture
 }
 
@@ -180,6 +180,16 @@ const WAITING: &[Case] = &[
             connected: vec![],
         });
         fixture.portal(fixture.authorized(NETWORK));
+        fixture.later(Duration::from_secs(8));
+    }),
+    (DropReason::Refused, 3, Fixture::greeted, |fixture| {
+        fixture.send("10.20.0.1:80", b"1");
+        fixture.send("10.20.0.1:80", b"2");
+        fixture.portal(PortalUpdate::Refused {
+            resource: NETWORK,
+            reason: crate::Refusal::Denied,
+        });
+        fixture.send("10.20.0.1:80", b"3");
     }),
     (DropReason::Reset, 3, Fixture::greeted, |fixture| {
         fixture.send("10.20.0.1:80", b"waits for an authorization");
@@ -202,16 +212,21 @@ const WAITING: &[Case] = &[
         1,
         Fixture::greeted,
         |fixture| {
-            for n in 0..=u8::MAX {
-                let mut id = [7; 16];
-                id[0] = n;
-                let resource = network(ResourceId::from_bytes(id), &format!("10.{n}.9.0/24"));
-                fixture.portal(PortalUpdate::Resource(resource));
-                fixture.send(&format!("10.{n}.9.1:80"), b"x");
-            }
             fixture.send("10.20.0.1:80", b"x");
+            for n in 0..4096_u16 {
+                let (resource, to) = range(n);
+                fixture.portal(PortalUpdate::Resource(resource));
+                fixture.send(&to, b"x");
+            }
         },
     ),
+    (DropReason::Unanswered, 1, Fixture::greeted, |fixture| {
+        fixture.send("10.20.0.1:80", b"x");
+        fixture.later(Duration::from_secs(10));
+    }),
+    (DropReason::Unanswered, 1, waiting_for_a_name, |fixture| {
+        fixture.later(Duration::from_secs(10));
+    }),
 ];
 
 const QUERIES: &[Case] = &[

@@ -83,10 +83,17 @@ fn gateways_send_from_what_they_were_authorized_for_only() {
 
 #[test]
 fn a_gateway_may_not_send_from_what_was_revoked() {
-    let revocations: [fn(&mut Fixture); 3] = [
+    let revocations: [fn(&mut Fixture); 4] = [
         |fixture| fixture.portal(PortalUpdate::ResourceRemoved(NETWORK)),
         |fixture| fixture.portal(PortalUpdate::Resource(network(NETWORK, "10.20.0.0/24"))),
         |fixture| fixture.switch_off(&[NETWORK]),
+        |fixture| {
+            fixture.portal(PortalUpdate::Init {
+                interface: interface(),
+                resources: vec![names(NAMES, "*.app.test")],
+                relays: vec![relay()],
+            });
+        },
     ];
     for revoke in revocations {
         let (mut fixture, name) = with_a_name();
@@ -99,6 +106,102 @@ fn a_gateway_may_not_send_from_what_was_revoked() {
         let back = udp(&name, PROGRAM, b"x");
         assert_eq!(fixture.receive(&back), [Received::Deliver(back.len())]);
     }
+}
+
+#[test]
+fn what_is_no_longer_understood_has_no_rights() {
+    let broken = || names(NETWORK, "a**.app.test");
+    let updates: [fn(Resource) -> PortalUpdate; 2] =
+        [PortalUpdate::Resource, |resource| PortalUpdate::Init {
+            interface: interface(),
+            resources: vec![names(NAMES, "*.app.test"), resource],
+            relays: vec![],
+        }];
+    for update in updates {
+        let (mut fixture, name) = with_a_name();
+        let back = udp("10.20.0.1:80", PROGRAM, b"x");
+        assert_eq!(fixture.receive(&back), [Received::Deliver(back.len())]);
+        fixture.portal(update(broken()));
+        let dropped = Received::Dropped(DropReason::UnexpectedSource);
+        assert_eq!(fixture.receive(&back), [dropped]);
+        let dropped = Verdict::Dropped(DropReason::NoResource);
+        assert_eq!(fixture.send("10.20.0.1:80", b"x"), dropped);
+        let states = fixture.tunnel.resources();
+        let state = states.iter().find(|state| state.resource.id() == NETWORK);
+        assert_eq!(state.unwrap().gateway, None);
+        let back = udp(&name, PROGRAM, b"x");
+        assert_eq!(fixture.receive(&back), [Received::Deliver(back.len())]);
+        // Neither when it is sent once more.
+        fixture.portal(PortalUpdate::Resource(broken()));
+        assert_eq!(fixture.send("10.20.0.1:80", b"x"), dropped);
+    }
+}
+
+#[test]
+fn nothing_waits_for_what_is_no_longer_understood() {
+    let mut fixture = Fixture::greeted();
+    let query = dns_message::compose_query(1, "a.app.test", dns_message::rtype::TXT).unwrap();
+    fixture.send(SENTINEL, &query);
+    let address = fixture.ask("a.app.test")[0];
+    fixture.send(&format!("{address}:80"), b"waits");
+    assert_eq!((fixture.waiting(), fixture.delivered.len()), (2, 0));
+    fixture.portal(PortalUpdate::Resource(names(NAMES, "a**.app.test")));
+    assert_eq!((fixture.waiting(), fixture.delivered.len()), (0, 1));
+    assert_eq!(fixture.dropped(DropReason::Revoked), 1);
+    // Nor is it granted any more.
+    fixture.portal(fixture.authorized(NAMES));
+    assert_eq!(fixture.tunnel.connections().count(), 0);
+}
+
+#[test]
+fn a_more_specific_resource_takes_its_part_at_once() {
+    let narrow = ResourceId::from_bytes([9; 16]);
+    let ways: [fn(&mut Fixture, Resource); 2] = [
+        |fixture, resource| fixture.portal(PortalUpdate::Resource(resource)),
+        |fixture, resource| {
+            fixture.switch_off(&[resource.id()]);
+            fixture.portal(PortalUpdate::Resource(resource));
+            fixture.send("10.20.0.1:80", b"known");
+            fixture.switch_off(&[]);
+        },
+    ];
+    for way in ways {
+        let mut fixture = Fixture::connected();
+        let back = udp("10.20.0.1:80", PROGRAM, b"x");
+        fixture.send("10.20.0.1:80", b"known");
+        assert_eq!(fixture.receive(&back), [Received::Deliver(back.len())]);
+        way(&mut fixture, network(narrow, "10.20.0.1/32"));
+        fixture.arrived.clear();
+        assert_eq!(fixture.send("10.20.0.1:80", b"x"), Verdict::Consumed);
+        assert_eq!((fixture.arrived.len(), fixture.asked_for(narrow)), (0, 1));
+        let dropped = Received::Dropped(DropReason::UnexpectedSource);
+        assert_eq!(fixture.receive(&back), [dropped]);
+        assert_eq!(fixture.send("10.20.0.2:80", b"x"), Verdict::Consumed);
+        assert_eq!(fixture.arrived.len(), 1);
+    }
+}
+
+#[test]
+fn packets_have_up_to_1280_bytes() {
+    let mut fixture = Fixture::connected();
+    for (length, verdict) in [
+        (limits::MTU, Verdict::Consumed),
+        (limits::MTU + 1, Verdict::Dropped(DropReason::Oversize)),
+    ] {
+        let payload = vec![0; length - 28];
+        assert_eq!(fixture.send("10.20.0.1:80", &payload), verdict);
+    }
+    assert_eq!(fixture.arrived.len(), 1);
+}
+
+#[test]
+fn queries_for_the_site_of_what_is_gone_fail_at_once() {
+    let mut fixture = Fixture::greeted();
+    let query = dns_message::compose_query(1, "a.app.test", dns_message::rtype::TXT).unwrap();
+    fixture.send(SENTINEL, &query);
+    assert_eq!((fixture.delivered.len(), fixture.waiting()), (0, 1));
+    fixture.portal(PortalUpdate::ResourceRemoved(NAMES));
+    assert_eq!((fixture.delivered.len(), fixture.waiting()), (1, 0));
 }
 
 #[test]
@@ -124,6 +227,7 @@ fn a_lost_gateway_is_no_longer_sent_to() {
     let (mut fixture, name) = with_a_name();
     fixture.send("10.20.0.1:80", b"known");
     fixture.say_goodbye();
+    assert_eq!(fixture.tunnel.connections().count(), 0);
     for (to, resource) in [("10.20.0.1:80", NETWORK), (&name, NAMES)] {
         let before = fixture.asked_for(resource);
         assert_eq!(fixture.send(to, b"waits"), Verdict::Consumed, "{to}");
@@ -146,10 +250,13 @@ fn a_name_that_is_asked_for_again_is_announced_until_it_is_confirmed() {
     fixture.pass(Duration::from_secs(2));
     fixture.send(&name, b"x");
     assert_eq!(fixture.controls.len(), 3);
+    fixture.pass(Duration::from_secs(2));
+    fixture.send(&name, b"x");
+    assert_eq!(fixture.controls.len(), 4);
     fixture.confirm("a.app.test", DomainStatus::Active);
     fixture.pass(Duration::from_secs(2));
     fixture.send(&name, b"x");
-    assert_eq!((fixture.controls.len(), fixture.arrived.len()), (3, 4));
+    assert_eq!((fixture.controls.len(), fixture.arrived.len()), (4, 5));
 }
 
 #[test]
