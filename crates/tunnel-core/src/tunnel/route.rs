@@ -26,8 +26,16 @@ impl Tunnel {
         if ranges::is_proxy(address) {
             let name = self.dns.name_of(address).ok_or(DropReason::UnknownProxy)?;
             let resource = self.resources.by_name(name.as_str());
-            let (resource, _) = resource.ok_or(DropReason::NoResource)?;
-            return Ok(Route::Name(resource, name));
+            let (resource, stack) = resource.ok_or(DropReason::NoResource)?;
+            // A name has addresses of both families; gateways know those of the resource's.
+            let has_family = match address {
+                IpAddr::V4(_) => stack.has_v4(),
+                IpAddr::V6(_) => stack.has_v6(),
+            };
+            return match has_family {
+                true => Ok(Route::Name(resource, name)),
+                false => Err(DropReason::UnknownProxy),
+            };
         }
         let resource = self.resources.by_address(address);
         resource.map(Route::Network).ok_or(DropReason::NoResource)

@@ -48,6 +48,29 @@ fn bind_elsewhere(fixture: &mut Fixture, resource: ResourceId) {
 }
 
 #[test]
+fn a_name_has_addresses_of_the_families_of_its_resource_only() {
+    for stack in [IpStack::Ipv4Only, IpStack::Ipv6Only, IpStack::Dual] {
+        let mut fixture = Fixture::connected();
+        let addresses = fixture.ask("a.app.test");
+        fixture.run();
+        let v4 = addresses.iter().find(|address| address.is_ipv4()).copied();
+        let pool = &fixture.tunnel.dns;
+        let v6 = "fd00:2021:1111:8000::".parse().unwrap();
+        assert_eq!(pool.name_of(v6), pool.name_of(v4.unwrap()));
+        let mut resource = names(NAMES, "*.app.test");
+        if let Resource::Dns(dns) = &mut resource {
+            dns.ip_stack = stack;
+        }
+        fixture.portal(PortalUpdate::Resource(resource));
+        for (address, has_family) in [(v4.unwrap(), stack.has_v4()), (v6, stack.has_v6())] {
+            let route = fixture.tunnel.route(address).map(|_| ());
+            let expected = has_family.then_some(()).ok_or(DropReason::UnknownProxy);
+            assert_eq!(route, expected, "{stack:?} {address}");
+        }
+    }
+}
+
+#[test]
 fn a_gateway_of_the_internet_resource_sends_from_the_internet_only() {
     let (mut fixture, names) = with_internet();
     fixture.portal(PortalUpdate::Resource(network(WIDE, "198.51.100.0/24")));
