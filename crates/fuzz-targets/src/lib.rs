@@ -26,6 +26,7 @@ mod network;
 mod packets;
 mod patterns;
 mod portal;
+mod resolv_conf;
 mod script;
 mod session;
 
@@ -41,7 +42,7 @@ pub struct Target {
 }
 
 /// All boundaries.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target::new("datagrams", datagrams::run, 4 << 20),
     Target::new("dns_query", dns::query, 64 << 10),
     Target::new("dns_response", dns::response, 64 << 10),
@@ -49,6 +50,7 @@ pub const TARGETS: [Target; 8] = [
     Target::new("packets", packets::run, 16 << 10),
     Target::new("patterns", patterns::run, 16 << 10),
     Target::new("portal", portal::run, 64 << 10),
+    Target::new("resolv_conf", resolv_conf::run, 16 << 10),
     Target::new("session", session::run, 16 << 20),
 ];
 

@@ -50,5 +50,6 @@ replays!(
     packets,
     patterns,
     portal,
+    resolv_conf,
     session
 );

@@ -5,10 +5,10 @@ mod config;
 mod file;
 mod resolved;
 
+pub use config::{Nameserver, ResolvConf};
 pub use file::ResolvConfPaths;
 
 use crate::netlink::Netlink;
-use config::Nameserver;
 use model::DomainName;
 use platform::{DnsMethod, InterfacePlan, PlatformFault, SystemResolver};
 use resolved::Bus;

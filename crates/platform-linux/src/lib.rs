@@ -60,7 +60,7 @@ mod rules;
 mod system;
 mod tun;
 
-pub use dns::{DnsControl, ResolvConfPaths};
+pub use dns::{DnsControl, Nameserver, ResolvConf, ResolvConfPaths};
 pub use options::LinuxOptions;
 pub use rules::FWMARK;
 pub use system::LinuxPlatform;

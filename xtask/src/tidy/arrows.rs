@@ -76,6 +76,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "dns-message",
             "ip-packet",
             "model",
+            "platform-linux",
             "portal-client",
             "service-ipc",
             "tunnel-core",

@@ -12,19 +12,20 @@ pub(crate) const MAGIC: &str = "# BEGIN Firezone DNS configuration";
 /// Some editors begin a file with it.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// A resolver as the file names it.
+/// A resolver as `resolv.conf` names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Nameserver {
-    pub(crate) address: IpAddr,
+pub struct Nameserver {
+    /// Where it is asked, on port 53.
+    pub address: IpAddr,
     /// Name or index of the interface that a link-local address belongs to. RFC 4007 section 11
-    pub(crate) zone: Option<String>,
+    pub zone: Option<String>,
 }
 
-/// A parsed file. What is kept of it are bytes: some day somebody may mean something by them.
+/// A parsed `resolv.conf`. What is kept of it are bytes: some day somebody may mean something by them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct ResolvConf {
+pub struct ResolvConf {
     /// Resolvers in order.
-    pub(crate) nameservers: Vec<Nameserver>,
+    pub nameservers: Vec<Nameserver>,
     search: Vec<Vec<u8>>,
     domain: Option<Vec<u8>>,
     sortlist: Option<Vec<u8>>,
@@ -33,8 +34,13 @@ pub(crate) struct ResolvConf {
 }
 
 impl ResolvConf {
+    /// Whether the text is one that we wrote.
+    pub fn is_ours(text: &[u8]) -> bool {
+        text.starts_with(MAGIC.as_bytes())
+    }
+
     /// Parses a file. Invalid addresses are left out: the C library ignores them, too.
-    pub(crate) fn parse(text: &[u8]) -> Self {
+    pub fn parse(text: &[u8]) -> Self {
         let mut config = Self::default();
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         for line in text.split(|byte| *byte == b'\n') {
@@ -58,7 +64,7 @@ impl ResolvConf {
     }
 
     /// The same file with our resolvers and search domain.
-    pub(crate) fn with_tunnel(&self, servers: &[IpAddr], search: Option<&DomainName>) -> Self {
+    pub fn with_tunnel(&self, servers: &[IpAddr], search: Option<&DomainName>) -> Self {
         let mut config = self.clone();
         config.nameservers = servers.iter().copied().map(Nameserver::from).collect();
         let search = search.map(|domain| domain.to_string().into_bytes());
@@ -71,7 +77,7 @@ impl ResolvConf {
     }
 
     /// The file's text with the magic line in front. `backup` is named in it for humans.
-    pub(crate) fn render(&self, backup: &Path) -> Vec<u8> {
+    pub fn render(&self, backup: &Path) -> Vec<u8> {
         let mut text = format!(
             "{MAGIC}\n\
              # Delete the line above after editing this file, or the edit is undone.\n\
@@ -104,11 +110,6 @@ impl ResolvConf {
         text.push(b'\n');
         text
     }
-}
-
-/// Whether we wrote the text.
-pub(crate) fn is_ours(text: &[u8]) -> bool {
-    text.starts_with(MAGIC.as_bytes())
 }
 
 fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -206,7 +207,9 @@ mod tests {
         ];
         assert_eq!(lines, expected);
         assert!(
-            text.starts_with(MAGIC) && is_ours(text.as_bytes()) && text.contains("/etc/backup")
+            text.starts_with(MAGIC)
+                && ResolvConf::is_ours(text.as_bytes())
+                && text.contains("/etc/backup")
         );
         assert!(text.ends_with("\n\n"));
     }

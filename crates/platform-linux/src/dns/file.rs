@@ -9,7 +9,7 @@
 
 mod disk;
 
-use super::config::{Nameserver, ResolvConf, is_ours};
+use super::config::{Nameserver, ResolvConf};
 use disk::MAX_FILE;
 use model::DomainName;
 use platform::PlatformFault;
@@ -50,7 +50,7 @@ impl ResolvConfPaths {
     ) -> Result<(), PlatformFault> {
         self.require_regular()?;
         let current = self.read(&self.file)?;
-        if is_ours(&current) {
+        if ResolvConf::is_ours(&current) {
             let wanted = self.render(&self.backed_up()?, servers, search)?;
             // Watchers of the file should not wake up for nothing.
             return match wanted == current {
@@ -98,11 +98,11 @@ impl ResolvConfPaths {
     /// Restores the user's file, if ours is in place.
     pub(crate) fn revert(&self) -> Result<(), PlatformFault> {
         self.require_regular()?;
-        if !is_ours(&self.read(&self.file)?) {
+        if !ResolvConf::is_ours(&self.read(&self.file)?) {
             return Ok(());
         }
         match disk::read_own(&self.backup) {
-            Ok(original) if !is_ours(&original) => self.write(&original),
+            Ok(original) if !ResolvConf::is_ours(&original) => self.write(&original),
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(problem(&self.backup, "read", &error, WRITABLE))
             }
@@ -128,7 +128,7 @@ impl ResolvConfPaths {
     /// What the file holds without us, symbolic links followed.
     pub(crate) fn original(&self) -> Result<Vec<u8>, PlatformFault> {
         let text = self.read(&self.file)?;
-        if is_ours(&text) {
+        if ResolvConf::is_ours(&text) {
             return self.backed_up();
         }
         Ok(text)
@@ -147,7 +147,10 @@ impl ResolvConfPaths {
 
     /// Whether our text is in place, in the file itself and not behind a symbolic link.
     pub(crate) fn is_set(&self) -> bool {
-        self.require_regular().is_ok() && self.read(&self.file).is_ok_and(|text| is_ours(&text))
+        self.require_regular().is_ok()
+            && self
+                .read(&self.file)
+                .is_ok_and(|text| ResolvConf::is_ours(&text))
     }
 
     fn is_missing(&self) -> bool {
@@ -157,7 +160,7 @@ impl ResolvConfPaths {
 
     fn backed_up(&self) -> Result<Vec<u8>, PlatformFault> {
         match disk::read_own(&self.backup) {
-            Ok(text) if !is_ours(&text) => Ok(text),
+            Ok(text) if !ResolvConf::is_ours(&text) => Ok(text),
             // Without the original there would be no resolver to forward queries to.
             _ => Err(PlatformFault::Dns {
                 problem: format!(

@@ -14,7 +14,7 @@ impl Tunnel {
     /// An update from the portal.
     ///
     /// The first update of each connection to the portal is [`PortalUpdate::Init`]; before it
-    /// packets are dropped as [`DropReason::NotReady`] and no relay is known. After
+    /// packets are dropped as [`DropReason::NotReady`](crate::DropReason::NotReady) and no relay is known. After
     /// [`Self::reset`] updates belong to the connection that was made with the new key. Those that
     /// the former one left behind do no harm: a grant that nobody asked for since is ignored, and
     /// the next `Init` replaces the rest.

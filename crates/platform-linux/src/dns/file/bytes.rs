@@ -191,7 +191,7 @@ proptest! {
     fn any_bytes_come_back(original in prop::collection::vec(any::<u8>(), 0..300)) {
         let (_etc, paths) = Etc::new("");
         fs::write(&paths.file, &original).unwrap();
-        let was_ours = is_ours(&original);
+        let was_ours = ResolvConf::is_ours(&original);
         prop_assume!(!was_ours);
         set(&paths).unwrap();
         paths.revert().unwrap();
