@@ -128,6 +128,22 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
     text.parse().expect("written as what it is")
 }
 
+/// The client's address of the same family.
+fn own(family: IpAddr) -> IpAddr {
+    match family {
+        IpAddr::V4(_) => IpAddr::V4(CLIENT_V4),
+        IpAddr::V6(_) => IpAddr::V6(CLIENT_V6),
+    }
+}
+
+/// Mostly the client's address of the same family.
+fn own_or_any(family: IpAddr, script: &mut Script<'_>) -> IpAddr {
+    match script.byte() {
+        0..=239 => own(family),
+        _ => address(script),
+    }
+}
+
 /// One of a few ids.
 fn resource_id(script: &mut Script<'_>) -> ResourceId {
     ResourceId::from_bytes([script.byte() % 8; 16])
@@ -191,14 +207,7 @@ impl Session {
 
     fn program_sends(&mut self, script: &mut Script<'_>) {
         let to = address(script);
-        let own = match to {
-            IpAddr::V4(_) => IpAddr::V4(CLIENT_V4),
-            IpAddr::V6(_) => IpAddr::V6(CLIENT_V6),
-        };
-        let from = match script.byte() {
-            0..=239 => own,
-            _ => address(script),
-        };
+        let from = own_or_any(to, script);
         let packet = packet(from, to, script);
         for _ in 0..=script.byte() % 4 {
             let _verdict = self.world.tunnel.handle_tun(&packet, self.world.now);
@@ -208,14 +217,7 @@ impl Session {
     fn gateway_sends(&mut self, script: &mut Script<'_>) {
         let side = script.choose(&Side::BOTH);
         let from = address(script);
-        let own = match from {
-            IpAddr::V4(_) => IpAddr::V4(CLIENT_V4),
-            IpAddr::V6(_) => IpAddr::V6(CLIENT_V6),
-        };
-        let to = match script.byte() {
-            0..=239 => own,
-            _ => address(script),
-        };
+        let to = own_or_any(from, script);
         let packet = packet(from, to, script);
         self.send_from(side, &packet);
     }
@@ -331,11 +333,10 @@ impl Session {
         let Some(sentinel) = sentinel else {
             return;
         };
-        let own = match sentinel {
-            IpAddr::V4(_) => IpAddr::V4(CLIENT_V4),
-            IpAddr::V6(_) => IpAddr::V6(CLIENT_V6),
-        };
-        let (from, to) = (SocketAddr::new(own, 5000), SocketAddr::new(sentinel, 53));
+        let (from, to) = (
+            SocketAddr::new(own(sentinel), 5000),
+            SocketAddr::new(sentinel, 53),
+        );
         let packet = udp(from, to, &query);
         let _verdict = self.world.tunnel.handle_tun(&packet, self.world.now);
     }
