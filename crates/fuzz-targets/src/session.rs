@@ -12,7 +12,7 @@ use crate::{
 };
 use ::model::{Interface, Resource, ResourceId};
 pub(crate) use acts::OUTSIDE;
-use dns_message::{Query, Response};
+use dns_message::{Query, Response, class};
 use ip_packet::{Control, DomainStatus, IpPacket, MAX_CONTROL, protocol};
 use std::{
     collections::VecDeque,
@@ -305,7 +305,10 @@ impl Session {
         );
         let message = Query::parse(&query.message).expect("what is forwarded is a query");
         let mut buffer = [0; dns_message::MAX_NAME];
-        if let Some(name) = message.name(&mut buffer) {
+        // Of other classes than the internet's, resources have no records.
+        if message.class() == class::IN
+            && let Some(name) = message.name(&mut buffer)
+        {
             let is_secret = self.rights.is_answered_here(name, message.rtype());
             assert!(!is_secret, "{name} is asked outside");
         }
