@@ -209,7 +209,8 @@ impl Connectivity {
         authorization: Authorization,
         now: Instant,
     ) -> Result<Upsert, NoRelay> {
-        if let Some(slot) = self.connections.with_peer(peer) {
+        let older = self.connections.with_peer(peer);
+        if let Some(slot) = older {
             let reused = self.with_connection(slot, now, |connection, cx| {
                 let serves = connection.serves(&authorization);
                 if serves {
@@ -226,7 +227,7 @@ impl Connectivity {
             self.events.push_back(Event::NoRelays);
             return Err(NoRelay);
         }
-        if let Some(slot) = self.connections.with_peer(peer) {
+        if let Some(slot) = older {
             self.discard(slot);
         }
         self.connect(peer, authorization, now);
@@ -395,6 +396,10 @@ impl Connectivity {
         if let Some(connection) = self.connections.remove(slot) {
             self.counters
                 .add(DropReason::ConnectionClosed, connection.waiting());
+            let relay = connection.relay().and_then(|id| self.relays.get_mut(id));
+            if let Some(allocation) = relay {
+                allocation.release_all(connection.peer());
+            }
         }
         self.transactions.remove(slot);
         self.deadlines.set(Owner::Connection(slot), None);

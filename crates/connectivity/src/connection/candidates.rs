@@ -146,7 +146,7 @@ impl Connection {
         });
         for gone in std::iter::once(candidate.clone()).chain(guesses) {
             if let Some(allocation) = self.relay.and_then(|id| cx.relays.get_mut(id)) {
-                allocation.release(gone.address);
+                allocation.release(gone.address, self.peer());
             }
             // The agent looks among our own addresses first, and two networks may share some.
             if self.agent.has_local(gone.address) {

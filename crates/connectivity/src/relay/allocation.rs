@@ -232,10 +232,16 @@ impl Allocation {
         Some((server, self.channels.number_for(peer, now)?))
     }
 
-    /// Nobody is known to be at the address `peer` any more.
-    pub(crate) fn release(&mut self, peer: SocketAddr) {
-        self.waiting.retain(|(waiting, _)| *waiting != peer);
-        self.channels.release(peer);
+    /// The connection with `owner` is gone.
+    pub(crate) fn release_all(&mut self, owner: PeerId) {
+        self.waiting.retain(|(_, waiting)| *waiting != owner);
+        self.channels.release_all(owner);
+    }
+
+    /// `owner` is no longer at the address `peer`.
+    pub(crate) fn release(&mut self, peer: SocketAddr, owner: PeerId) {
+        self.waiting.retain(|waiting| *waiting != (peer, owner));
+        self.channels.release(peer, owner);
     }
 
     /// Sends an urgent Binding request, because a peer has fallen silent: is the relay there, and has
@@ -330,7 +336,7 @@ impl Allocation {
     }
 
     fn wait(&mut self, peer: SocketAddr, owner: PeerId) {
-        let is_known = self.waiting.iter().any(|(waiting, _)| *waiting == peer);
+        let is_known = self.waiting.contains(&(peer, owner));
         let of_owner = self.waiting.iter().filter(|(_, of)| *of == owner).count();
         if !is_known && of_owner < MAX_WAITING_OF_PEER && self.waiting.len() < MAX_WAITING {
             self.waiting.push_back((peer, owner));

@@ -2,7 +2,7 @@
 
 use model::PeerId;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -35,8 +35,8 @@ struct Channel {
     in_flight: bool,
     /// Data came in since it was last bound.
     received: bool,
-    /// Somebody may still be at the address.
-    is_wanted: bool,
+    /// The peers that may still be at the address; each withdraws it for itself alone.
+    wanted_by: BTreeSet<PeerId>,
     /// When to look whether it needs a refresh.
     check_at: Option<Instant>,
 }
@@ -46,11 +46,15 @@ impl Channel {
         self.confirmed.is_some_and(|at| now < at + LIFETIME)
     }
 
+    fn is_wanted(&self) -> bool {
+        !self.wanted_by.is_empty()
+    }
+
     /// Whether the number may stand for another peer.
     fn is_free(&self, now: Instant) -> bool {
         match self.confirmed {
             Some(at) => {
-                let is_kept = self.received && self.is_wanted;
+                let is_kept = self.received && self.is_wanted();
                 !self.in_flight && !is_kept && now >= at + RESERVED
             }
             None => !self.in_flight,
@@ -82,7 +86,7 @@ impl Channels {
     /// all numbers in the share of `owner` are taken, or all there are.
     pub(crate) fn bind(&mut self, peer: SocketAddr, owner: PeerId, now: Instant) -> Option<u16> {
         if let Some((number, channel)) = self.of_peer(peer) {
-            channel.is_wanted = true;
+            channel.wanted_by.insert(owner);
             if channel.in_flight || channel.is_live(now) {
                 return None;
             }
@@ -101,7 +105,7 @@ impl Channels {
             confirmed: None,
             in_flight: true,
             received: false,
-            is_wanted: true,
+            wanted_by: BTreeSet::from([owner]),
             check_at: None,
         };
         self.by_number.insert(number, channel);
@@ -110,11 +114,18 @@ impl Channels {
         Some(number)
     }
 
-    /// Nobody is known to be at this address any more: its number is not kept beyond the time that the
-    /// relay reserves it.
-    pub(crate) fn release(&mut self, peer: SocketAddr) {
+    /// `owner` is no longer at this address. If nobody else is, its number is not kept beyond the time
+    /// that the relay reserves it.
+    pub(crate) fn release(&mut self, peer: SocketAddr, owner: PeerId) {
         if let Some((_, channel)) = self.of_peer(peer) {
-            channel.is_wanted = false;
+            channel.wanted_by.remove(&owner);
+        }
+    }
+
+    /// `owner` is nowhere any more.
+    pub(crate) fn release_all(&mut self, owner: PeerId) {
+        for channel in self.by_number.values_mut() {
+            channel.wanted_by.remove(&owner);
         }
     }
 
@@ -171,7 +182,7 @@ impl Channels {
             }
             let is_live = channel.is_live(now);
             channel.check_at = is_live.then_some(now + RECHECK);
-            if is_live && channel.received && channel.is_wanted && !channel.in_flight {
+            if is_live && channel.received && channel.is_wanted() && !channel.in_flight {
                 channel.in_flight = true;
                 return Some((number, channel.peer));
             }
@@ -304,7 +315,7 @@ mod tests {
             channels.confirm(number, start);
         }
         for port in 2..=33 {
-            channels.release(peer(port));
+            channels.release(peer(port), OWNER);
         }
         let almost = start + RESERVED - SECOND;
         assert_eq!(channels.bind(peer(50), OWNER, almost), None);
@@ -319,6 +330,31 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_withdraws_an_address_for_itself_alone() {
+        for (withdraws, is_kept) in [
+            (&[7][..], true),
+            (&[8], true),
+            (&[9], true),
+            (&[7, 8], false),
+        ] {
+            let now = Instant::now();
+            let mut channels = Channels::new();
+            assert_eq!(channels.bind(peer(1), owner(7), now), Some(FIRST));
+            assert_eq!(channels.bind(peer(1), owner(8), now), None);
+            channels.confirm(FIRST, now);
+            channels.receive_on(FIRST, now);
+            for n in withdraws {
+                channels.release(peer(1), owner(*n));
+            }
+            let refresh = channels.pop_refresh(now + REFRESH_AFTER);
+            assert_eq!(refresh.is_some(), is_kept, "{withdraws:?}");
+            channels.release_all(owner(7));
+            channels.release_all(owner(8));
+            assert!(channels.by_number[&FIRST].wanted_by.is_empty());
+        }
+    }
+
+    #[test]
     fn a_released_channel_is_not_kept_however_much_comes_in() {
         for (released, bound_again) in [(false, false), (true, false), (true, true)] {
             let now = Instant::now();
@@ -327,7 +363,7 @@ mod tests {
             channels.confirm(FIRST, now);
             channels.receive_on(FIRST, now);
             if released {
-                channels.release(peer(1));
+                channels.release(peer(1), OWNER);
             }
             if bound_again {
                 assert_eq!(channels.bind(peer(1), OWNER, now), None, "it is there");

@@ -13,7 +13,10 @@ fn addresses_wait_for_the_allocation_up_to_a_hundred_and_32_of_a_peer() {
             bench.allocation.bind(v4(9, port), owner, bench.now);
         }
     }
-    bench.allocation.release(v4(9, 50));
+    // Who withdraws an address that is another's changes nothing.
+    let owner = PeerId::from_bytes([10; 16]);
+    bench.allocation.release(v4(9, 50), owner);
+    bench.allocation.release(v4(9, 60), owner);
     bench.reach();
     let request = bench.one();
     bench.challenge(&request, 401, "nonce1");
