@@ -116,6 +116,7 @@ mod tests {
         assert!(error.to_string().contains("bytes"), "{error}");
         assert_eq!(store.load().unwrap(), Some(settings("debug")));
     }
+
     /// Settings that a GUI may want to keep.
     fn any_settings() -> impl Strategy<Value = AdvancedSettings> {
         let url = "(https|wss|ws)://[a-z0-9.-]{1,30}(:[0-9]{1,5})?/[ -~é]{0,40}"
@@ -135,6 +136,7 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(128))]
+
         #[test]
         fn whatever_is_saved_is_loaded_and_nothing_else(wanted in any_settings()) {
             let (store, _folder) = store();

@@ -5,7 +5,7 @@ use anyhow::Result;
 use host::Group;
 use local_socket::{Listener as _, Permissions, Socket, SocketFault, Stream};
 use std::{future::pending, io::ErrorKind, path::Path, sync::Arc, time::Duration};
-use tokio::io::AsyncWriteExt as _;
+use tokio::{io::AsyncWriteExt as _, sync::Semaphore};
 
 /// Those who may ask, besides the administrator.
 const GROUP: &str = "firezone-client";
@@ -20,8 +20,8 @@ const MAX_READERS: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Server {
     socket: Option<Socket>,
-    // One more reference for each reader.
-    readers: Arc<()>,
+    /// A permit for each reader.
+    readers: Arc<Semaphore>,
 }
 
 impl Server {
@@ -37,7 +37,7 @@ impl Server {
     fn new(socket: Option<Socket>) -> Self {
         Self {
             socket,
-            readers: Arc::default(),
+            readers: Arc::new(Semaphore::new(MAX_READERS)),
         }
     }
 
@@ -48,9 +48,7 @@ impl Server {
         };
         loop {
             match socket.accept().await {
-                Ok((stream, _)) if Arc::strong_count(&self.readers) <= MAX_READERS => {
-                    return stream;
-                }
+                Ok((stream, _)) if self.readers.available_permits() > 0 => return stream,
                 Ok(_) => tracing::debug!("Too many ask for the status at the same time"),
                 Err(error) => {
                     tracing::debug!(%error, "Somebody who asked for the status is gone");
@@ -62,11 +60,11 @@ impl Server {
 
     /// Sends the report as one line of JSON, in a task of its own: a slow reader holds up nobody.
     pub(crate) fn send(&self, mut stream: Stream, report: &Report) {
-        let Ok(mut line) = serde_json::to_vec(report) else {
+        let reader = Arc::clone(&self.readers).try_acquire_owned();
+        let (Ok(reader), Ok(mut line)) = (reader, serde_json::to_vec(report)) else {
             return;
         };
         line.push(b'\n');
-        let reader = Arc::clone(&self.readers);
         tokio::spawn(async move {
             let sent = tokio::time::timeout(READ_TIME, stream.write_all(&line)).await;
             match sent {
@@ -124,6 +122,7 @@ mod tests {
         let error = ask(&path).await.unwrap_err();
         assert!(format!("{error:#}").contains("is it running?"), "{error:#}");
     }
+
     #[tokio::test(start_paused = true)]
     async fn those_who_do_not_read_keep_a_few_reports_and_not_for_long() {
         let folder = TempDir::new().unwrap();
