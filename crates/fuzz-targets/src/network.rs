@@ -3,22 +3,19 @@
 use connectivity::{
     Authorization, Connectivity, Datagram, Ecn, Event as PeerEvent, Received as PeerReceived, Role,
 };
-use devnet::relay::{Forward, Ports, Server, ServerConfig};
 use model::{
-    Candidate, GatewayId, IceCredentials, PeerId, PresharedKey, PublicKey, Relay, RelayId, Seed,
-    SeedTree, limits,
+    Candidate, GatewayId, IceCredentials, PeerId, PresharedKey, PublicKey, Relay, Seed, SeedTree,
+    limits,
 };
+use netsim::{Relayed, VirtualRelay};
 use secrecy::SecretString;
 use std::{
-    collections::{BTreeSet, VecDeque},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4},
+    collections::VecDeque,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::{Duration, Instant},
 };
 use tunnel_core::{Config, Output, PortalUpdate, Received, Tunnel};
 
-/// The relay's secret, which the portal knows, too.
-const SECRET: &str = "4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc5bb4af3cf653761ab";
-const RELAY: RelayId = RelayId::from_bytes([0x44; 16]);
 const CLIENT: PeerId = PeerId::from_bytes([0x11; 16]);
 /// The wall clock at the beginning.
 const EPOCH: Duration = Duration::from_secs(1_700_000_000);
@@ -79,8 +76,7 @@ impl Side {
 pub(crate) const CLIENT_AT: SocketAddr =
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 101)), 52625);
 /// The relay's.
-pub(crate) const RELAY_AT: SocketAddr =
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 21)), 3478);
+pub(crate) const RELAY_AT: SocketAddr = SocketAddr::V4(VirtualRelay::ADDRESS);
 
 /// A datagram on its way, or one that arrived.
 #[derive(Debug, Clone)]
@@ -110,27 +106,13 @@ pub(crate) enum Happening {
     Wanted(Output),
 }
 
-#[derive(Debug, Default)]
-struct OpenPorts(BTreeSet<u16>);
-
-impl Ports for OpenPorts {
-    fn open(&mut self, port: u16, _: bool, _: bool) -> bool {
-        self.0.insert(port)
-    }
-
-    fn close(&mut self, port: u16) {
-        self.0.remove(&port);
-    }
-}
-
 /// All of it, at one instant.
 pub(crate) struct World {
     pub(crate) tunnel: Tunnel,
     pub(crate) now: Instant,
     start: Instant,
     gateways: [Connectivity; 2],
-    relay: Server,
-    ports: OpenPorts,
+    relay: VirtualRelay,
     wire: VecDeque<OnTheWay>,
     /// The latest datagrams that reached the client.
     pub(crate) heard: VecDeque<OnTheWay>,
@@ -150,18 +132,12 @@ impl World {
         let start = Instant::now();
         let seed = |n: u8| Seed::from_bytes([n; 32]);
         let gateway = |n| Connectivity::new(Role::Gateway, seed(n), EPOCH, start);
-        let relay = ServerConfig {
-            ipv4: Some(Ipv4Addr::new(203, 0, 113, 21)),
-            ipv6: None,
-            secret: SecretString::from(SECRET),
-        };
         let mut world = Self {
             tunnel: Tunnel::new(config, seed(1), EPOCH, start),
             now: start,
             start,
             gateways: [gateway(2), gateway(3)],
-            relay: Server::new(relay, &SeedTree::new(seed(4))),
-            ports: OpenPorts::default(),
+            relay: VirtualRelay::new(&SeedTree::new(seed(4))),
             wire: VecDeque::new(),
             heard: VecDeque::new(),
             happened: VecDeque::new(),
@@ -171,7 +147,7 @@ impl World {
             buffer: vec![0; limits::MAX_UDP_PAYLOAD],
         };
         for side in Side::BOTH {
-            let relays = vec![relay_entry("gateway")];
+            let relays = vec![VirtualRelay::entry("gateway")];
             world.gateway(side).update_relays(&[], relays, start);
         }
         world.settle();
@@ -180,7 +156,7 @@ impl World {
 
     /// The relay, as the portal lists it for the client.
     pub(crate) fn relay() -> Relay {
-        relay_entry("client")
+        VirtualRelay::entry("client")
     }
 
     fn gateway(&mut self, side: Side) -> &mut Connectivity {
@@ -209,7 +185,7 @@ impl World {
         };
         let now = self.now;
         // What it gave up in a time of losses, the portal offers again.
-        let relays = vec![relay_entry("gateway")];
+        let relays = vec![VirtualRelay::entry("gateway")];
         let gateway = self.gateway(side);
         gateway.update_relays(&[], relays, now);
         let accepted = gateway.upsert(CLIENT, authorization, now);
@@ -271,7 +247,7 @@ impl World {
         for gateway in &mut self.gateways {
             gateway.handle_timeout(at);
         }
-        self.relay.handle_timeout(&mut self.ports, at);
+        self.relay.handle_timeout(at);
     }
 
     /// Lets everybody do what they want at this instant; when something is due next.
@@ -382,55 +358,15 @@ impl World {
     }
 
     fn deliver_to_relay(&mut self, datagram: &OnTheWay) {
-        let (local, remote, now) = (datagram.to, datagram.from, self.now);
-        let reply = if local == RELAY_AT {
-            let clock = (now, EPOCH + now.saturating_duration_since(self.start));
-            let request = &datagram.payload;
-            match self
-                .relay
-                .handle_client(remote, request, &mut self.ports, clock)
-            {
-                Forward::Drop => return,
-                Forward::Reply(payload) => OnTheWay {
-                    from: local,
-                    to: remote,
-                    payload,
-                },
-                Forward::ToPeer {
-                    port,
-                    peer,
-                    payload,
-                } => OnTheWay {
-                    from: SocketAddr::new(local.ip(), port),
-                    to: peer,
-                    payload: payload.to_vec(),
-                },
-            }
-        } else {
-            let Some((client, channel)) = self.relay.handle_peer(local.port(), remote, now) else {
-                return;
-            };
-            let length = u16::try_from(datagram.payload.len()).unwrap_or(u16::MAX);
-            let header = [channel.to_be_bytes(), length.to_be_bytes()].concat();
-            OnTheWay {
-                from: RELAY_AT,
-                to: client,
-                payload: [&header[..], &datagram.payload].concat(),
-            }
-        };
-        self.wire.push_back(reply);
-    }
-}
-
-fn relay_entry(party: &str) -> Relay {
-    let (expiry, salt) = ("1893456000", format!("salt-of-{party}"));
-    let password = devnet::relay::password(expiry, &SecretString::from(SECRET), &salt);
-    Relay {
-        id: RELAY,
-        v4: Some(SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 21), 3478)),
-        v6: None,
-        username: format!("{expiry}:{salt}"),
-        password: SecretString::from(password.as_str()),
+        let clock = (
+            self.now,
+            EPOCH + self.now.saturating_duration_since(self.start),
+        );
+        let ends = (datagram.from, datagram.to);
+        if let Some(relayed) = self.relay.receive(ends, &datagram.payload, clock) {
+            let Relayed { from, to, payload } = relayed;
+            self.wire.push_back(OnTheWay { from, to, payload });
+        }
     }
 }
 

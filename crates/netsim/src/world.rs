@@ -1,13 +1,11 @@
 //! A client, a gateway, a relay and a portal on an emulated network.
 
+use crate::{Relayed, VirtualRelay};
 use connectivity::Datagram;
-use devnet::{
-    gateway,
-    relay::{Forward, Ports, Server, ServerConfig},
-};
+use devnet::gateway;
 use model::{
     CidrResource, ClientId, DnsResource, DomainName, GatewayId, IceCredentials, Interface, IpStack,
-    PresharedKey, Relay, RelayId, Resource, ResourceId, Seed, SeedTree, Site, SiteId, limits,
+    PresharedKey, Resource, ResourceId, Seed, SeedTree, Site, SiteId, limits,
 };
 use netem::{HostId, LinkConfig, NatConfig, Network};
 use portal_client::v1::gateway::{
@@ -26,11 +24,8 @@ use tunnel_core::{
 
 const CLIENT: ClientId = ClientId::from_bytes([0x11; 16]);
 const GATEWAY: GatewayId = GatewayId::from_bytes([0x22; 16]);
-const RELAY: RelayId = RelayId::from_bytes([0x44; 16]);
 const SITE: SiteId = SiteId::from_bytes([0x55; 16]);
-const RELAY_PORT: u16 = 3478;
 const PORT: u16 = 52625;
-const SECRET: &str = "4c98bf59c99b3e467ecd7cf9d6b3e5279645fca59be67bc5bb4af3cf653761ab";
 
 /// What a world looks like.
 #[derive(Debug, Clone)]
@@ -111,8 +106,7 @@ pub struct World {
     pub portal_answers: bool,
     /// The other end of the tunnel.
     pub gateway: gateway::Core,
-    relay: Server,
-    ports: OpenPorts,
+    relay: VirtualRelay,
     hosts: Hosts,
     start: Instant,
     resources: BTreeMap<ResourceId, Resource>,
@@ -124,19 +118,6 @@ struct Hosts {
     client: HostId,
     gateway: HostId,
     relay: HostId,
-}
-
-#[derive(Debug, Default)]
-struct OpenPorts(BTreeMap<u16, (bool, bool)>);
-
-impl Ports for OpenPorts {
-    fn open(&mut self, port: u16, v4: bool, v6: bool) -> bool {
-        self.0.insert(port, (v4, v6)).is_none()
-    }
-
-    fn close(&mut self, port: u16) {
-        self.0.remove(&port);
-    }
 }
 
 fn v4(text: &str) -> IpAddr {
@@ -171,25 +152,15 @@ impl World {
         };
         network.set_uplinks(config.uplink);
         let seed = |byte: u8| Seed::from_bytes([byte ^ config.seed[0]; 32]);
-        let secret = SecretString::from(SECRET);
-        let ipv4 = Some(Ipv4Addr::new(203, 0, 113, 21));
         let unix_time = Duration::from_secs(1_700_000_000);
         let mut world = Self {
             tunnel: Tunnel::new(Config::default(), seed(1), unix_time, start),
             gateway: gateway::Core::new(seed(2), unix_time, start),
-            relay: Server::new(
-                ServerConfig {
-                    ipv4,
-                    ipv6: None,
-                    secret,
-                },
-                &seeds,
-            ),
+            relay: VirtualRelay::new(&seeds),
             network,
             now: start,
             start,
             hosts,
-            ports: OpenPorts::default(),
             delivered: vec![],
             heard: VecDeque::new(),
             arrived: vec![],
@@ -224,7 +195,7 @@ impl World {
                 ipv6: true,
             },
             account_slug: None,
-            relays: vec![self.relay_entry("gateway")],
+            relays: vec![VirtualRelay::entry("gateway")],
             authorizations: vec![],
         });
         self.gateway.handle_portal(init, self.now);
@@ -240,7 +211,7 @@ impl World {
             search_domain: None,
         };
         let resources = self.resources.values().cloned().collect();
-        let relays = vec![self.relay_entry("client")];
+        let relays = vec![VirtualRelay::entry("client")];
         let init = PortalUpdate::Init {
             interface,
             resources,
@@ -315,7 +286,7 @@ impl World {
         self.tunnel.handle_timeout(at);
         let unix_now = 1_700_000_000 + (at - self.start).as_secs();
         self.gateway.handle_timeout(at, unix_now);
-        self.relay.handle_timeout(&mut self.ports, at);
+        self.relay.handle_timeout(at);
         while let Some(received) = self.network.receive(at) {
             self.deliver(&received);
         }
@@ -437,37 +408,19 @@ impl World {
     }
 
     fn relay_datagram(&mut self, received: &netem::Received) {
-        let (local, remote, now) = (received.local, received.remote, self.now);
-        let (from, to, payload) = if local.port() == RELAY_PORT {
-            let clock = (now, Duration::from_secs(1_700_000_000));
-            match self
-                .relay
-                .handle_client(remote, &received.payload, &mut self.ports, clock)
-            {
-                Forward::Drop => return,
-                Forward::Reply(reply) => (local, remote, reply),
-                Forward::ToPeer {
-                    port,
-                    peer,
-                    payload,
-                } => (SocketAddr::new(local.ip(), port), peer, payload.to_vec()),
-            }
-        } else {
-            let Some((client, channel)) = self.relay.handle_peer(local.port(), remote, now) else {
-                return;
-            };
-            let length = u16::try_from(received.payload.len()).unwrap_or(u16::MAX);
-            let header = [channel.to_be_bytes(), length.to_be_bytes()].concat();
-            let from = SocketAddr::new(local.ip(), RELAY_PORT);
-            (from, client, [&header[..], &received.payload].concat())
+        let clock = (self.now, Duration::from_secs(1_700_000_000));
+        let ends = (received.remote, received.local);
+        let Some(relayed) = self.relay.receive(ends, &received.payload, clock) else {
+            return;
         };
+        let Relayed { from, to, payload } = relayed;
         let datagram = netem::Datagram {
             from,
             to,
             ecn: received.ecn,
             payload,
         };
-        self.network.send(self.hosts.relay, datagram, now);
+        self.network.send(self.hosts.relay, datagram, self.now);
     }
 
     /// The portal as the client sees it.
@@ -570,22 +523,6 @@ impl World {
             },
         };
         self.tunnel.handle_portal(update, self.now);
-    }
-
-    fn relay_entry(&self, party: &str) -> Relay {
-        let (expiry, salt) = ("1893456000", format!("salt-of-{party}"));
-        let password = devnet::relay::password(expiry, &SecretString::from(SECRET), &salt);
-        Relay {
-            id: RELAY,
-            v4: Some(
-                "203.0.113.21:3478"
-                    .parse()
-                    .expect("written as a socket address"),
-            ),
-            v6: None,
-            username: format!("{expiry}:{salt}"),
-            password: SecretString::from(password.as_str()),
-        }
     }
 }
 

@@ -72,10 +72,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         "fuzz-targets",
         &[
             "connectivity",
-            "devnet",
             "dns-message",
             "ip-packet",
             "model",
+            "netsim",
             "platform-linux",
             "portal-client",
             "service-ipc",
