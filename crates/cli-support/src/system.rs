@@ -2,6 +2,8 @@
 
 #[cfg(target_os = "linux")]
 pub use platform_linux::LinuxPlatform as Platform;
+#[cfg(target_os = "windows")]
+pub use platform_windows::WindowsPlatform as Platform;
 
 /// The methods of DNS control on this system.
 pub type DnsControl = <Platform as platform::Platform>::DnsControl;

@@ -28,9 +28,16 @@ const ARROWS: &[(&str, &[&str])] = &[
         "platform-linux",
         &["dns-message", "model", "platform", "socket-factory"],
     ),
+    ("platform-windows", &["model", "platform", "socket-factory"]),
     (
         "cli-support",
-        &["host", "logging", "platform", "platform-linux"],
+        &[
+            "host",
+            "logging",
+            "platform",
+            "platform-linux",
+            "platform-windows",
+        ],
     ),
     (
         "client",

@@ -21,6 +21,7 @@ const KNOW_SYSTEMS: &[&str] = &[
     "crates/host",
     "crates/local-socket",
     "crates/platform-linux",
+    "crates/platform-windows",
     "crates/socket-factory",
     "crates/testbed",
     "xtask",

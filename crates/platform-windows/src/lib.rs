@@ -1,0 +1,3 @@
+//! The platform contract on Windows.
+
+#![cfg(target_os = "windows")]
