@@ -290,7 +290,11 @@ impl Session {
         {
             let name = dns_message::presentation(name).to_ascii_lowercase();
             let name = name.trim_end_matches('.');
-            for address in response.addresses() {
+            let mut addresses = response.addresses().peekable();
+            if addresses.peek().is_none() {
+                self.rights.answer_nothing(name);
+            }
+            for address in addresses {
                 self.rights.stand_for(address, name);
             }
         }
@@ -305,8 +309,10 @@ impl Session {
         );
         let message = Query::parse(&query.message).expect("what is forwarded is a query");
         let mut buffer = [0; dns_message::MAX_NAME];
-        // Of other classes than the internet's, resources have no records.
-        if message.class() == class::IN
+        // Of other classes than the internet's, resources have no records, and what other operations
+        // than a standard query mean only a server knows.
+        if message.is_standard()
+            && message.class() == class::IN
             && let Some(name) = message.name(&mut buffer)
         {
             let is_secret = self.rights.is_answered_here(name, message.rtype());

@@ -225,10 +225,7 @@ impl Session {
     fn gateway_tells(&mut self, script: &mut Script<'_>) {
         let side = script.choose(&Side::BOTH);
         let control = match script.byte() % 8 {
-            0 => {
-                self.rights.lose(side);
-                Control::Goodbye
-            }
+            0 => Control::Goodbye,
             1 => Control::AssignedIps {
                 resource: resource_id(script),
                 domain: parsed(script.choose(&NAMES)),

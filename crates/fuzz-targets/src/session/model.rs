@@ -23,9 +23,11 @@ pub(super) struct Rights {
     /// Grants that stand.
     granted: BTreeSet<(Side, ResourceId)>,
     /// Grants, also revoked ones, of the connection that exists: packets may wait in it.
-    on_connection: BTreeMap<Side, BTreeMap<ResourceId, Resource>>,
+    on_connection: BTreeMap<Side, Vec<Resource>>,
     /// What proxy addresses stand for.
     names: BTreeMap<IpAddr, String>,
+    /// Names that have addresses which no answer contained: it was asked for the other family's.
+    unseen: BTreeSet<String>,
     system: BTreeSet<SocketAddr>,
     upstreams: BTreeSet<SocketAddr>,
 }
@@ -40,6 +42,7 @@ impl Rights {
             granted: BTreeSet::new(),
             on_connection: BTreeMap::new(),
             names: BTreeMap::new(),
+            unseen: BTreeSet::new(),
             system: system.into_iter().collect(),
             upstreams: BTreeSet::new(),
         }
@@ -124,7 +127,7 @@ impl Rights {
             self.granted.insert((side, id));
             let resources = self.on_connection.entry(side).or_default();
             if let Some(resource) = self.resources.get(&id) {
-                resources.insert(id, resource.clone());
+                resources.push(resource.clone());
             }
         }
     }
@@ -135,6 +138,11 @@ impl Rights {
             let known = self.names.entry(address).or_insert_with(|| name.to_owned());
             assert_eq!(known, name, "{address} stands for two names");
         }
+    }
+
+    /// An answer without an address tells nobody which ones the name has.
+    pub(super) fn answer_nothing(&mut self, name: &str) {
+        self.unseen.insert(name.to_owned());
     }
 
     pub(super) fn was_granted(&self, side: Side, id: ResourceId) -> bool {
@@ -153,7 +161,7 @@ impl Rights {
     /// Whether a gateway may get packets for there, or may have got them before a revocation.
     pub(super) fn may_have_been_sent_to(&self, side: Side, destination: IpAddr) -> bool {
         let waiting = self.on_connection.get(&side).into_iter().flatten();
-        let mut waited = waiting.filter(|(_, resource)| self.covers(resource, destination));
+        let mut waited = waiting.filter(|resource| self.covers(resource, destination));
         self.may_send_from(side, destination) || waited.next().is_some()
     }
 
@@ -176,10 +184,19 @@ impl Rights {
     fn covers(&self, resource: &Resource, address: IpAddr) -> bool {
         match resource {
             Resource::Cidr(cidr) => cidr.address.contains(&address) && !ranges::is_proxy(address),
-            Resource::Dns(dns) => self.names.get(&address).is_some_and(|name| {
-                Pattern::parse(&dns.address).is_ok_and(|pattern| pattern.matches(name))
-            }),
+            Resource::Dns(dns) => Pattern::parse(&dns.address)
+                .is_ok_and(|pattern| self.may_stand_for_one_of(address, &pattern)),
             Resource::Internet(_) => !ranges::is_proxy(address),
+        }
+    }
+
+    fn may_stand_for_one_of(&self, address: IpAddr, pattern: &Pattern) -> bool {
+        match self.names.get(&address) {
+            Some(name) => pattern.matches(name),
+            None => {
+                let mut unseen = self.unseen.iter();
+                ranges::is_proxy(address) && unseen.any(|name| pattern.matches(name))
+            }
         }
     }
 
