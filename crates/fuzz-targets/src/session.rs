@@ -68,6 +68,7 @@ pub(crate) fn run(input: &[u8]) {
         }
         session.act(&mut script);
         session.come_to_rest();
+        session.note_closed();
         session.check_state();
     }
 }
@@ -317,6 +318,16 @@ impl Session {
         {
             let is_secret = self.rights.is_answered_here(name, message.rtype());
             assert!(!is_secret, "{name} is asked outside");
+        }
+    }
+
+    /// A gateway whose connection is gone, after its goodbye for example, has no rights left.
+    fn note_closed(&mut self) {
+        let connected: Vec<_> = self.world.tunnel.connections().map(|(id, _)| id).collect();
+        for side in Side::BOTH {
+            if !connected.contains(&side.id()) {
+                self.rights.lose(side);
+            }
         }
     }
 
