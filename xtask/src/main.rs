@@ -13,6 +13,7 @@ mod requirements;
 mod scenarios;
 mod test;
 mod tidy;
+mod windows;
 mod workspace;
 
 use clap::{Parser, Subcommand};

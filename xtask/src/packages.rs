@@ -10,8 +10,13 @@ pub(crate) fn hint(package: &str) -> String {
 
 /// Installs a package; takes root. Programs are wanted and not services: none is started.
 pub(crate) fn install(package: &str) -> Result<()> {
+    install_all(&[package])
+}
+
+/// Installs several.
+pub(crate) fn install_all(packages: &[&str]) -> Result<()> {
     run(&["update"])?;
-    run(&["install", "--yes", "--no-install-recommends", package])
+    run(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
 }
 
 fn run(arguments: &[&str]) -> Result<()> {

@@ -7,7 +7,7 @@ mod needs;
 mod steps;
 mod unpack;
 
-use crate::progress::say;
+use crate::{progress::say, windows};
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 use steps::{Step, Work};
@@ -18,12 +18,22 @@ pub(crate) struct Args {
     /// Only name what is missing, and install nothing.
     #[arg(long)]
     no_install: bool,
+
+    /// Only check and test what is for Windows, and say what ran and what is only type-checked.
+    #[arg(long)]
+    windows: bool,
 }
 
 /// Runs all steps; stops at the first that fails.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    needs::provide(!args.no_install)?;
-    let steps = steps::all();
+    if !args.windows {
+        needs::provide(!args.no_install)?;
+    }
+    windows::Toolchain::provide(!args.no_install)?;
+    let steps = match args.windows {
+        true => steps::windows(),
+        false => steps::all(),
+    };
     let started_at = Instant::now();
     for (index, step) in steps.iter().enumerate() {
         say(&format!("[{}/{}] {}", index + 1, steps.len(), step.name));

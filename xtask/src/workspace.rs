@@ -1,5 +1,6 @@
 //! Where the workspace is, and which cargo builds it.
 
+use anyhow::{Context as _, Result};
 use std::{env, path::PathBuf, process::Command};
 use xtask_launcher::is_of_package;
 
@@ -11,6 +12,13 @@ pub(crate) fn root() -> PathBuf {
     let built = || env!("CARGO_MANIFEST_DIR").into();
     let xtask = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(built));
     xtask.parent().map_or_else(|| xtask.clone(), PathBuf::from)
+}
+
+/// The folder that cargo builds into, in which tasks keep what they need for longer.
+pub(crate) fn target() -> Result<PathBuf> {
+    let program = env::current_exe().context("cannot find this program")?;
+    let target = program.ancestors().nth(2).context("no target folder")?;
+    Ok(target.to_owned())
 }
 
 /// A call of the cargo that runs this program, at the root of the workspace.

@@ -1,6 +1,6 @@
 //! The steps of `cargo xtask test`.
 
-use crate::{scenarios, tidy, workspace};
+use crate::{scenarios, tidy, windows, workspace};
 use std::{fmt, process::Command};
 
 /// One thing that has to hold.
@@ -69,12 +69,14 @@ impl fmt::Display for Cargo {
 
 /// All steps, those that fail soonest first; what uses network namespaces of its own comes last.
 pub(crate) fn all() -> Vec<Step> {
+    let [lints_for_windows, tests_under_wine] = for_windows();
     vec![
         Step::cargo("format", "fmt --all --check"),
         Step::cargo(
             "lints",
             "clippy --workspace --all-targets --locked -- -D warnings",
         ),
+        lints_for_windows,
         Step::task("tidy", || tidy::run(&tidy::Args {})),
         // Advisories change without us: a job of their own asks for them every day.
         Step::cargo(
@@ -94,6 +96,7 @@ pub(crate) fn all() -> Vec<Step> {
             "nextest run -p connectivity -p netsim -p fuzz-targets --locked --features \
              connectivity/__virtual-time,netsim/__virtual-time,fuzz-targets/__virtual-time",
         ),
+        tests_under_wine,
         Step::cargo(
             "examples in documentation",
             "test --doc --workspace --locked",
@@ -106,6 +109,18 @@ pub(crate) fn all() -> Vec<Step> {
         Step::task("scenarios in namespaces", || {
             scenarios::run(&scenarios::Args::default())
         }),
+    ]
+}
+
+/// The steps for Windows alone.
+pub(crate) fn windows() -> Vec<Step> {
+    for_windows().into()
+}
+
+fn for_windows() -> [Step; 2] {
+    [
+        Step::task("lints for Windows", windows::lint),
+        Step::task("tests under Wine", windows::test),
     ]
 }
 

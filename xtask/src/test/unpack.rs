@@ -1,9 +1,10 @@
 //! Programs of the distribution that tests run from a folder of their own, because installing their
 //! packages would change the machine.
 
+use crate::workspace;
 use anyhow::{Context as _, Result, bail};
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -26,9 +27,7 @@ fn is_in(root: &Path) -> bool {
 
 /// Where tests look for it: beside what cargo builds.
 fn folder(name: &str) -> Result<PathBuf> {
-    let program = env::current_exe().context("cannot find this program")?;
-    let target = program.ancestors().nth(2).context("no target folder")?;
-    Ok(target.join("tools").join(name))
+    Ok(workspace::target()?.join("tools").join(name))
 }
 
 /// Downloads the packages and unpacks them into a folder of the first one's name.
@@ -70,7 +69,7 @@ mod tests {
 
     #[test]
     fn the_program_is_found_in_both_layouts() {
-        let root = env::temp_dir().join(format!("unpack-{}", std::process::id()));
+        let root = std::env::temp_dir().join(format!("unpack-{}", std::process::id()));
         for program in RESOLVED {
             assert!(!is_in(&root));
             let program = root.join(program);

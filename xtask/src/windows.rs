@@ -1,0 +1,65 @@
+//! The other system, from here: what compiles for it, and Wine, which runs it.
+//!
+//! Nothing of it is installed for more than this workspace: the standard library, what is built with
+//! it and Wine's folder are below the target folder.
+
+mod crates;
+mod prefix;
+mod sysroot;
+mod toolchain;
+
+use crate::{progress::say, workspace};
+use anyhow::{Context as _, Result, ensure};
+use std::process::Command;
+pub(crate) use toolchain::Toolchain;
+
+/// What Rust calls it.
+pub(crate) const TARGET: &str = "x86_64-pc-windows-gnu";
+
+/// Lints everything that is not of another system.
+pub(crate) fn lint() -> Result<()> {
+    let mut command = Toolchain::find()?.clippy();
+    command
+        .args(["--workspace", "--all-targets", "--locked"])
+        .args(["--target", TARGET])
+        .args(crates::excluded())
+        .args(["--", "-D", "warnings"]);
+    succeed(command)
+}
+
+/// Runs the tests under Wine, and says which of them need more than that.
+pub(crate) fn test() -> Result<()> {
+    let toolchain = Toolchain::find()?;
+    let wine = prefix::Wine::start()?;
+    let mut command = toolchain.cargo();
+    command
+        .args(["nextest", "run", "--workspace", "--locked"])
+        .args(["--target", TARGET])
+        .args(crates::excluded());
+    wine.enter(&mut command);
+    succeed(command)?;
+    report()
+}
+
+/// What ran, what did not, and why.
+fn report() -> Result<()> {
+    say("\nNot part of the programs for Windows, and not built for it:");
+    for (name, reason) in crates::ELSEWHERE {
+        say(&format!("  {name}: {reason}"));
+    }
+    let ignored = crates::ignored(&workspace::root()).context("cannot read the tests")?;
+    say("Only type-checked here:");
+    for test in &ignored {
+        say(&format!("  {test}"));
+    }
+    if ignored.is_empty() {
+        say("  nothing");
+    }
+    Ok(())
+}
+
+fn succeed(mut command: Command) -> Result<()> {
+    let status = command.status()?;
+    ensure!(status.success(), "{command:?} failed with {status}");
+    Ok(())
+}
