@@ -5,6 +5,7 @@ mod debian;
 mod elf;
 mod programs;
 mod target;
+mod windows;
 
 use crate::{packages, progress::say, requirements, workspace};
 use anyhow::{Context as _, Result, ensure};
@@ -32,6 +33,10 @@ pub(crate) struct Args {
     )]
     target: String,
 
+    /// What people install on Windows instead: an archive and an installer.
+    #[arg(long, conflicts_with = "target")]
+    windows: bool,
+
     /// Do not install what is missing.
     #[arg(long)]
     no_install: bool,
@@ -51,15 +56,14 @@ const PACKAGES: [Package; 2] = [
 /// Builds all of it into a fresh folder.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let install = !args.no_install;
+    if args.windows {
+        return windows::build(&args.out, install);
+    }
     let target = Target::of(&args.target)?;
     require(&target, install)?;
-    let out = workspace::root().join(&args.out);
-    if out.exists() {
-        fs::remove_dir_all(&out).with_context(|| format!("cannot empty {}", out.display()))?;
-    }
-    fs::create_dir_all(&out)?;
+    let out = fresh(&args.out)?;
     let epoch = epoch();
-    let built = programs::build(&target, &epoch)?;
+    let built = programs::for_linux(&target, &epoch)?;
     for package in &PACKAGES {
         let program = built.join(package.program);
         elf::require_static(&program)?;
@@ -73,6 +77,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     fs::write(out.join("SHA256SUMS"), &sums)?;
     say(&sums);
     Ok(())
+}
+
+/// An empty folder.
+fn fresh(out: &Path) -> Result<PathBuf> {
+    let out = workspace::root().join(out);
+    if out.exists() {
+        fs::remove_dir_all(&out).with_context(|| format!("cannot empty {}", out.display()))?;
+    }
+    fs::create_dir_all(&out)?;
+    Ok(out)
 }
 
 /// Makes sure of what builds and packs.

@@ -11,7 +11,7 @@ mod toolchain;
 use crate::{progress::say, workspace};
 use anyhow::{Context as _, Result, ensure};
 use std::process::Command;
-pub(crate) use toolchain::Toolchain;
+pub(crate) use {prefix::Wine, toolchain::Toolchain};
 
 /// What Rust calls it.
 pub(crate) const TARGET: &str = "x86_64-pc-windows-gnu";
@@ -30,7 +30,7 @@ pub(crate) fn lint() -> Result<()> {
 /// Runs the tests under Wine, and says which of them need more than that.
 pub(crate) fn test() -> Result<()> {
     let toolchain = Toolchain::find()?;
-    let wine = prefix::Wine::start()?;
+    let wine = Wine::start()?;
     let mut command = toolchain.cargo();
     command
         .args(["nextest", "run", "--workspace", "--locked"])

@@ -1,29 +1,40 @@
-//! Static programs that do not tell where they were built.
+//! Programs that do not tell where they were built.
 
 use super::target::Target;
 use crate::workspace;
 use anyhow::{Result, ensure};
 use std::{env, path::PathBuf, process::Command};
 
-/// Builds them; returns the folder in which they are.
-pub(super) fn build(target: &Target, epoch: &str) -> Result<PathBuf> {
+/// Builds static ones for Linux; returns the folder in which they are.
+pub(super) fn for_linux(target: &Target, epoch: &str) -> Result<PathBuf> {
     add_target(target.triple)?;
+    let mut command = workspace::cargo();
+    command.envs(target.variables());
+    build(command, target.triple, epoch, "")
+}
+
+/// Builds them by this cargo, with these flags besides; returns the folder in which they are.
+pub(super) fn build(
+    mut command: Command,
+    triple: &str,
+    epoch: &str,
+    flags: &str,
+) -> Result<PathBuf> {
     // A folder of its own: other flags would throw away what is built for daily work.
     let directory = workspace::root().join("target/dist-build");
-    let mut command = workspace::cargo();
+    let remapped_sources = remapped(&directory, "--remap-path-prefix");
     command
         .args(["build", "--locked", "--profile", "dist", "--target"])
-        .arg(target.triple)
+        .arg(triple)
         .args(["--package", "headless-client"])
         .args(["--package", "tunnel-service"])
         .env("CARGO_TARGET_DIR", &directory)
         .env("SOURCE_DATE_EPOCH", epoch)
-        .env("RUSTFLAGS", remapped(&directory, "--remap-path-prefix"))
-        .env("CFLAGS", remapped(&directory, "-ffile-prefix-map"))
-        .envs(target.variables());
+        .env("RUSTFLAGS", format!("{remapped_sources} {flags}").trim())
+        .env("CFLAGS", remapped(&directory, "-ffile-prefix-map"));
     let status = command.status()?;
     ensure!(status.success(), "cargo could not build the programs");
-    Ok(directory.join(target.triple).join("dist"))
+    Ok(directory.join(triple).join("dist"))
 }
 
 /// Flags that give every folder of this machine a name that all machines share.
