@@ -108,6 +108,19 @@ mod tests {
     }
 
     #[test]
+    fn a_length_is_looked_up_as_long_as_a_prefix_has_it() {
+        let mut map = PrefixMap::default();
+        for text in ["10.0.0.0/24", "10.0.1.0/24", "2001:db8::/32"] {
+            *map.entry(net(text)) = text;
+        }
+        map.remove(net("10.0.0.0/24"));
+        assert!(map.longest_match("10.0.1.1".parse().unwrap()).is_some());
+        map.remove(net("10.0.1.0/24"));
+        assert!(map.v4.is_empty());
+        assert_eq!(map.v6.len(), 1);
+    }
+
+    #[test]
     fn the_longest_prefix_wins_in_its_family() {
         let mut map = PrefixMap::default();
         for text in [

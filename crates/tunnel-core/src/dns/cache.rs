@@ -148,6 +148,12 @@ impl Cache {
             self.bytes -= size(&key, &old);
         }
     }
+
+    /// What all answers and their keys take.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 fn size(key: &[u8], entry: &Entry) -> usize {

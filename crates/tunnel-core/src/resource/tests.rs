@@ -221,7 +221,10 @@ fn what_is_switched_off_is_listed_and_not_found() {
     let generation = table.generation();
     let off = BTreeSet::from([id(2), id(4), id(6), id(7)]);
     assert_eq!(table.set_disabled(off.clone()), [id(2), id(4), id(6)]);
-    assert_ne!(table.generation(), generation);
+    assert!(
+        table.generation() > generation,
+        "older ones never come back"
+    );
     assert_eq!(by_address(&table, "10.1.2.3"), Some(id(1)));
     assert_eq!(by_name(&table, "a.corp.test"), Some(id(3)));
     assert_eq!(by_address(&table, "192.0.2.1"), Some(id(5)));

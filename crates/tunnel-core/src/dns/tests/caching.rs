@@ -255,5 +255,87 @@ fn the_oldest_give_way_to_the_newest_by_number_and_by_size() {
         assert!(known(4999) && known(5000 - kept) && !known(0), "{length}");
         let total = (0..5000).filter(|n| known(*n)).count();
         assert!((kept..=4096).contains(&total), "{total} of {length} bytes");
+        fixture.pass(seconds(3600));
+        let mut known = |n| fixture.is_known(SENTINEL, &query(7, &name(n), RecordType::TXT));
+        assert!((0..5000).all(|n| !known(n)), "all have ended");
+        assert_eq!(fixture.dns.cache.bytes(), 0, "and hold no memory");
+    }
+}
+
+#[test]
+fn memory_is_counted_with_keys_answers_and_the_places_of_lifetimes() {
+    let mut fixture = Fixture::new();
+    let question = query(7, "a.test.", RecordType::A);
+    let records = || vec![address("a.test.", 60), address("a.test.", 90)];
+    fixture.learn(&question, |q| response(q, records()));
+    let name = "\u{1}a\u{4}test\u{0}".len();
+    let key = 1 + 16 + 2 + 4 + name + 4;
+    let answer = 12 + (name + 4) + 2 * (2 + 10 + 4);
+    assert_eq!(fixture.dns.cache.bytes(), key + answer + 2 * 2);
+    // A second answer to the same question takes the place of the first.
+    fixture.pass(seconds(60));
+    fixture.learn(&question, |q| response(q, records()));
+    assert_eq!(fixture.dns.cache.bytes(), key + answer + 2 * 2);
+}
+
+#[test]
+fn the_longest_name_has_room_in_a_key() {
+    let mut fixture = Fixture::new();
+    let label = "x".repeat(63);
+    let name = format!("{label}.{label}.{label}.{}.", "x".repeat(61));
+    let question = query(7, &name, RecordType::A);
+    fixture.learn(&question, |q| response(q, vec![address("a.test.", 60)]));
+    assert!(fixture.is_known(SENTINEL, &question));
+}
+
+#[test]
+fn what_is_signed_or_no_plain_question_is_asked_each_time() {
+    let mut signed = extended(7, "a.test.", RecordType::A, 1232);
+    // TSIG, empty, class ANY.
+    signed.extend([0, 0, 250, 0, 255, 0, 0, 0, 0, 0, 0]);
+    signed[11] = 2;
+    let mut status = query(7, "a.test.", RecordType::A);
+    status[2] |= 2 << 3;
+    for question in [signed, status] {
+        let mut fixture = Fixture::new();
+        fixture.learn(&question, |q| {
+            let id = u16::from_be_bytes([q[0], q[1]]);
+            let plain = query(id, "a.test.", RecordType::A);
+            let mut answer = response(&plain, vec![address("a.test.", 60)]);
+            answer.metadata.op_code = OpCode::from_u8(q[2] >> 3 & 0xf);
+            answer
+        });
+        assert!(!fixture.is_known(SENTINEL, &question));
+    }
+}
+
+#[test]
+fn answers_with_a_signature_or_something_behind_the_options_are_not_kept() {
+    // Owner, type, class, lifetime and length, without data.
+    let record = |rtype: u8| [0, 0, rtype, 0, 1, 0, 0, 0, 60, 0, 0];
+    let (options, signature, other) = (41, 250, 16);
+    for (additional, is_kept) in [
+        (vec![options], true),
+        (vec![signature], false),
+        (vec![options, signature], false),
+        (vec![options, other], false),
+        (vec![other, options], true),
+    ] {
+        let mut fixture = Fixture::new();
+        let question = extended(7, "a.test.", RecordType::A, 1232);
+        assert_eq!(fixture.ask(&question), None);
+        let asked = fixture.dns.poll_query().unwrap();
+        let mut plain = response(&asked.message, vec![address("a.test.", 60)]);
+        plain.edns = None;
+        let mut answer = plain.to_vec().unwrap();
+        answer.extend(additional.iter().flat_map(|&rtype| record(rtype)));
+        answer[11] = u8::try_from(additional.len()).unwrap();
+        fixture.answer(&asked, Ok(&answer));
+        while fixture.reply().is_some() {}
+        assert_eq!(
+            fixture.is_known(SENTINEL, &question),
+            is_kept,
+            "{additional:?}"
+        );
     }
 }
