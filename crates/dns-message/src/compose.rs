@@ -153,8 +153,12 @@ pub fn compose_forwarded(query: &Query<'_>, wire_id: u16, limit: Option<usize>) 
     if let (Some(edns), Some(limit)) = (query.edns(), limit)
         && let Ok(limit) = u16::try_from(limit)
     {
-        let at = edns.payload_at;
-        message[at..at + 2].copy_from_slice(&limit.to_be_bytes());
+        let payload = edns.payload_at..edns.payload_at + 2;
+        message[payload.clone()].copy_from_slice(&limit.to_be_bytes());
+        // A name behind these bytes may point at them, whatever for: then they are better left alone.
+        if Query::parse(&message).is_err() {
+            message[payload.clone()].copy_from_slice(&query.bytes()[payload]);
+        }
     }
     message
 }

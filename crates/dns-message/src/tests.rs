@@ -425,3 +425,38 @@ proptest! {
         clear_authoritative(&mut bytes);
     }
 }
+
+#[test]
+fn a_forwarded_query_is_one_even_if_a_name_points_at_the_size() {
+    let mut message = compose_query(7, "a.test", rtype::A).unwrap();
+    message[11] = 2;
+    let payload_at = message.len() + 3;
+    // Its size is read as a label, too, and no label begins with 0x40.
+    message.extend([0, 0, 41, 1, b'a', 0, 0, 0, 0, 0, 0]);
+    message.extend([
+        0xc0,
+        u8::try_from(payload_at).unwrap(),
+        0,
+        1,
+        0,
+        1,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ]);
+    let query = Query::parse(&message).unwrap();
+    for limit in [0x4000, 0x0100 + u16::from(b'b')] {
+        let forwarded = compose_forwarded(&query, 8, Some(usize::from(limit)));
+        let forwarded = Query::parse(&forwarded).unwrap();
+        let is_changed = limit != 0x4000;
+        let expected = if is_changed {
+            limit
+        } else {
+            0x0100 + u16::from(b'a')
+        };
+        assert_eq!(forwarded.edns().unwrap().max_payload, expected);
+    }
+}
