@@ -15,7 +15,7 @@ pub(crate) use acts::OUTSIDE;
 use dns_message::{Query, Response, class};
 use ip_packet::{Control, DomainStatus, IpPacket, MAX_CONTROL, protocol};
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 use tunnel_core::{
@@ -43,6 +43,8 @@ pub(crate) struct Session {
     confirms: bool,
     /// Whether the portal has a relay to offer.
     has_relay: bool,
+    /// Gateways to which a connection may come about later, because there is no relay yet.
+    awaited: BTreeSet<Side>,
     /// Requests that wait for an answer.
     requests: VecDeque<ResourceId>,
     /// Queries that wait for one.
@@ -85,6 +87,7 @@ impl Session {
             answers: Some(Side::A),
             confirms: true,
             has_relay: true,
+            awaited: BTreeSet::new(),
             requests: VecDeque::new(),
             queries: VecDeque::new(),
             sent: VecDeque::new(),
@@ -274,6 +277,9 @@ impl Session {
             client_ice: accepted.client_ice,
             gateway_ice: accepted.gateway_ice,
         })));
+        if !self.is_connected(side) {
+            self.awaited.insert(side);
+        }
     }
 
     /// A packet that the tunnel itself made: it is for us, and what it says of names is noted.
@@ -323,12 +329,18 @@ impl Session {
 
     /// A gateway whose connection is gone, after its goodbye for example, has no rights left.
     fn note_closed(&mut self) {
-        let connected: Vec<_> = self.world.tunnel.connections().map(|(id, _)| id).collect();
         for side in Side::BOTH {
-            if !connected.contains(&side.id()) {
+            if self.is_connected(side) {
+                self.awaited.remove(&side);
+            } else if !self.awaited.contains(&side) {
                 self.rights.lose(side);
             }
         }
+    }
+
+    fn is_connected(&self, side: Side) -> bool {
+        let mut connections = self.world.tunnel.connections();
+        connections.any(|(gateway, _)| gateway == side.id())
     }
 
     /// What the interface should look like is what the model has.
