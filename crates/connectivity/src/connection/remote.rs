@@ -178,6 +178,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_removed_is_unknown_and_its_guesses_stay_with_another_of_its_address() {
+        let mut remote = RemoteCandidates::default();
+        let reflexive = |port: u16| {
+            candidate(&format!(
+                "203.0.113.7 {port} typ srflx raddr 0.0.0.0 rport 0"
+            ))
+        };
+        let host = candidate("203.0.113.7 9 typ host");
+        for known in [
+            &candidate("192.168.1.1 52625 typ host"),
+            &reflexive(1),
+            &reflexive(2),
+            &host,
+        ] {
+            remote.add(known);
+            assert!(remote.contains(known));
+        }
+        assert_eq!(remote.remove(&reflexive(1)), Some(vec![]), "one is left");
+        assert!(!remote.contains(&reflexive(1)) && remote.contains(&reflexive(2)));
+        // What is at the same address without a NAT is no reason for a guess.
+        let orphaned = remote.remove(&reflexive(2)).unwrap();
+        assert!(orphaned.contains(&"203.0.113.7:52625".parse().unwrap()));
+        assert_eq!(remote.remove(&host), Some(vec![]));
+    }
+
+    #[test]
     fn relays_have_to_open_up_for_everything_but_hosts() {
         let mut remote = RemoteCandidates::default();
         remote.add(&candidate("192.168.1.1 1 typ host"));

@@ -450,6 +450,57 @@ fn plaintext_fits_a_buffer_of_exactly_one_packet() {
 }
 
 #[test]
+fn an_index_of_nobody_leads_to_nobody() {
+    let now = Instant::now();
+    let (mut client, mut gateway) = face_to_face(now);
+    exchange(&mut client, &mut gateway, now);
+    // Data for an index that nobody gave out.
+    let message = [&[4, 0, 0, 0, 0xff, 0xff, 0xff, 0xff][..], &[0; 24]].concat();
+    let received = receive(&mut client, address(2), &message, now);
+    let nobodys = [0, 0, 0, 0];
+    let given_out = gateway_index(&mut gateway, now);
+    assert!(
+        given_out != nobodys && given_out != [0xff; 4],
+        "it would be somebody's"
+    );
+    assert_eq!(received, Received::Dropped(DropReason::UnknownSession));
+}
+
+/// The index that the client has given out, as messages of the gateway carry it.
+fn gateway_index(gateway: &mut Connectivity, now: Instant) -> [u8; 4] {
+    gateway.send(peer(1), &[0x45; 100], now);
+    let (sent, ..) = drain(gateway);
+    sent.last().unwrap().1[4..8].try_into().unwrap()
+}
+
+#[test]
+fn signals_are_repeated_for_a_peer_that_may_have_lost_them() {
+    let now = Instant::now();
+    let signalled = |node: &mut Connectivity| {
+        let (_, events, _) = drain(node);
+        let is_added = |event: &&Event| matches!(event, Event::CandidatesAdded { .. });
+        events.iter().filter(is_added).count()
+    };
+    let (mut client, mut gateway) = face_to_face(now);
+    signalled(&mut client);
+    let to_gateway = authorization(&gateway, 1, false);
+    assert_eq!(
+        client.upsert(peer(2), to_gateway.clone(), now),
+        Ok(Upsert::Reused)
+    );
+    assert_eq!(signalled(&mut client), 1, "there is no path yet");
+    let (mut client, mut gateway) = face_to_face(now);
+    exchange(&mut client, &mut gateway, now);
+    signalled(&mut client);
+    assert_eq!(client.upsert(peer(2), to_gateway, now), Ok(Upsert::Reused));
+    assert_eq!(signalled(&mut client), 0, "there is one");
+    signalled(&mut gateway);
+    let to_client = authorization(&client, 1, true);
+    assert_eq!(gateway.upsert(peer(1), to_client, now), Ok(Upsert::Reused));
+    assert_eq!(signalled(&mut gateway), 1, "the client may have begun anew");
+}
+
+#[test]
 fn the_key_of_a_removed_connection_leads_to_nobody() {
     let now = Instant::now();
     let (mut client, mut gateway) = face_to_face(now);
@@ -504,6 +555,16 @@ fn too_many_handshakes_are_answered_with_cookies_where_they_came_from() {
     assert_eq!(cookies.count(), 10);
 }
 
+/// A packet of the gateway's reaches the client.
+fn hand_over(gateway: &mut Connectivity, client: &mut Connectivity, now: Instant) {
+    let mut packet = [0; 100];
+    packet[..4].copy_from_slice(&[0x45, 0, 0, 100]);
+    assert_eq!(gateway.send(peer(1), &packet, now), Verdict::Sent);
+    let (sent, ..) = drain(gateway);
+    let received = receive(client, address(2), &sent.last().unwrap().1, now);
+    assert!(matches!(received, Received::Packet { len: 100, .. }));
+}
+
 #[test]
 fn status_tells_path_traffic_and_handshake() {
     let now = Instant::now();
@@ -516,6 +577,11 @@ fn status_tells_path_traffic_and_handshake() {
     let after = client.peers().next().unwrap();
     assert_eq!(after.path, Some(crate::PathKind::PeerToPeer));
     assert_eq!((after.sent, after.received), (100, 0));
+    for _ in 0..2 {
+        hand_over(&mut gateway, &mut client, now);
+    }
+    let after = client.peers().next().unwrap();
+    assert_eq!((after.sent, after.received), (100, 200));
     assert_eq!(
         after.last_handshake,
         Some(SECOND),

@@ -356,3 +356,22 @@ mod timers {
         }
     }
 }
+
+#[test]
+fn an_initiation_is_repeated_after_five_seconds_and_a_jitter() {
+    let mut pair = Pair::new();
+    assert_eq!(pair.client.handshake_deadline(), None);
+    let mut waits = std::collections::BTreeSet::new();
+    for _ in 0..20 {
+        let mut buffer = [0; 256];
+        pair.client.initiate(&mut buffer, pair.now).unwrap();
+        let deadline = pair.client.handshake_deadline().unwrap();
+        let wait = deadline - pair.now;
+        assert!(wait > RETRY && wait <= RETRY + Duration::from_millis(MAX_JITTER));
+        waits.insert(wait);
+        pair.start_handshake();
+        assert_eq!(pair.client.handshake_deadline(), None, "it was answered");
+        pair.now += Duration::from_secs(1);
+    }
+    assert!(waits.len() > 10, "{waits:?}");
+}
