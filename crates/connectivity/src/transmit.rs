@@ -59,7 +59,6 @@ impl Transmit {
         self.open
             && length <= self.segment_size
             && self.length + length + SLACK <= self.buffer.len()
-            && self.length < MAX_SEGMENTS * self.segment_size
     }
 
     fn commit(&mut self, length: usize) {
@@ -257,6 +256,20 @@ mod tests {
         let segments: Vec<_> = batch.segments().collect();
         assert_eq!(segments, [&[0; 100], &[1; 100], &[2; 100]]);
         assert!(queue.pop().is_none());
+    }
+
+    #[test]
+    fn buffers_are_used_again_for_what_they_are_large_enough_for() {
+        let mut queue = SendQueue::default();
+        let mut buffers = vec![];
+        for size in [MAX_CONTROL_BYTES, MAX_BYTES, MAX_CONTROL_BYTES, MAX_BYTES] {
+            queue.open_batch(route(1), 20, size).commit(20);
+            let batch = queue.pop().unwrap();
+            assert_eq!(batch.buffer.len(), size + SLACK);
+            buffers.push(batch.buffer.as_ptr());
+            queue.recycle(batch);
+        }
+        assert_eq!(buffers[..2], buffers[2..]);
     }
 
     #[test]

@@ -328,3 +328,32 @@ fn credentials(of: &model::IceCredentials) -> IceCreds {
         pass: of.password.expose_secret().to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{IceCredentials, PresharedKey, PublicKey};
+
+    fn credentials() -> IceCredentials {
+        IceCredentials {
+            username: "user".to_owned(),
+            password: "5w74fcbvvsg4jcmkcjxqhq".to_owned().into(),
+        }
+    }
+
+    #[test]
+    fn an_agent_that_heard_of_many_addresses_is_full() {
+        let authorization = Authorization {
+            public_key: PublicKey::from_bytes([1; 32]),
+            preshared_key: PresharedKey::from_bytes([2; 32]),
+            local_ice: credentials(),
+            remote_ice: credentials(),
+        };
+        let mut agent = Agent::new(Role::Client, &authorization, 1);
+        for _ in 0..MAX_REMEMBERED {
+            assert!(!agent.is_full());
+            agent.note_reflexive();
+        }
+        assert!(agent.is_full());
+    }
+}

@@ -481,7 +481,7 @@ fn signals_are_repeated_for_a_peer_that_may_have_lost_them() {
         let is_added = |event: &&Event| matches!(event, Event::CandidatesAdded { .. });
         events.iter().filter(is_added).count()
     };
-    let (mut client, mut gateway) = face_to_face(now);
+    let (mut client, gateway) = face_to_face(now);
     signalled(&mut client);
     let to_gateway = authorization(&gateway, 1, false);
     assert_eq!(
@@ -498,6 +498,18 @@ fn signals_are_repeated_for_a_peer_that_may_have_lost_them() {
     let to_client = authorization(&client, 1, true);
     assert_eq!(gateway.upsert(peer(1), to_client, now), Ok(Upsert::Reused));
     assert_eq!(signalled(&mut gateway), 1, "the client may have begun anew");
+}
+
+#[test]
+fn packets_that_wait_for_a_session_are_counted_when_the_connection_goes() {
+    let now = Instant::now();
+    let (mut client, mut gateway) = face_to_face(now);
+    exchange_up_to_initiation(&mut client, &mut gateway, now);
+    for _ in 0..3 {
+        assert_eq!(client.send(peer(2), &[0x45; 20], now), Verdict::Buffered);
+    }
+    client.remove(peer(2), now);
+    assert_eq!(client.counters().get(DropReason::ConnectionClosed), 3);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::{
     lab::{GATEWAY, Lab, Side, ipv4_packet},
     relay::{PORT, TestRelay},
 };
-use connectivity::{CloseReason, Ecn, Event, NoRelay, PathKind, Upsert, Verdict};
+use connectivity::{CloseReason, Ecn, Event, NoRelay, Output, PathKind, Upsert, Verdict};
 use model::{CandidateKind, Seed};
 use netem::NatConfig;
 use std::{net::SocketAddr, time::Duration};
@@ -241,6 +241,21 @@ fn recovery(lab: &mut Lab) -> Duration {
         assert!(lab.now - start < seconds(60), "no recovery");
     }
     lab.now - start
+}
+
+#[test]
+fn a_relay_that_the_portal_leaves_out_is_asked_whether_it_knows_us() {
+    let mut lab = Lab::relayed();
+    lab.start_relays();
+    let [kept, left_out] = [0, 1].map(|n: usize| lab.relays[n].listed());
+    let now = lab.now;
+    let client = &mut lab.node(Side::Client).connectivity;
+    client.update_relays(&[], vec![kept], now);
+    let mut asked = vec![];
+    while let Output::Send(transmit) = client.poll() {
+        asked.push(transmit.destination);
+    }
+    assert_eq!(asked, [left_out.addresses().next().unwrap()]);
 }
 
 #[test]

@@ -520,6 +520,34 @@ fn other_errors_hit_only_what_was_asked() {
 }
 
 #[test]
+fn a_relay_that_is_left_out_while_it_is_asked_is_asked_once() {
+    let mut bench = Bench::new();
+    bench.reach();
+    assert_eq!(bench.one().method(), ALLOCATE);
+    bench.allocation.send_refresh(bench.now);
+    bench.none();
+}
+
+#[test]
+fn a_refresh_under_way_does_not_take_the_place_of_a_keep_alive() {
+    let mut bench = Bench::allocated();
+    let mut at_once = vec![];
+    for _ in 0..12 {
+        bench.pass(KEEP_ALIVE);
+        let sent = bench.sent();
+        at_once = sent.iter().map(Seen::method).collect();
+        for request in sent.iter().filter(|request| request.method() == BINDING) {
+            bench.mapped(request, v4(200, 40_000));
+        }
+    }
+    assert_eq!(
+        at_once,
+        [REFRESH, BINDING],
+        "both are due after five minutes"
+    );
+}
+
+#[test]
 fn credentials_that_fit_into_no_message_make_a_relay_useless_not_a_panic() {
     let ids = SeedTree::new(Seed::from_bytes([1; 32])).stream("ids");
     let now = Instant::now();

@@ -369,9 +369,7 @@ fn an_initiation_is_repeated_after_five_seconds_and_a_jitter() {
         let wait = deadline - pair.now;
         assert!(wait > RETRY && wait <= RETRY + Duration::from_millis(MAX_JITTER));
         waits.insert(wait);
-        pair.start_handshake();
-        assert_eq!(pair.client.handshake_deadline(), None, "it was answered");
-        pair.now += Duration::from_secs(1);
+        pair.now += Duration::from_millis(100);
     }
     assert!(waits.len() > 10, "{waits:?}");
 }
