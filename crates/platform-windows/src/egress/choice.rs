@@ -28,7 +28,8 @@ impl From<NoRoute> for io::Error {
 
 /// Interface and source for a destination, around the interface with the LUID of the tunnel.
 ///
-/// `None` for destinations on this machine, which the system delivers itself.
+/// `None` for destinations on this machine, which the system delivers itself, and if there is no
+/// route at all: a family that is switched off has none into the tunnel either.
 ///
 /// # Errors
 ///
@@ -38,7 +39,7 @@ pub fn choose(
     tunnel: Option<u64>,
     destination: IpAddr,
 ) -> Result<Option<Egress>, NoRoute> {
-    if is_local(table, tunnel, destination) {
+    if table.routes.is_empty() || is_local(table, tunnel, destination) {
         return Ok(None);
     }
     let mut candidates: Vec<_> = table

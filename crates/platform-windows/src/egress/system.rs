@@ -16,7 +16,9 @@ use std::{
     sync::Arc,
 };
 use windows_sys::Win32::{
-    Foundation::{ERROR_BUFFER_OVERFLOW, ERROR_NO_DATA, ERROR_NOT_FOUND, NO_ERROR},
+    Foundation::{
+        ERROR_BUFFER_OVERFLOW, ERROR_NO_DATA, ERROR_NOT_FOUND, ERROR_NOT_SUPPORTED, NO_ERROR,
+    },
     NetworkManagement::{
         IpHelper::{
             FreeMibTable, GAA_FLAG_SKIP_ANYCAST, GAA_FLAG_SKIP_DNS_SERVER,
@@ -195,11 +197,11 @@ fn adapters() -> io::Result<Vec<u64>> {
 struct MibTable<T>(*mut T);
 
 impl<T> MibTable<T> {
-    /// The table, unless the system says that there is nothing in it.
+    /// The table, unless the system says that there is nothing in it, or no such family.
     fn new(result: u32, table: *mut T) -> io::Result<Option<Self>> {
         match result {
             NO_ERROR if !table.is_null() => Ok(Some(Self(table))),
-            NO_ERROR | ERROR_NOT_FOUND => Ok(None),
+            NO_ERROR | ERROR_NOT_FOUND | ERROR_NOT_SUPPORTED => Ok(None),
             other => Err(system_error(other)),
         }
     }

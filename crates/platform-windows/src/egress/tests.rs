@@ -93,7 +93,7 @@ fn laptop() -> Table {
     }
 }
 
-/// Source and index for a destination, `local` for the system's own delivery, or `none`.
+/// Source and index for a destination, `local` if it is left to the system, or `none`.
 fn choice(table: &Table, destination: &str) -> String {
     match choose(table, Some(TUNNEL), ip(destination)) {
         Ok(Some(egress)) => format!("{} {}", egress.source, egress.interface.unwrap()),
@@ -223,7 +223,13 @@ fn no_default_route_is_an_error_with_a_text() {
         let text = format!("no route to {destination} outside of the tunnel");
         assert_eq!(error.to_string(), text);
     }
-    assert_eq!(choice(&Table::default(), "198.51.100.1"), "none");
+}
+
+#[test]
+fn family_without_routes_is_left_to_the_system() {
+    let mut table = laptop();
+    table.routes.clear();
+    assert_eq!(choice(&table, "198.51.100.1"), "local");
 }
 
 #[test]
