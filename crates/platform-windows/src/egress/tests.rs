@@ -350,6 +350,13 @@ fn label_of_the_destination_counts_more_than_stability() {
     assert_eq!(choice(&table, "2001:db8:f::1"), "2001:db8:1::aaaa 5");
     assert_eq!(choice(&table, "fd99::1"), "fd12:3456::5 5");
     assert_eq!(choice(&table, "fc99::1"), "fd12:3456::5 5");
+    // But less than that an address is on its way out.
+    let outdated = Address {
+        state: State::Deprecated,
+        ..temporary
+    };
+    let table = with_sources(&[outdated, unique_local]);
+    assert_eq!(choice(&table, "2001:db8:f::1"), "fd12:3456::5 5");
 }
 
 #[test]
@@ -396,7 +403,9 @@ fn ipv4_source_matches_the_next_hop_then_the_destination() {
 fn ipv6_source_has_the_longest_prefix_in_common_but_no_more_than_its_own() {
     let far = address("2001:db8:8::1/64", ETHERNET);
     let near = address("2001:db8:1::1/64", ETHERNET);
-    let table = with_sources(&[far, near]);
+    let mut table = with_sources(&[far, near]);
+    // Whatever the router is: that rule is for IPv4.
+    table.routes[9].next_hop = Some(ip("2001:db8:8::ffff"));
     assert_eq!(choice(&table, "2001:db8:1:1::1"), "2001:db8:1::1 5");
     assert_eq!(choice(&table, "2001:db8:8:1::1"), "2001:db8:8::1 5");
     // Both are on the same link: the first counts, whatever its identifier is.
