@@ -343,6 +343,22 @@ mod tests {
     use std::cell::RefCell;
 
     #[test]
+    fn link_local_source_is_bound_with_its_interface() {
+        for (source, interface, expected) in [
+            ("fe80::1", 7, "[fe80::1%7]:0"),
+            ("fe80::1", 0, "[fe80::1]:0"),
+            ("2001:db8::1", 7, "[2001:db8::1]:0"),
+            ("192.0.2.1", 7, "192.0.2.1:0"),
+        ] {
+            let egress = Egress {
+                source: source.parse().unwrap(),
+                interface: NonZeroU32::new(interface),
+            };
+            assert_eq!(local(egress).to_string(), expected);
+        }
+    }
+
+    #[test]
     fn refused_buffer_is_halved_down_to_the_floor() {
         let cases = [
             (1 << 20, 1 << 20, Some(1 << 20), 1),

@@ -70,3 +70,22 @@ impl Plain {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_address_is_remembered_for_the_last_sender_only() {
+        let last = SocketAddr::from(([127, 0, 0, 9], 1));
+        let told = IpAddr::from([192, 0, 2, 1]);
+        let plain = Plain {
+            last: Mutex::new(Some((last.ip(), told))),
+        };
+        let any = SocketAddr::from(([0, 0, 0, 0], 1));
+        assert_eq!(plain.local(any, last).unwrap(), told);
+        let other = SocketAddr::from(([127, 0, 0, 1], 1));
+        assert_eq!(plain.local(any, other).unwrap(), other.ip());
+        assert_eq!(plain.local(any, other).unwrap(), other.ip());
+    }
+}

@@ -507,8 +507,23 @@ async fn tcp_without_a_resolver_just_connects() {
     }
 }
 
-/// A factory whose resolver names the interface of the loopback address, or one that is not there.
-#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn reset_of_either_factory_empties_the_cache() {
+    let (factory, calls) = resolving(|_| Ok(None));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let remote = listener.local_addr().unwrap();
+    for expected in 1..=3 {
+        factory.connect(remote).await.unwrap();
+        factory.one_shot(remote).unwrap();
+        assert_eq!(calls.load(Ordering::SeqCst), expected);
+        match expected {
+            1 => crate::TcpSocketFactory::reset(&factory),
+            _ => UdpSocketFactory::reset(&factory),
+        }
+    }
+}
+
+/// A factory whose resolver names this interface for the loopback addresses.
 fn through(interface: u32) -> SystemSockets {
     let resolver: EgressResolver = Arc::new(move |destination| {
         Ok(Some(Egress {
@@ -522,8 +537,7 @@ fn through(interface: u32) -> SystemSockets {
     })
 }
 
-/// Index of the loopback interface, everywhere on Linux.
-#[cfg(target_os = "linux")]
+/// Index of the loopback interface, everywhere on Linux and Windows.
 const LO: u32 = 1;
 
 #[cfg(target_os = "linux")]
@@ -542,6 +556,14 @@ async fn sockets_of_one_destination_leave_through_the_resolved_interface() {
         let stream = through(LO).connect(remote).await.unwrap();
         let bound = crate::sys::unicast_interface(&stream, family).unwrap();
         assert_eq!(bound, LO, "{address}");
+    }
+}
+
+#[tokio::test]
+async fn system_that_cannot_bind_to_an_interface_still_has_sockets() {
+    for address in LOOPBACKS {
+        let socket = through(LO).one_shot(SocketAddr::new(address, 53)).unwrap();
+        assert_eq!(socket.local_addr().unwrap().ip(), address);
     }
 }
 
