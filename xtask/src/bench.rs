@@ -5,6 +5,7 @@ mod dns;
 mod figures;
 mod machine;
 mod report;
+mod sockets;
 mod tunnel;
 
 use crate::workspace;
@@ -23,6 +24,8 @@ enum What {
     Core,
     /// The client's stub resolver.
     Dns(dns::Args),
+    /// Fresh sockets with one cache of source addresses, and with one for each.
+    Sockets(sockets::Args),
     /// The client in a network of namespaces.
     Tunnel(tunnel::Args),
 }
@@ -32,6 +35,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Core => core(),
         What::Dns(args) => dns::run(args),
+        What::Sockets(args) => sockets::run(args),
         What::Tunnel(args) => tunnel::run(args),
     }
 }

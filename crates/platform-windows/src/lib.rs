@@ -1,3 +1,3 @@
 //! The platform contract on Windows.
 
-#![cfg(target_os = "windows")]
+pub mod egress;

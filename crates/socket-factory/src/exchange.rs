@@ -1,6 +1,6 @@
 //! One question, one answer, over a socket of its own. spec: platform 7.3
 
-use crate::UdpSocketFactory;
+use crate::{UdpSocketFactory, sys};
 use socket2::SockRef;
 use std::{cell::RefCell, io, net::SocketAddr, time::Duration};
 use tokio::{io::Interest, net::UdpSocket};
@@ -42,6 +42,9 @@ pub async fn exchange(
             }
             match receive(&socket, &is_answer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if sys::is_port_unreachable(&error) => {
+                    return Err(io::Error::new(io::ErrorKind::ConnectionRefused, error));
+                }
                 result => return result,
             }
         }

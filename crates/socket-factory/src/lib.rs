@@ -45,34 +45,38 @@
 //!
 //! # Decisions
 //!
-//! * **The source address lives in the factory.** DNS forwarding takes a fresh socket per query, so
-//!   what is costly to find out (which source reaches a destination outside of the tunnel) must
+//! * **The way out lives in the factory.** DNS forwarding takes a fresh socket per query, so what is
+//!   costly to find out (which interface and source reach a destination outside of the tunnel) must
 //!   outlive the socket. One bounded cache is shared by all sockets of a factory, is emptied by
 //!   `reset`, and asks the resolver of [`Options`] on a miss. Without a resolver the kernel decides.
+//! * **An egress is a source and an interface.** Sockets for one destination are bound to both;
+//!   those for many give each datagram its source.
 //! * **A stale entry repairs itself.** A send that fails because the source or the route is gone
 //!   forgets the entry and asks once more.
 //! * **Receive buffers belong to the caller**, so that several sockets share one [`RecvBatch`].
+//! * **Batches are an optimisation.** Where the system lacks what they need, datagrams go one by one.
 //! * **GSO is an optimisation.** When a path refuses it, the rest of that batch goes out one by one
 //!   and the socket does without from then on.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
+mod egress_cache;
 mod exchange;
 mod factory;
 mod fault;
+mod plain;
 mod receive;
-mod route_cache;
 mod sys;
 mod udp;
 
 #[cfg(test)]
 mod tests;
 
+pub use egress_cache::{Egress, EgressResolver};
 pub use exchange::exchange;
 pub use factory::{
     BoxFuture, Family, Options, SystemSockets, TcpSocketFactory, UdpSocketFactory, bind_preferred,
 };
 pub use fault::{LoopPrevention, SendFault};
 pub use receive::{Datagrams, Incoming, RecvBatch};
-pub use route_cache::SourceResolver;
 pub use udp::{Outgoing, UdpSocket};

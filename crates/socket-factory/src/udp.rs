@@ -1,17 +1,26 @@
 //! The UDP socket: batched, with source address and ECN per call.
 
-use crate::{fault::blames_source, receive::RecvBatch, route_cache::RouteCache};
+use crate::{
+    egress_cache::{Egress, EgressCache},
+    fault::blames_source,
+    plain::Plain,
+    receive::RecvBatch,
+    sys,
+};
 use quinn_udp::{EcnCodepoint, Transmit, UdpSockRef, UdpSocketState};
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, Once},
 };
 use tokio::io::Interest;
 
 /// Largest payload of one GSO send: what the IP length field leaves. spec: platform 7.1
 const MAX_PAYLOAD_V4: usize = 65_535 - 60 - 8;
 const MAX_PAYLOAD_V6: usize = 65_535 - 40 - 8;
+
+/// How often a send is tried again that found no memory. spec: platform 11.3
+const RETRIES: u32 = 24;
 
 /// Equally sized datagrams to one destination; the last may be shorter.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,25 +61,59 @@ impl Outgoing<'_> {
 /// A bound UDP socket. It must be used in the runtime that it was bound in.
 pub struct UdpSocket {
     io: tokio::net::UdpSocket,
-    state: UdpSocketState,
+    calls: Calls,
     local: SocketAddr,
-    routes: Option<Arc<RouteCache>>,
+    cache: Option<Arc<EgressCache>>,
+}
+
+/// Which system calls carry datagrams.
+enum Calls {
+    /// Whole batches, with addresses and ECN of each datagram.
+    Batched(UdpSocketState),
+    /// One datagram each, without.
+    Plain(Plain),
 }
 
 impl UdpSocket {
     pub(crate) fn new(
         socket: std::net::UdpSocket,
-        routes: Option<Arc<RouteCache>>,
+        cache: Option<Arc<EgressCache>>,
     ) -> io::Result<Self> {
-        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        crate::sys::drop_timestamps(&socket)?;
+        static SAID: Once = Once::new();
+        let calls = match UdpSocketState::new(UdpSockRef::from(&socket)) {
+            Ok(state) => {
+                sys::drop_timestamps(&socket)?;
+                Calls::Batched(state)
+            }
+            Err(error) if sys::lacks_batches(&error) => {
+                SAID.call_once(|| {
+                    tracing::warn!(%error, "No batches of datagrams on this system: the tunnel is slow, and source addresses are the system's");
+                });
+                Calls::Plain(Plain::default())
+            }
+            Err(error) => return Err(error),
+        };
+        Self::with(calls, socket, cache)
+    }
+
+    /// A socket as on a system that refuses batches.
+    #[cfg(test)]
+    pub(crate) fn plain(socket: std::net::UdpSocket) -> io::Result<Self> {
+        Self::with(Calls::Plain(Plain::default()), socket, None)
+    }
+
+    fn with(
+        calls: Calls,
+        socket: std::net::UdpSocket,
+        cache: Option<Arc<EgressCache>>,
+    ) -> io::Result<Self> {
         let io = tokio::net::UdpSocket::from_std(socket)?;
         let local = io.local_addr()?;
         Ok(Self {
             io,
-            state,
+            calls,
             local,
-            routes,
+            cache,
         })
     }
 
@@ -86,7 +129,16 @@ impl UdpSocket {
 
     /// Largest number of datagrams that one system call sends at the moment.
     pub fn max_segments(&self) -> usize {
-        self.state.max_gso_segments()
+        match &self.calls {
+            Calls::Batched(state) => state.max_gso_segments(),
+            Calls::Plain(_) => 1,
+        }
+    }
+
+    /// Whether datagrams carry the source address that is asked for, and ECN.
+    #[cfg(test)]
+    pub(crate) fn is_batched(&self) -> bool {
+        matches!(self.calls, Calls::Batched(_))
     }
 
     /// Waits until a datagram may have arrived. Cancel-safe.
@@ -133,16 +185,16 @@ impl UdpSocket {
     ///
     /// As [`Self::try_send`].
     pub fn try_send_from(&self, outgoing: &Outgoing<'_>, sent: &mut usize) -> io::Result<()> {
-        let (Some(routes), None) = (&self.routes, outgoing.source) else {
+        let (Some(cache), None) = (&self.cache, outgoing.source) else {
             return self.send_rest(outgoing, outgoing.source, sent);
         };
-        let destination = outgoing.destination.ip();
-        let source = routes.source(destination)?;
-        match self.send_rest(outgoing, source, sent) {
+        let source = |egress: Option<Egress>| egress.map(|egress| egress.source);
+        let egress = cache.egress(outgoing.destination)?;
+        match self.send_rest(outgoing, source(egress), sent) {
             Err(error) if blames_source(&error) => {
                 tracing::debug!(%error, "Source address is outdated");
-                let source = routes.correct(destination, source)?;
-                self.send_rest(outgoing, source, sent)
+                let egress = cache.correct(outgoing.destination, egress)?;
+                self.send_rest(outgoing, source(egress), sent)
             }
             result => result,
         }
@@ -157,12 +209,15 @@ impl UdpSocket {
     pub fn try_recv(&self, batch: &mut RecvBatch) -> io::Result<usize> {
         batch.fill(self.local_port(), |buffers, meta| {
             loop {
-                let result = self.io.try_io(Interest::READABLE, || {
-                    self.state.recv(UdpSockRef::from(&self.io), buffers, meta)
-                });
+                let result = match &self.calls {
+                    Calls::Batched(state) => self.io.try_io(Interest::READABLE, || {
+                        state.recv(UdpSockRef::from(&self.io), buffers, meta)
+                    }),
+                    Calls::Plain(plain) => plain.receive(&self.io, self.local, buffers, meta),
+                };
                 match result {
-                    // Windows reports here that an earlier send met a closed port.
-                    Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
+                    // An earlier send met a closed port: nothing that this socket could mind.
+                    Err(error) if sys::is_port_unreachable(&error) => {}
                     result => return result,
                 }
             }
@@ -170,9 +225,9 @@ impl UdpSocket {
     }
 
     /// Makes the kernel refuse GSO, as some drivers do.
-    #[cfg(test)]
+    #[cfg(all(test, target_os = "linux"))]
     pub(crate) fn forbid_checksums(&self) {
-        crate::sys::forbid_checksums(&self.io).expect("the option exists on all kernels");
+        sys::forbid_checksums(&self.io).expect("the option exists on all kernels");
     }
 
     fn send_rest(
@@ -205,7 +260,7 @@ impl UdpSocket {
             SocketAddr::V4(_) => MAX_PAYLOAD_V4,
             SocketAddr::V6(_) => MAX_PAYLOAD_V6,
         };
-        let segments = (limit / segment).clamp(1, self.state.max_gso_segments().max(1));
+        let segments = (limit / segment).clamp(1, self.max_segments().max(1));
         segments.saturating_mul(segment)
     }
 
@@ -215,6 +270,10 @@ impl UdpSocket {
         source: Option<IpAddr>,
         contents: &[u8],
     ) -> io::Result<()> {
+        let state = match &self.calls {
+            Calls::Batched(state) => state,
+            Calls::Plain(_) => return Plain::send(&self.io, contents, outgoing.destination),
+        };
         let transmit = Transmit {
             destination: outgoing.destination,
             ecn: EcnCodepoint::from_bits(outgoing.ecn),
@@ -222,18 +281,37 @@ impl UdpSocket {
             segment_size: Some(outgoing.segment()),
             src_ip: source,
         };
+        let send = || {
+            persist(sys::is_out_of_buffers, || {
+                state.try_send(UdpSockRef::from(&self.io), &transmit)
+            })
+        };
         let mut tried = false;
         let result = self.io.try_io(Interest::WRITABLE, || {
             tried = true;
-            self.state.try_send(UdpSockRef::from(&self.io), &transmit)
+            send()
         });
         if tried {
             return result;
         }
         // The runtime has not seen the socket writable, as for every fresh one. Nothing is lost by
         // asking the kernel: the event that it becomes writable is still to come.
-        self.state.try_send(UdpSockRef::from(&self.io), &transmit)
+        send()
     }
+}
+
+/// Tries again at once, for as long as a shortage can be expected to be over in a moment.
+fn persist(
+    is_short: impl Fn(&io::Error) -> bool,
+    mut send: impl FnMut() -> io::Result<()>,
+) -> io::Result<()> {
+    for retry in 0..RETRIES {
+        match send() {
+            Err(error) if is_short(&error) => (0..=retry).for_each(|_| std::hint::spin_loop()),
+            result => return result,
+        }
+    }
+    send()
 }
 
 impl fmt::Debug for UdpSocket {
@@ -241,5 +319,43 @@ impl fmt::Debug for UdpSocket {
         f.debug_struct("UdpSocket")
             .field("local", &self.local)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shortage_is_waited_out_but_not_for_ever() {
+        let is_short = |error: &io::Error| error.kind() == io::ErrorKind::OutOfMemory;
+        // Failures before a success; calls made; whether it succeeds.
+        for (failures, calls, succeeds) in
+            [(0, 1, true), (3, 4, true), (24, 25, true), (25, 25, false)]
+        {
+            let mut made = 0;
+            let result = persist(is_short, || {
+                made += 1;
+                match made <= failures {
+                    true => Err(io::ErrorKind::OutOfMemory.into()),
+                    false => Ok(()),
+                }
+            });
+            assert_eq!((made, result.is_ok()), (calls, succeeds), "{failures}");
+        }
+    }
+
+    #[test]
+    fn other_failures_are_not_repeated() {
+        let mut made = 0;
+        let result = persist(
+            |_| false,
+            || {
+                made += 1;
+                Err(io::ErrorKind::WouldBlock.into())
+            },
+        );
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(made, 1);
     }
 }

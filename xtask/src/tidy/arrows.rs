@@ -129,7 +129,15 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("xtask-launcher", &[]),
-    ("xtask", &["testbed", "xtask-launcher"]),
+    (
+        "xtask",
+        &[
+            "platform-windows",
+            "socket-factory",
+            "testbed",
+            "xtask-launcher",
+        ],
+    ),
 ];
 
 /// What tests may use in addition.
