@@ -26,13 +26,12 @@ pub(crate) struct Args {
 
 /// Runs all steps; stops at the first that fails.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    if !args.windows {
+    let steps = if args.windows {
+        windows::Toolchain::provide(!args.no_install)?;
+        steps::windows()
+    } else {
         needs::provide(!args.no_install)?;
-    }
-    windows::Toolchain::provide(!args.no_install)?;
-    let steps = match args.windows {
-        true => steps::windows(),
-        false => steps::all(),
+        steps::all()
     };
     let started_at = Instant::now();
     for (index, step) in steps.iter().enumerate() {

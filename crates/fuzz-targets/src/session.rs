@@ -15,7 +15,7 @@ pub(crate) use acts::OUTSIDE;
 use dns_message::{Query, Response, class};
 use ip_packet::{Control, DomainStatus, IpPacket, MAX_CONTROL, protocol};
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::VecDeque,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 use tunnel_core::{
@@ -43,8 +43,6 @@ pub(crate) struct Session {
     confirms: bool,
     /// Whether the portal has a relay to offer.
     has_relay: bool,
-    /// Gateways to which a connection may come about later, because there is no relay yet.
-    awaited: BTreeSet<Side>,
     /// Requests that wait for an answer.
     requests: VecDeque<ResourceId>,
     /// Queries that wait for one.
@@ -70,7 +68,6 @@ pub(crate) fn run(input: &[u8]) {
         }
         session.act(&mut script);
         session.come_to_rest();
-        session.note_closed();
         session.check_state();
     }
 }
@@ -87,7 +84,6 @@ impl Session {
             answers: Some(Side::A),
             confirms: true,
             has_relay: true,
-            awaited: BTreeSet::new(),
             requests: VecDeque::new(),
             queries: VecDeque::new(),
             sent: VecDeque::new(),
@@ -179,7 +175,7 @@ impl Session {
             self.rights.stand_for(address, domain.as_str());
         }
         assert!(
-            self.rights.was_granted(side, resource),
+            self.rights.may_have_been_told(side, resource),
             "a name told to {side:?}"
         );
         if self.confirms {
@@ -277,9 +273,6 @@ impl Session {
             client_ice: accepted.client_ice,
             gateway_ice: accepted.gateway_ice,
         })));
-        if !self.is_connected(side) {
-            self.awaited.insert(side);
-        }
     }
 
     /// A packet that the tunnel itself made: it is for us, and what it says of names is noted.
@@ -325,22 +318,6 @@ impl Session {
             let is_secret = self.rights.is_answered_here(name, message.rtype());
             assert!(!is_secret, "{name} is asked outside");
         }
-    }
-
-    /// A gateway whose connection is gone, after its goodbye for example, has no rights left.
-    fn note_closed(&mut self) {
-        for side in Side::BOTH {
-            if self.is_connected(side) {
-                self.awaited.remove(&side);
-            } else if !self.awaited.contains(&side) {
-                self.rights.lose(side);
-            }
-        }
-    }
-
-    fn is_connected(&self, side: Side) -> bool {
-        let mut connections = self.world.tunnel.connections();
-        connections.any(|(gateway, _)| gateway == side.id())
     }
 
     /// What the interface should look like is what the model has.

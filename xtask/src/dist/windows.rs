@@ -81,7 +81,6 @@ fn lay_out(built: &Path, folder: &Path) -> Result<()> {
     for (from, to) in [
         ("LICENSE", "LICENSE.txt"),
         ("docs/operating.md", "operating.md"),
-        ("xtask/windows-smoke.ps1", "windows-smoke.ps1"),
     ] {
         fs::copy(workspace::root().join(from), folder.join(to))
             .with_context(|| format!("cannot copy {from}"))?;

@@ -69,14 +69,12 @@ impl fmt::Display for Cargo {
 
 /// All steps, those that fail soonest first; what uses network namespaces of its own comes last.
 pub(crate) fn all() -> Vec<Step> {
-    let [lints_for_windows, tests_under_wine] = for_windows();
     vec![
         Step::cargo("format", "fmt --all --check"),
         Step::cargo(
             "lints",
             "clippy --workspace --all-targets --locked -- -D warnings",
         ),
-        lints_for_windows,
         Step::task("tidy", || tidy::run(&tidy::Args {})),
         // Advisories change without us: a job of their own asks for them every day.
         Step::cargo(
@@ -96,7 +94,6 @@ pub(crate) fn all() -> Vec<Step> {
             "nextest run -p connectivity -p netsim -p fuzz-targets --locked --features \
              connectivity/__virtual-time,netsim/__virtual-time,fuzz-targets/__virtual-time",
         ),
-        tests_under_wine,
         Step::cargo(
             "examples in documentation",
             "test --doc --workspace --locked",
@@ -112,13 +109,9 @@ pub(crate) fn all() -> Vec<Step> {
     ]
 }
 
-/// The steps for Windows alone.
+/// The steps for Windows. They are none of [`all`] as long as the programs are not there for Windows.
 pub(crate) fn windows() -> Vec<Step> {
-    for_windows().into()
-}
-
-fn for_windows() -> [Step; 2] {
-    [
+    vec![
         Step::task("lints for Windows", windows::lint),
         Step::task("tests under Wine", windows::test),
     ]

@@ -33,6 +33,8 @@ impl Wine {
             compile(&shim).context("cannot build a library for Wine")?;
         }
         wine.run("wineserver", &["--persistent"])?;
+        // Starts Wine's services, which would keep open whatever a first test writes to.
+        wine.run("wine", &["cmd", "/c", "exit"])?;
         Ok(wine)
     }
 

@@ -145,8 +145,14 @@ impl Rights {
         self.unseen.insert(name.to_owned());
     }
 
-    pub(super) fn was_granted(&self, side: Side, id: ResourceId) -> bool {
+    fn was_granted(&self, side: Side, id: ResourceId) -> bool {
         self.granted.contains(&(side, id))
+    }
+
+    /// Whether a gateway may be told a name of this resource, or may have been before a revocation.
+    pub(super) fn may_have_been_told(&self, side: Side, id: ResourceId) -> bool {
+        let mut waiting = self.on_connection.get(&side).into_iter().flatten();
+        self.was_granted(side, id) || waiting.any(|resource| resource.id() == id)
     }
 
     /// Whether a gateway may send us packets from here.
