@@ -4,6 +4,7 @@
 //! it and Wine's folder are below the target folder.
 
 mod crates;
+mod debian;
 mod prefix;
 mod sysroot;
 mod toolchain;

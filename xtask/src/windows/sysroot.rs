@@ -1,6 +1,6 @@
 //! A standard library for Windows from Debian's sources.
 
-use super::{TARGET, toolchain};
+use super::{TARGET, debian};
 use crate::workspace;
 use anyhow::{Context as _, Result, ensure};
 use ring::digest;
@@ -70,7 +70,7 @@ fn build_in(seed: &Path) -> Result<PathBuf> {
     fs::write(seed.join("Cargo.toml"), SEED)?;
     fs::write(seed.join("src/lib.rs"), "#![no_std]\n")?;
     let target = seed.join("target");
-    let mut command = toolchain::debian("/usr/bin/cargo");
+    let mut command = debian::tool("/usr/bin/cargo");
     command
         .args(["build", "--release", PARTS, "--target", TARGET])
         .current_dir(seed)

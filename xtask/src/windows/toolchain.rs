@@ -1,7 +1,7 @@
 //! What compiles for Windows: the workspace's own toolchain where rustup has or gets the target, and
 //! otherwise Debian's compiler with a standard library that is built from Debian's sources.
 
-use super::{TARGET, sysroot};
+use super::{TARGET, debian, sysroot};
 use crate::{packages, progress::say, requirements, workspace};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::{
@@ -73,7 +73,7 @@ impl Toolchain {
     pub(crate) fn cargo(&self) -> Command {
         let mut command = match self {
             Self::Own => workspace::cargo(),
-            Self::Debian(_) => debian("/usr/bin/cargo"),
+            Self::Debian(_) => debian::tool("/usr/bin/cargo"),
         };
         self.configure(&mut command);
         command
@@ -84,7 +84,7 @@ impl Toolchain {
         let mut command = match self {
             Self::Own => workspace::cargo(),
             // Cargo would find the one of rustup, which is for another compiler.
-            Self::Debian(_) => debian("/usr/bin/cargo-clippy"),
+            Self::Debian(_) => debian::tool("/usr/bin/cargo-clippy"),
         };
         command.arg("clippy");
         self.configure(&mut command);
@@ -105,31 +105,6 @@ impl Toolchain {
             command.env("CARGO_TARGET_DIR", sysroot.with_file_name("build"));
         }
     }
-}
-
-/// A call of a tool of Debian's compiler that hears nothing of rustup's.
-pub(super) fn debian(program: &str) -> Command {
-    let ours = workspace::cargo();
-    let mut command = Command::new(program);
-    command.current_dir(workspace::root());
-    for (name, value) in ours.get_envs() {
-        if value.is_none() {
-            command.env_remove(name);
-        }
-    }
-    for name in [
-        "RUSTUP_TOOLCHAIN",
-        "RUSTFLAGS",
-        "RUSTC_WRAPPER",
-        "LD_LIBRARY_PATH",
-    ] {
-        command.env_remove(name);
-    }
-    command
-        .env("CARGO", "/usr/bin/cargo")
-        .env("RUSTC", "/usr/bin/rustc")
-        .env("RUSTDOC", "/usr/bin/rustdoc");
-    command
 }
 
 /// Asks rustup for the standard library; a network that swallows everything is waited for no longer
