@@ -28,7 +28,7 @@ pub(super) const ELSEWHERE: [(&str, &str); 3] = [
 ];
 
 /// How the reason of a test begins that Wine cannot run.
-const REASON: &str = "#[ignore = \"needs Windows: ";
+const REASON: &str = "ignore = \"needs Windows: ";
 
 /// Arguments that choose the members.
 pub(super) fn packages() -> impl Iterator<Item = &'static str> {
@@ -72,10 +72,15 @@ fn ignored_in(text: &str) -> Vec<(String, String)> {
     let mut found = vec![];
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
-        let Some(rest) = line.trim().strip_prefix(REASON) else {
+        // The attribute itself, or the second half of one that depends on the system.
+        let Some((before, rest)) = line.split_once(REASON) else {
             continue;
         };
-        let reason = rest.trim_end_matches("\"]").to_owned();
+        let is_attribute = ["", "#["].contains(&before.trim());
+        let (true, Some((reason, _))) = (is_attribute, rest.split_once('"')) else {
+            continue;
+        };
+        let reason = reason.to_owned();
         let name = lines.by_ref().find_map(function_name);
         found.push((name.unwrap_or_default(), reason));
     }
@@ -98,6 +103,9 @@ mod tests {
         let text = "    #[test]\n    #[ignore = \"needs Windows: Wine 8 lacks X\"]\n    \
                     async fn it_works() {\n#[ignore = \"slow\"]\nfn slow() {}\n";
         let expected = ("it_works".to_owned(), "Wine 8 lacks X".to_owned());
+        assert_eq!(ignored_in(text), std::slice::from_ref(&expected));
+        let text = "#[cfg_attr(\n    windows,\n    ignore = \"needs Windows: Wine 8 lacks X\"\n)]\n\
+                    fn it_works() {}\n";
         assert_eq!(ignored_in(text), [expected]);
     }
 
