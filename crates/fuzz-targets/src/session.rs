@@ -52,6 +52,8 @@ pub(crate) struct Session {
     interface: Interface,
     /// A program that asks over TCP.
     program: tcp::Program,
+    /// Packets that the tunnel took from programs.
+    handed_over: usize,
     /// Packets of programs that reached a gateway.
     arrived: usize,
 }
@@ -94,6 +96,7 @@ impl Session {
                 search_domain: None,
             },
             program: tcp::Program::default(),
+            handed_over: 0,
             arrived: 0,
         }
     }
@@ -122,7 +125,7 @@ impl Session {
         for _ in 0..64 {
             self.world.settle();
             if self.world.happened.is_empty() {
-                return;
+                return self.rights.come_to_rest();
             }
             while let Some(happening) = self.world.happened.pop_front() {
                 match happening {

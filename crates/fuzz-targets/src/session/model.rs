@@ -24,6 +24,8 @@ pub(super) struct Rights {
     granted: BTreeSet<(Side, ResourceId)>,
     /// Grants, also revoked ones, of the connection that exists: packets may wait in it.
     on_connection: BTreeMap<Side, Vec<Resource>>,
+    /// The same of connections that ended just now: a packet may have left before.
+    on_the_wire: BTreeMap<Side, Vec<Resource>>,
     /// What proxy addresses stand for.
     names: BTreeMap<IpAddr, String>,
     /// Names that have addresses which no answer contained: it was asked for the other family's.
@@ -41,6 +43,7 @@ impl Rights {
             asked: BTreeSet::new(),
             granted: BTreeSet::new(),
             on_connection: BTreeMap::new(),
+            on_the_wire: BTreeMap::new(),
             names: BTreeMap::new(),
             unseen: BTreeSet::new(),
             system: system.into_iter().collect(),
@@ -112,7 +115,13 @@ impl Rights {
     /// A connection is gone.
     pub(super) fn lose(&mut self, side: Side) {
         self.granted.retain(|(other, _)| *other != side);
-        self.on_connection.remove(&side);
+        let resources = self.on_connection.remove(&side).unwrap_or_default();
+        self.on_the_wire.entry(side).or_default().extend(resources);
+    }
+
+    /// All that was sent has arrived, or is lost.
+    pub(super) fn come_to_rest(&mut self) {
+        self.on_the_wire.clear();
     }
 
     /// The client asks for access.
@@ -151,8 +160,7 @@ impl Rights {
 
     /// Whether a gateway may be told a name of this resource, or may have been before a revocation.
     pub(super) fn may_have_been_told(&self, side: Side, id: ResourceId) -> bool {
-        let mut waiting = self.on_connection.get(&side).into_iter().flatten();
-        self.was_granted(side, id) || waiting.any(|resource| resource.id() == id)
+        self.was_granted(side, id) || self.handed_on(side).any(|resource| resource.id() == id)
     }
 
     /// Whether a gateway may send us packets from here.
@@ -166,9 +174,15 @@ impl Rights {
 
     /// Whether a gateway may get packets for there, or may have got them before a revocation.
     pub(super) fn may_have_been_sent_to(&self, side: Side, destination: IpAddr) -> bool {
-        let waiting = self.on_connection.get(&side).into_iter().flatten();
-        let mut waited = waiting.filter(|resource| self.covers(resource, destination));
-        self.may_send_from(side, destination) || waited.next().is_some()
+        let mut handed_on = self.handed_on(side);
+        self.may_send_from(side, destination)
+            || handed_on.any(|resource| self.covers(resource, destination))
+    }
+
+    /// Resources whose packets may be on their way to a gateway, whatever was revoked since.
+    fn handed_on(&self, side: Side) -> impl Iterator<Item = &Resource> {
+        let places = [&self.on_connection, &self.on_the_wire].into_iter();
+        places.filter_map(move |place| place.get(&side)).flatten()
     }
 
     /// The resources that an address may belong to: of those that compete, all of equal rank.
