@@ -10,13 +10,8 @@ pub(crate) fn hint(package: &str) -> String {
 
 /// Installs a package; takes root. Programs are wanted and not services: none is started.
 pub(crate) fn install(package: &str) -> Result<()> {
-    install_all(&[package])
-}
-
-/// Installs several.
-pub(crate) fn install_all(packages: &[&str]) -> Result<()> {
     run(&["update"])?;
-    run(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
+    run(&["install", "--yes", "--no-install-recommends", package])
 }
 
 fn run(arguments: &[&str]) -> Result<()> {

@@ -45,12 +45,16 @@ pub(crate) fn program(name: &str, probe: &[&str], package: &str, install: bool) 
 /// Whether it can be started at all and ends well; what it prints is of no interest.
 fn runs(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
+    let status = quiet(command.args(arguments)).status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// Has a command read and print nothing.
+pub(crate) fn quiet(command: &mut Command) -> &mut Command {
     command
-        .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
+        .stderr(Stdio::null())
 }
 
 /// Whether this program may do what only root may.

@@ -27,7 +27,7 @@ pub(crate) struct Args {
 /// Runs all steps; stops at the first that fails.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let steps = if args.windows {
-        windows::Toolchain::provide(!args.no_install)?;
+        windows::toolchain::provide(!args.no_install)?;
         steps::windows()
     } else {
         needs::provide(!args.no_install)?;

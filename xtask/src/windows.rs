@@ -1,27 +1,24 @@
 //! The other system, from here: what compiles for it, and Wine, which runs it.
 //!
-//! Nothing of it is installed for more than this workspace: the standard library, what is built with
-//! it and Wine's folder are below the target folder.
+//! Wine's folder is below the target folder.
 
 mod crates;
-mod debian;
 mod prefix;
-mod sysroot;
-mod toolchain;
+pub(crate) mod toolchain;
 
 use crate::{progress::say, workspace};
 use anyhow::{Context as _, Result, ensure};
+pub(crate) use prefix::Wine;
 use std::process::Command;
-pub(crate) use {prefix::Wine, toolchain::Toolchain};
 
 /// What Rust calls it.
 pub(crate) const TARGET: &str = "x86_64-pc-windows-gnu";
 
 /// Lints what is there for Windows.
 pub(crate) fn lint() -> Result<()> {
-    let mut command = Toolchain::find()?.clippy();
+    let mut command = toolchain::cargo();
     command
-        .args(["--all-targets", "--locked", "--target", TARGET])
+        .args(["clippy", "--all-targets", "--locked", "--target", TARGET])
         .args(crates::packages())
         .args(["--", "-D", "warnings"]);
     succeed(command)
@@ -29,9 +26,8 @@ pub(crate) fn lint() -> Result<()> {
 
 /// Runs the tests under Wine, and says which of them need more than that.
 pub(crate) fn test() -> Result<()> {
-    let toolchain = Toolchain::find()?;
     let wine = Wine::start()?;
-    let mut command = toolchain.cargo();
+    let mut command = toolchain::cargo();
     command
         .args(["nextest", "run", "--locked", "--target", TARGET])
         .args(crates::packages());

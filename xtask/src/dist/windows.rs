@@ -8,7 +8,7 @@ use super::{checksums, epoch, fresh, programs};
 use crate::{
     progress::say,
     requirements,
-    windows::{TARGET, Toolchain, Wine},
+    windows::{TARGET, Wine, toolchain},
     workspace,
 };
 use anyhow::{Context as _, Result, ensure};
@@ -39,14 +39,10 @@ pub(super) fn build(out: &Path, install: bool) -> Result<()> {
     for (tool, package) in TOOLS {
         requirements::program(tool, &["--version"], package, install)?;
     }
-    let toolchain = Toolchain::provide(install)?;
-    ensure!(
-        matches!(toolchain, Toolchain::Own),
-        "what is shipped has the standard library that Rust's makers built: rustup target add {TARGET}"
-    );
+    toolchain::provide(install)?;
     let out = fresh(out)?;
     let epoch = epoch();
-    let built = programs::build(toolchain.cargo(), TARGET, &epoch, FLAGS)?;
+    let built = programs::build(toolchain::cargo(), TARGET, &epoch, FLAGS)?;
     let folder = out.join(format!(
         "firezone-client-{}-windows-x86_64",
         env!("CARGO_PKG_VERSION")

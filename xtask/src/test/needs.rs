@@ -1,12 +1,17 @@
 //! What the tests need from the machine, and how it gets there.
 
 use super::unpack;
-use crate::{packages, progress::say, requirements::is_root, workspace};
+use crate::{
+    packages,
+    progress::say,
+    requirements::{is_root, quiet},
+    workspace,
+};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::{
     env,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 /// Folders of system tools that are not always in `PATH`.
@@ -197,11 +202,8 @@ fn can_make_namespaces() -> bool {
 }
 
 fn succeeds(mut command: Command) -> bool {
-    let quiet = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    quiet.status().is_ok_and(|status| status.success())
+    let status = quiet(&mut command).status();
+    status.is_ok_and(|status| status.success())
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Wine's own folder, in which programs find a Windows.
 
-use crate::workspace;
+use crate::{requirements::quiet, workspace};
 use anyhow::{Context as _, Result, ensure};
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 /// A library that Rust's standard library takes its random seed from and Wine 8 does not have.
@@ -32,7 +32,7 @@ impl Wine {
             wine.run("wineserver", &["--wait"])?;
             compile(&shim).context("cannot build a library for Wine")?;
         }
-        wine.run("wineserver", &["--persistent"])?;
+        wine.run("wineserver", &["--persistent=60"])?;
         // Starts Wine's services, which would keep open whatever a first test writes to.
         wine.run("wine", &["cmd", "/c", "exit"])?;
         Ok(wine)
@@ -49,11 +49,7 @@ impl Wine {
 
     fn run(&self, program: &str, arguments: &[&str]) -> Result<()> {
         let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        quiet(command.args(arguments));
         self.enter(&mut command);
         let status = command.status();
         let status = status.with_context(|| format!("cannot start {program}"))?;
@@ -67,7 +63,7 @@ impl Wine {
 
 impl Drop for Wine {
     fn drop(&mut self) {
-        // Best effort: it ends by itself, too, when nobody uses it for long.
+        // Best effort: a minute after the last program it ends by itself.
         self.run("wineserver", &["--kill"]).ok();
     }
 }

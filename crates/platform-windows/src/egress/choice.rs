@@ -8,17 +8,9 @@ use socket_factory::Egress;
 use std::{cmp::Reverse, io, net::IpAddr, num::NonZeroU32};
 
 /// There is no way to the destination that does not lead through the tunnel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no route to {0} outside of the tunnel")]
 pub struct NoRoute(IpAddr);
-
-impl std::fmt::Display for NoRoute {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self(destination) = self;
-        write!(f, "no route to {destination} outside of the tunnel")
-    }
-}
-
-impl std::error::Error for NoRoute {}
 
 impl From<NoRoute> for io::Error {
     fn from(error: NoRoute) -> Self {

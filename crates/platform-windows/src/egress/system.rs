@@ -57,7 +57,7 @@ pub fn resolver(tunnel: Tunnel) -> EgressResolver {
     })
 }
 
-/// What the system knows now in the family of an address. Four system calls.
+/// What the system knows now in the family of an address: three tables.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Linux: marks, and the numbers that libc has not.
+//! Linux: marks, and options without a wrapper.
 #![expect(
     unsafe_code,
     reason = "some socket options have no safe wrapper anywhere"
@@ -10,12 +10,6 @@ use std::{io, num::NonZeroU32, os::fd::AsFd};
 
 /// spec: platform 7.1
 pub(crate) const RECEIVE_BUFFER: usize = 16 * 1024 * 1024;
-
-// Of <linux/in.h> and <linux/in6.h>; the libc crate has them not.
-const IP_UNICAST_IF: libc::c_int = 50;
-const IPV6_UNICAST_IF: libc::c_int = 76;
-const IPV6_ADDR_PREFERENCES: libc::c_int = 72;
-const IPV6_PREFER_SRC_PUBLIC: libc::c_int = 0x0002;
 
 pub(crate) fn set_mark(socket: &Socket, mark: u32) -> io::Result<()> {
     socket.set_mark(mark)
@@ -33,15 +27,15 @@ pub(crate) fn set_unicast_interface(
 
 fn unicast_option(family: Family) -> (libc::c_int, libc::c_int) {
     match family {
-        Family::V4 => (libc::IPPROTO_IP, IP_UNICAST_IF),
-        Family::V6 => (libc::IPPROTO_IPV6, IPV6_UNICAST_IF),
+        Family::V4 => (libc::IPPROTO_IP, libc::IP_UNICAST_IF),
+        Family::V6 => (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_IF),
     }
 }
 
 /// RFC 5014 section 5
 pub(crate) fn prefer_public_source(socket: &Socket) -> io::Result<()> {
-    let option = (libc::IPPROTO_IPV6, IPV6_ADDR_PREFERENCES);
-    set_option(socket, option, IPV6_PREFER_SRC_PUBLIC)
+    let option = (libc::IPPROTO_IPV6, libc::IPV6_ADDR_PREFERENCES);
+    set_option(socket, option, libc::IPV6_PREFER_SRC_PUBLIC)
 }
 
 /// Its buffer for control messages has room for either them or ECN next to GRO and packet info;
