@@ -33,7 +33,8 @@ pub(crate) struct Args {
     )]
     target: String,
 
-    /// What people install on Windows instead: an archive and an installer.
+    /// What people install on Windows instead, once the programs are there for it: an archive and an
+    /// installer.
     #[arg(long, conflicts_with = "target")]
     windows: bool,
 

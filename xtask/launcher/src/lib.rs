@@ -18,7 +18,7 @@ pub const DEMO: Task = (
 /// `cargo xtask dist`.
 pub const DIST: Task = (
     "dist",
-    "Build what people install: programs, Debian packages, an installer for Windows, checksums",
+    "Build what people install: static programs, Debian packages, a container's folder, checksums",
 );
 
 /// `cargo xtask fuzz`.

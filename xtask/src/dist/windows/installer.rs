@@ -55,11 +55,11 @@ pub(super) fn build(files: &Path, out: &Path, epoch: &str) -> Result<PathBuf> {
         ))
         .arg("--define")
         .arg(format!("UpgradeCode={UPGRADE_CODE}"))
-        .arg("--define")
-        .arg(format!("Files={}", files.display()))
         .arg("--output")
         .arg(&installer)
-        .arg(workspace::root().join("packaging/msi/firezone-client.wxs"));
+        .arg(workspace::root().join("packaging/msi/firezone-client.wxs"))
+        // It takes no files by whole paths.
+        .current_dir(files);
     succeed(command)?;
     for query in additions() {
         let mut command = at(epoch, "msibuild");
